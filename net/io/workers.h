@@ -1,0 +1,29 @@
+// workers.h: threads that each run their own Loop. Nothing is shared between them but what is posted by value.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "net/io/loop.h"
+
+namespace hms::net {
+
+class Worker {
+ public:
+  explicit Worker(std::string name);  // thread name, at most 15 bytes
+  /// Stops the loop and joins.
+  ~Worker();
+  [[nodiscard]] Loop& loop() noexcept;
+  /// Runs `task` on the worker's loop and waits for it. Never from the worker's own thread.
+  void call(std::function<void()> task);
+  void stop_and_join();
+
+ private:
+  std::unique_ptr<Loop> loop_;
+  std::thread thread_;
+};
+
+}  // namespace hms::net
