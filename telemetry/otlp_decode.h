@@ -1,0 +1,36 @@
+// otlp_decode.h: OTLP/HTTP request bodies (protobuf and JSON) into batches; and the protobuf/JSON of its replies.
+//
+// Source: opentelemetry-proto 1.x `collector/*/v1`, and the JSON mapping's deviations (hex ids, enums as integers, lowerCamelCase, unknown
+// fields ignored, 64-bit integers as text or number). A record that is wrong by itself (zero ids, missing name) is left out and
+// counted in `rejected` with the first reason; a body that cannot be read is an Error whose detail names the place (byte offset, or JSON path).
+// Only otlp_*.cc know protozero. Thread: any.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "net/core/result.h"
+#include "telemetry/model.h"
+
+namespace hms::telemetry {
+
+enum class OtlpFormat : uint8_t { protobuf, json };
+
+template <class Batch>
+struct Decoded {
+  Batch batch;
+  uint64_t rejected = 0;
+  std::string first_rejection;  // "spans[3]: trace_id is all zero"
+};
+
+[[nodiscard]] net::Result<Decoded<TraceBatch>> decode_traces(std::string body, OtlpFormat format);
+[[nodiscard]] net::Result<Decoded<MetricBatch>> decode_metrics(std::string body, OtlpFormat format);
+[[nodiscard]] net::Result<Decoded<LogBatch>> decode_logs(std::string body, OtlpFormat format);
+
+enum class Signal : uint8_t { traces, metrics, logs };
+/// The Export*ServiceResponse: empty on full success (partial_success left unset), else with count and message.
+[[nodiscard]] std::string encode_export_response(Signal signal, OtlpFormat format, uint64_t rejected, const std::string& message);
+/// google.rpc.Status for 4xx/5xx replies.
+[[nodiscard]] std::string encode_status(OtlpFormat format, int grpc_code, const std::string& message);
+
+}  // namespace hms::telemetry
