@@ -1,0 +1,77 @@
+// engine.h: the storage seam: batches in, once each, acknowledged when durable; spans, logs and series out.
+//
+// `append` may be called from any thread; batches are gathered (about 50 ms, or 4 MiB) and written as one atomic group with their senders'
+// high-water marks; `done` comes after the write-ahead log is synced. A batch whose identity was stored before is answered like the
+// first time and stored not again. Observers see each newly stored batch once, after it is durable. Retention drops whole days.
+// Limits: 256 MiB of batches waiting (beyond: Code::overloaded, answered 503 with Retry-After). Nothing above this header knows RocksDB.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collector/store/signal_store.h"
+
+namespace hms::collector {
+
+/// `x-hms-batch: <instance uuid>/<boot number>/<sequence>`.
+struct BatchIdentity {
+  std::string instance;  // at most 64 bytes
+  uint64_t boot = 0;
+  uint64_t sequence = 0;
+};
+[[nodiscard]] net::Result<BatchIdentity> parse_batch_identity(std::string_view header);
+
+struct IngestUnit {
+  AcceptedBatch batch;
+  std::optional<BatchIdentity> identity;
+  std::string service;                               // who sends, for the ledger
+  std::map<std::string, uint64_t> reported_dropped;  // `x-hms-dropped`: reason -> records since that boot
+  uint64_t bytes = 0;                                // for the gathering bound
+};
+
+struct AppendOutcome {
+  bool repeated = false;
+};
+
+struct SenderLedger {
+  std::string instance, service;
+  uint64_t boot = 0;
+  uint64_t batches_received = 0, batches_stored = 0, batches_repeated = 0, batches_missing = 0;
+  uint64_t records_received = 0, records_stored = 0, records_repeated = 0;
+  uint64_t last_sequence = 0;
+  uint64_t last_seen_unix_nanos = 0;
+  std::map<std::string, uint64_t> dropped;
+};
+
+struct EngineOptions {
+  KvOptions kv;
+  uint32_t retention_days = 30;
+  net::Clock clock;  // Unix nanoseconds; default the wall clock
+};
+
+class StorageEngine {
+ public:
+  virtual ~StorageEngine() = default;
+  using Done = std::function<void(net::Result<AppendOutcome>)>;
+  /// Thread: any. `done` is called on the commit thread.
+  virtual void append(IngestUnit unit, Done done) = 0;
+  /// Called on the commit thread with each newly stored batch. Set before the first append.
+  virtual void observe(std::function<void(const AcceptedBatch&)> observer) = 0;
+  /// Runs `fill` as an atomic write of its own between groups (alert state, canaries, silences). `done` on the commit thread.
+  virtual void write(std::function<void(KvWriter&)> fill, std::function<void(net::Result<void>)> done) = 0;
+  [[nodiscard]] virtual const KvReader& reader() const = 0;
+  [[nodiscard]] virtual std::vector<SenderLedger> ledger() const = 0;  // any thread
+  [[nodiscard]] virtual KvStats stats() const = 0;                     // any thread
+  /// Writes what waits and stops. No append afterwards.
+  virtual void close() = 0;
+};
+
+/// `stores` must outlive the engine. Errors as open_rocks_kv.
+[[nodiscard]] net::Result<std::unique_ptr<StorageEngine>> open_engine(const EngineOptions& options, std::vector<SignalStore*> stores);
+
+}  // namespace hms::collector

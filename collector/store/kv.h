@@ -1,0 +1,77 @@
+// kv.h: ordered keys and values in families, written in atomic groups: all that the stores above know of the disk.
+//
+// A family is a UTC day (its records die together: dropping a day is one operation) or `meta` (what outlives days: marks of stored batches,
+// catalogues, alert state, canary records). Keys are ordered bytewise; each store begins its keys with its own table byte (keys.h).
+// Only rocks_*.cc know RocksDB.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/core/result.h"
+
+namespace hms::collector {
+
+/// A UTC day (days since 1970-01-01), or meta.
+struct Family {
+  static constexpr uint32_t kMeta = 0xFFFFFFFF;
+  uint32_t day = kMeta;
+  [[nodiscard]] static Family meta() noexcept { return {}; }
+  [[nodiscard]] static Family of_unix_nanos(uint64_t t) noexcept {
+    return {static_cast<uint32_t>(t / 86'400'000'000'000ULL)};
+  }
+  auto operator<=>(const Family&) const = default;
+};
+
+/// Collects writes of one atomic group. Not kept beyond the call it is handed to. Thread: the commit thread.
+class KvWriter {
+ public:
+  virtual void put(Family family, std::string_view key, std::string_view value) = 0;
+  virtual void remove(Family family, std::string_view key) = 0;
+
+ protected:
+  ~KvWriter() = default;
+};
+
+/// Reads what is committed. Thread: any, many at once.
+class KvReader {
+ public:
+  virtual ~KvReader() = default;
+  /// Errors: not_found; corrupt (with family and key in the detail); io.
+  [[nodiscard]] virtual net::Result<std::string> get(Family family, std::string_view key) const = 0;
+  /// Visits keys in [begin, end) in rising order (falling if `backwards`) until the visitor returns false. `end` empty: to the last. Views live for the call.
+  using Visitor = std::function<bool(std::string_view key, std::string_view value)>;
+  [[nodiscard]] virtual net::Result<void> scan(Family family, std::string_view begin, std::string_view end, const Visitor& visit,
+                                               bool backwards = false) const = 0;
+  /// The day families there are, rising; never meta.
+  [[nodiscard]] virtual std::vector<Family> days() const = 0;
+};
+
+struct KvStats {
+  uint64_t disk_bytes = 0, free_bytes = 0, commits = 0, commit_failures = 0, last_commit_micros = 0;
+  uint64_t memtable_bytes = 0, cache_bytes = 0;
+};
+
+/// The whole store: reading, and one commit at a time.
+class Kv : public KvReader {
+ public:
+  /// Writes what `fill` puts as one atomic group and returns after the write-ahead log is synced. Creates day families as needed.
+  /// Errors: no_space, io, corrupt. On an error nothing of the group is visible. Thread: one at a time (the commit thread).
+  [[nodiscard]] virtual net::Result<void> commit(const std::function<void(KvWriter&)>& fill) = 0;
+  /// Drops a day and all it held. Thread: the commit thread.
+  [[nodiscard]] virtual net::Result<void> drop_day(Family day) = 0;
+  [[nodiscard]] virtual KvStats stats() const = 0;
+};
+
+struct KvOptions {
+  std::string directory;
+  uint64_t memory_bytes = 256ULL * 1024 * 1024;  // block cache and memtables together
+};
+/// Opens or makes the database. Errors: bad_config ("no such directory", "another process holds the lock ..."), io, corrupt.
+[[nodiscard]] net::Result<std::unique_ptr<Kv>> open_rocks_kv(const KvOptions& options);
+
+}  // namespace hms::collector

@@ -1,0 +1,44 @@
+// log_store.h: log lines in chunks by time, found by service, level, severity, trace and text. Thread: SignalStore calls on the commit thread, queries from any.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "collector/store/span_store.h"
+
+namespace hms::collector {
+
+struct StoredLog {
+  uint64_t time_unix_nanos = 0;
+  uint8_t severity_number = 0;
+  std::string service, level, severity, message;
+  telemetry::TraceId trace_id;
+  telemetry::SpanId span_id;
+  std::string trace_text;  // as sent, when it is not the id itself
+  std::vector<StoredAttribute> attributes;
+};
+
+struct LogQuery {
+  uint64_t start_unix_nanos = 0, end_unix_nanos = 0;  // (start, end]; end 0: now
+  std::string service, level, severity;  // empty: any; level means that level exactly
+  telemetry::TraceId trace_id;           // zero: any
+  std::string text;                      // case-insensitive substring of the message or of a text attribute
+  uint32_t limit = 100;                  // at most 5,000
+  std::string cursor;                    // from an earlier page
+};
+struct LogPage {
+  std::vector<StoredLog> logs;  // newest first
+  std::string cursor;           // empty: no more
+};
+
+class LogStore : public SignalStore {
+ public:
+  /// Errors: bad_message (cursor), canceled.
+  [[nodiscard]] virtual net::Result<LogPage> search(const LogQuery& query, const std::function<bool()>& cancelled) const = 0;
+};
+[[nodiscard]] std::unique_ptr<LogStore> make_log_store();
+
+}  // namespace hms::collector

@@ -1,0 +1,72 @@
+// span_store.h: spans in columnar chunks sorted by trace (never a key per span), an index from trace to chunks, and a narrow index
+// (service, operation, time) -> summary that fills a result list. Thread: SignalStore calls on the commit thread, queries from any.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "collector/store/signal_store.h"
+
+namespace hms::collector {
+
+struct StoredAttribute {
+  std::string key;
+  telemetry::AttributeValue::Kind kind = telemetry::AttributeValue::Kind::text;
+  std::string text;  // Kind::text and json
+  bool boolean = false;
+  int64_t integer = 0;
+  double real = 0;
+};
+
+struct StoredEvent {
+  uint64_t time_unix_nanos = 0;
+  std::string name;
+  std::vector<StoredAttribute> attributes;
+};
+
+struct StoredSpan {
+  telemetry::TraceId trace_id;
+  telemetry::SpanId span_id, parent_span_id;
+  telemetry::SpanKind kind = telemetry::SpanKind::unspecified;
+  telemetry::SpanStatus status = telemetry::SpanStatus::unset;
+  uint64_t start_unix_nanos = 0, end_unix_nanos = 0;
+  std::string service, instance, name, status_message, scope;
+  std::vector<StoredAttribute> attributes;
+  std::vector<StoredAttribute> resource_attributes;
+  std::vector<StoredEvent> events;
+  std::vector<std::pair<telemetry::TraceId, telemetry::SpanId>> links;
+};
+
+struct Trace {
+  telemetry::TraceId id;
+  std::string x_trace;           // the text, when it is not the id itself
+  std::vector<StoredSpan> spans;  // by start time; each (span id, kind, service) once
+  bool cut = false;              // more than kMaxSpansPerTrace were stored
+};
+
+struct TraceQuery {
+  std::string service, operation;  // empty: any
+  uint64_t start_unix_nanos = 0, end_unix_nanos = 0;
+  uint64_t min_duration_nanos = 0, max_duration_nanos = 0;  // 0: no bound
+  std::optional<bool> error;
+  std::vector<std::pair<std::string, std::string>> tags;  // all must match a span of that service
+  uint32_t limit = 20;  // newest first; at most 1,500
+};
+
+class SpanStore : public SignalStore {
+ public:
+  static constexpr size_t kMaxSpansPerTrace = 100'000;
+  [[nodiscard]] virtual net::Result<Trace> trace(const telemetry::TraceId& id) const = 0;
+  [[nodiscard]] virtual net::Result<std::vector<Trace>> search(const TraceQuery& query, const std::function<bool()>& cancelled) const = 0;
+  [[nodiscard]] virtual std::vector<std::string> services() const = 0;
+  /// (operation, span kind name)
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> operations(const std::string& service) const = 0;
+};
+[[nodiscard]] std::unique_ptr<SpanStore> make_span_store();
+
+}  // namespace hms::collector
