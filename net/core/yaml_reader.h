@@ -7,10 +7,13 @@
 // Only yaml_reader.cc knows yaml-cpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/core/clock.h"
@@ -19,11 +22,11 @@
 namespace hms::net {
 
 struct YamlError {
-  std::string file;
+  std::string file{};
   int line = 0;    // from 1; 0 when the file as a whole is meant
   int column = 0;  // from 1
-  std::string path;     // "/routes/3/split"
-  std::string message;  // "unknown key 'wieght'; allowed: upstream, weight"
+  std::string path{};     // "/routes/3/split"
+  std::string message{};  // "unknown key 'wieght'; allowed: upstream, weight"
 };
 
 /// "claims.yaml:12:5: /routes/3/split: unknown key ..."
@@ -39,6 +42,7 @@ class YamlErrors {
 
  private:
   std::vector<YamlError> errors_;  // at most 100 are kept; one more line then says how many were left out
+  size_t left_out_ = 0;
 };
 
 class YamlNode {

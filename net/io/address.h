@@ -1,6 +1,7 @@
 // address.h: an IPv4 or IPv6 socket address, and the texts "host:port" and "[::1]:port".
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -28,7 +29,13 @@ class SocketAddress {
   bool operator==(const SocketAddress& other) const noexcept;
 
  private:
-  sockaddr_storage storage_{};
+  // Not sockaddr_storage: a connection keeps two of these, and 128 bytes each would double an idle one.
+  union Storage {
+    sockaddr any;
+    sockaddr_in v4;
+    sockaddr_in6 v6;
+  };
+  Storage storage_{};
   socklen_t length_ = 0;
 };
 

@@ -56,6 +56,7 @@ class Loop {
   [[nodiscard]] uv_loop_s* raw() noexcept;  // net/io only
 
   struct Impl;
+  [[nodiscard]] Impl& impl() noexcept { return *impl_; }  // net/io only
 
  private:
   void retire_erased(std::shared_ptr<void> object);

@@ -1,0 +1,284 @@
+#include "net/core/log.h"
+
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <ctime>
+#include <mutex>
+
+#include "net/core/clock.h"
+
+namespace hms::net {
+namespace {
+
+constexpr size_t kLineLimit = 16 * 1024;
+constexpr size_t kTailRoom = 32;  // for `,"truncated":true}` and the newline, within the limit
+
+std::atomic<LogLevel> current_level{LogLevel::info};
+std::atomic<LogFormat> current_format{LogFormat::json};
+
+/// One write(2) per line, so that lines of several threads and processes on one pipe stay whole.
+class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit DescriptorSink(int descriptor) : descriptor_(descriptor) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const char* at = message.payload.data();
+    size_t left = message.payload.size();
+    while (left > 0) {
+      const ssize_t written = ::write(descriptor_, at, left);
+      if (written > 0) {
+        at += written;
+        left -= static_cast<size_t>(written);
+      } else if (written < 0 && errno != EINTR) {
+        return;  // nowhere to complain to
+      }
+    }
+  }
+  void flush_() override {}
+
+ private:
+  int descriptor_;
+};
+
+// Leaked on purpose: destructors of other static objects and late threads may still log.
+DescriptorSink& sink_for(int descriptor) {
+  static auto* const errors = new DescriptorSink(STDERR_FILENO);
+  static auto* const output = new DescriptorSink(STDOUT_FILENO);
+  return descriptor == STDOUT_FILENO ? *output : *errors;
+}
+
+void write_line(int descriptor, std::string& line) {
+  line += '\n';
+  const spdlog::details::log_msg message(spdlog::string_view_t(), spdlog::level::info,
+                                         spdlog::string_view_t(line.data(), line.size()));
+  sink_for(descriptor).log(message);
+}
+
+std::string_view level_name(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug:
+      return "debug";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::warn:
+      return "warn";
+    case LogLevel::error:
+      return "error";
+  }
+  return "error";
+}
+
+void append_timestamp(std::string& out) {
+  const int64_t millis = unix_millis();
+  const time_t seconds = static_cast<time_t>(millis / 1000);
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[40];
+  const size_t length = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
+  out.append(text, length);
+  const int rest = static_cast<int>(millis % 1000);
+  const char fraction[] = {'.', static_cast<char>('0' + rest / 100),
+                           static_cast<char>('0' + rest / 10 % 10),
+                           static_cast<char>('0' + rest % 10), 'Z'};
+  out.append(fraction, sizeof(fraction));
+}
+
+/// Length of the well-formed UTF-8 sequence at the start of `text` (Unicode table 3-7), 0 if there
+/// is none.
+size_t utf8_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto continues = [&](size_t i, unsigned low, unsigned high) {
+    return i < text.size() && byte(i) >= low && byte(i) <= high;
+  };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead <= 0xdf) return continues(1, 0x80, 0xbf) ? 2 : 0;
+  if (lead >= 0xe0 && lead <= 0xef) {
+    const unsigned low = lead == 0xe0 ? 0xa0 : 0x80;
+    const unsigned high = lead == 0xed ? 0x9f : 0xbf;
+    return continues(1, low, high) && continues(2, 0x80, 0xbf) ? 3 : 0;
+  }
+  if (lead >= 0xf0 && lead <= 0xf4) {
+    const unsigned low = lead == 0xf0 ? 0x90 : 0x80;
+    const unsigned high = lead == 0xf4 ? 0x8f : 0xbf;
+    return continues(1, low, high) && continues(2, 0x80, 0xbf) && continues(3, 0x80, 0xbf) ? 4 : 0;
+  }
+  return 0;
+}
+
+void append_escaped_control(std::string& out, unsigned char byte) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  switch (byte) {
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      out += "\\u00";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 0x0f];
+  }
+}
+
+/// Appends `text` between quotes. False when the line's limit cut it (the quotes are closed all the
+/// same).
+bool append_quoted(std::string& out, std::string_view text) {
+  constexpr size_t kLongestStep = 6;  // \u00XX
+  out += '"';
+  while (!text.empty()) {
+    if (out.size() + kLongestStep + kTailRoom > kLineLimit) {
+      out += '"';
+      return false;
+    }
+    const auto byte = static_cast<unsigned char>(text[0]);
+    size_t step = 1;
+    if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += static_cast<char>(byte);
+    } else if (byte < 0x20 || byte == 0x7f) {
+      append_escaped_control(out, byte);
+    } else if (byte < 0x80) {
+      out += static_cast<char>(byte);
+    } else if (const size_t length = utf8_length(text); length > 0) {
+      out.append(text.data(), length);
+      step = length;
+    } else {
+      out += "\xef\xbf\xbd";  // U+FFFD
+    }
+    text.remove_prefix(step);
+  }
+  out += '"';
+  return true;
+}
+
+template <class Number>
+void append_number(std::string& out, Number value) {
+  char text[40];
+  const auto [end, error] = std::to_chars(text, text + sizeof(text), value);
+  out.append(text, error == std::errc() ? static_cast<size_t>(end - text) : 0);
+}
+
+bool append_value(std::string& out, const LogField::Value& value) {
+  if (const auto* text = std::get_if<std::string_view>(&value)) return append_quoted(out, *text);
+  if (const auto* integer = std::get_if<int64_t>(&value)) append_number(out, *integer);
+  if (const auto* natural = std::get_if<uint64_t>(&value)) append_number(out, *natural);
+  if (const auto* flag = std::get_if<bool>(&value)) out += *flag ? "true" : "false";
+  if (const auto* real = std::get_if<double>(&value)) {
+    // JSON has no infinities.
+    if (std::isfinite(*real)) {
+      append_number(out, *real);
+    } else {
+      out += "null";
+    }
+  }
+  return true;
+}
+
+/// Appends separator, key, `between` and value; takes a field that does not fit back as a whole.
+/// False: cut.
+bool append_field(std::string& out, std::string_view lead, std::string_view key_text,
+                  std::string_view between, bool quote_key, const LogField::Value& value) {
+  const size_t before = out.size();
+  out += lead;
+  bool whole = true;
+  if (quote_key) {
+    whole = append_quoted(out, key_text);
+  } else {
+    out += key_text;
+  }
+  out += between;
+  if (!whole || out.size() + 2 * kTailRoom > kLineLimit) {
+    out.resize(before);
+    return false;
+  }
+  return append_value(out, value);
+}
+
+void format_json(std::string& out, LogLevel level, std::string_view message,
+                 std::initializer_list<LogField> fields) {
+  out += R"({"ts":")";
+  append_timestamp(out);
+  out += R"(","level":")";
+  out += level_name(level);
+  out += R"(","msg":)";
+  bool whole = append_quoted(out, message);
+  for (const LogField& field : fields) {
+    if (!whole) break;
+    whole = append_field(out, ",", field.key, ":", true, field.value);
+  }
+  out += whole ? "}" : R"(,"truncated":true})";
+}
+
+/// "2026-01-02T03:04:05.678Z WARN  message key=value": the message unquoted, but with control
+/// characters escaped.
+void format_text(std::string& out, LogLevel level, std::string_view message,
+                 std::initializer_list<LogField> fields) {
+  append_timestamp(out);
+  out += ' ';
+  for (const char letter : level_name(level)) out += static_cast<char>(letter - 'a' + 'A');
+  out += level == LogLevel::info || level == LogLevel::warn ? "  " : " ";
+  const size_t start = out.size();
+  bool whole = append_quoted(out, message);
+  out.erase(start, 1);
+  out.pop_back();
+  for (const LogField& field : fields) {
+    if (!whole) break;
+    whole = append_field(out, " ", field.key, "=", false, field.value);
+  }
+  if (!whole) out += " truncated=true";
+}
+
+}  // namespace
+
+void log_set_format(LogFormat format) { current_format.store(format, std::memory_order_relaxed); }
+
+void log_set_level(LogLevel level) { current_level.store(level, std::memory_order_relaxed); }
+
+LogLevel log_level() noexcept { return current_level.load(std::memory_order_relaxed); }
+
+Result<LogLevel> parse_log_level(std::string_view text) {
+  for (const LogLevel level : {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error}) {
+    if (text == level_name(level)) return level;
+  }
+  return Error{
+      .code = Code::bad_config,
+      .detail = "log level '" + std::string(text) + "' is not one of debug, info, warn, error"};
+}
+
+Result<LogFormat> parse_log_format(std::string_view text) {
+  if (text == "json") return LogFormat::json;
+  if (text == "text") return LogFormat::text;
+  return Error{.code = Code::bad_config,
+               .detail = "log format '" + std::string(text) + "' is not one of json, text"};
+}
+
+void log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
+  if (level < log_level()) return;
+  thread_local std::string line;  // keeps its capacity: a line allocates only the first time
+  line.clear();
+  if (current_format.load(std::memory_order_relaxed) == LogFormat::json) {
+    format_json(line, level, message, fields);
+  } else {
+    format_text(line, level, message, fields);
+  }
+  write_line(STDERR_FILENO, line);
+}
+
+void log_raw_line(std::string_view raw) {
+  thread_local std::string line;
+  line.assign(raw);
+  write_line(STDOUT_FILENO, line);
+}
+
+}  // namespace hms::net

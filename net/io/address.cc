@@ -1,0 +1,156 @@
+#include "net/io/address.h"
+
+#include <arpa/inet.h>
+
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+namespace hms::net {
+namespace {
+
+constexpr size_t kLongestHost = 253;  // RFC 1035, section 2.3.4, as text
+
+Error bad_address(std::string_view text, std::string_view why) {
+  constexpr size_t kShown = 80;
+  return Error{
+      .code = Code::bad_config,
+      .detail = "address '" + std::string(text.substr(0, kShown)) + "': " + std::string(why)};
+}
+
+/// 0..65535, digits only.
+std::optional<uint16_t> parse_port(std::string_view text) {
+  uint32_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  const bool all_read = error == std::errc() && end == text.data() + text.size();
+  if (text.empty() || text.size() > 5 || !all_read || port > 65535) return std::nullopt;
+  return static_cast<uint16_t>(port);
+}
+
+struct Parts {
+  std::string_view host;
+  std::string_view port;
+  bool bracketed = false;
+};
+
+/// Splits at the last colon; an IPv6 host must stand in brackets.
+Result<Parts> split(std::string_view text) {
+  if (!text.empty() && text[0] == '[') {
+    const size_t close = text.find(']');
+    if (close == std::string_view::npos || close + 1 >= text.size() || text[close + 1] != ':') {
+      return bad_address(text, "expected [IPv6 address]:port");
+    }
+    return Parts{text.substr(1, close - 1), text.substr(close + 2), true};
+  }
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return bad_address(text, "expected host:port");
+  const std::string_view host = text.substr(0, colon);
+  if (host.find(':') != std::string_view::npos) {
+    return bad_address(text, "an IPv6 address is written in brackets, [::1]:8080");
+  }
+  return Parts{host, text.substr(colon + 1), false};
+}
+
+}  // namespace
+
+SocketAddress::SocketAddress() : length_(sizeof(sockaddr_in)) { storage_.v4.sin_family = AF_INET; }
+
+SocketAddress::SocketAddress(const sockaddr* address, socklen_t length) : SocketAddress() {
+  const bool fits =
+      address != nullptr && ((address->sa_family == AF_INET && length >= sizeof(sockaddr_in)) ||
+                             (address->sa_family == AF_INET6 && length >= sizeof(sockaddr_in6)));
+  if (!fits) return;
+  length_ = address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  std::memcpy(&storage_, address, length_);
+}
+
+Result<SocketAddress> SocketAddress::parse(std::string_view text) {
+  Parts parts;
+  if (text.find(':') == std::string_view::npos && parse_port(text)) {
+    parts = Parts{"127.0.0.1", text, false};
+  } else {
+    auto split_parts = split(text);
+    if (!split_parts) return std::move(split_parts).error();
+    parts = *split_parts;
+    if (parts.host.empty() && !parts.bracketed) parts.host = "0.0.0.0";
+  }
+  const auto port = parse_port(parts.port);
+  if (!port) return bad_address(text, "the port must be a number from 0 to 65535");
+
+  const std::string host(parts.host);
+  SocketAddress result;
+  if (parts.bracketed) {
+    result.storage_.v6 = sockaddr_in6{};
+    result.storage_.v6.sin6_family = AF_INET6;
+    result.storage_.v6.sin6_port = htons(*port);
+    result.length_ = sizeof(sockaddr_in6);
+    if (inet_pton(AF_INET6, host.c_str(), &result.storage_.v6.sin6_addr) == 1) return result;
+    return bad_address(text, "expected an IPv6 address in the brackets");
+  }
+  result.storage_.v4.sin_port = htons(*port);
+  if (inet_pton(AF_INET, host.c_str(), &result.storage_.v4.sin_addr) == 1) return result;
+  return bad_address(text,
+                     "expected a literal address such as 127.0.0.1:8080 or [::1]:8080, not a name");
+}
+
+const sockaddr* SocketAddress::raw() const noexcept { return &storage_.any; }
+
+socklen_t SocketAddress::raw_length() const noexcept { return length_; }
+
+uint16_t SocketAddress::port() const noexcept {
+  return ntohs(storage_.any.sa_family == AF_INET6 ? storage_.v6.sin6_port : storage_.v4.sin_port);
+}
+
+bool SocketAddress::is_loopback() const noexcept {
+  if (storage_.any.sa_family == AF_INET) return (ntohl(storage_.v4.sin_addr.s_addr) >> 24) == 127;
+  const in6_addr& address = storage_.v6.sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&address)) return address.s6_addr[12] == 127;
+  return IN6_IS_ADDR_LOOPBACK(&address);
+}
+
+std::string SocketAddress::ip_text() const {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (storage_.any.sa_family == AF_INET6) {
+    inet_ntop(AF_INET6, &storage_.v6.sin6_addr, text, sizeof(text));
+  } else {
+    inet_ntop(AF_INET, &storage_.v4.sin_addr, text, sizeof(text));
+  }
+  return text;
+}
+
+std::string SocketAddress::to_string() const {
+  const std::string port_text = std::to_string(port());
+  if (storage_.any.sa_family == AF_INET6) return "[" + ip_text() + "]:" + port_text;
+  return ip_text() + ":" + port_text;
+}
+
+bool SocketAddress::operator==(const SocketAddress& other) const noexcept {
+  if (storage_.any.sa_family != other.storage_.any.sa_family || port() != other.port())
+    return false;
+  if (storage_.any.sa_family == AF_INET) {
+    return storage_.v4.sin_addr.s_addr == other.storage_.v4.sin_addr.s_addr;
+  }
+  return std::memcmp(&storage_.v6.sin6_addr, &other.storage_.v6.sin6_addr, sizeof(in6_addr)) == 0 &&
+         storage_.v6.sin6_scope_id == other.storage_.v6.sin6_scope_id;
+}
+
+Result<HostPort> parse_host_port(std::string_view text, bool allow_port_zero) {
+  auto parts = split(text);
+  if (!parts) return std::move(parts).error();
+  if (parts->host.empty()) return bad_address(text, "the host before the colon is missing");
+  if (parts->host.size() > kLongestHost)
+    return bad_address(text, "the host is longer than 253 bytes");
+  for (const char c : parts->host) {
+    const bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' ||
+                       (parts->bracketed && (c == ':' || c == '%'));
+    if (!usual) return bad_address(text, "a host has letters, digits, '-', '.' and '_' only");
+  }
+  const auto port = parse_port(parts->port);
+  if (!port || (*port == 0 && !allow_port_zero)) {
+    return bad_address(text, "the port must be a number from 1 to 65535");
+  }
+  return HostPort{std::string(parts->host), *port};
+}
+
+}  // namespace hms::net

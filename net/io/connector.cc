@@ -1,0 +1,116 @@
+#include <uv.h>
+
+#include <utility>
+
+#include "net/io/tcp.h"
+#include "net/io/tcp_stream.h"
+#include "net/io/timer_wheel.h"
+#include "net/io/uv_error.h"
+
+namespace hms::net {
+namespace {
+
+class TcpConnector;
+
+/// libuv's request; it may outlive the attempt.
+struct Attempt {
+  uv_connect_t request{};
+  TcpConnector* owner = nullptr;
+};
+
+class TcpConnector final : public Connector, private Deferred {
+ public:
+  TcpConnector(Loop& loop, const SocketAddress& address, Millis timeout, OnConnect on_connect)
+      : loop_(loop),
+        address_(address),
+        timeout_(timeout),
+        on_connect_(std::move(on_connect)),
+        timer_(loop, [this] { on_timeout(); }) {
+    node_ = TcpNode::make(loop);
+    attempt_ = new Attempt;
+    attempt_->owner = this;
+    attempt_->request.data = attempt_;
+    const int status =
+        uv_tcp_connect(&attempt_->request, &node_->handle, address_.raw(), on_connected);
+    if (status != 0) {
+      delete std::exchange(attempt_, nullptr);
+      failed_at_once_ = status;
+      defer(loop_);
+      return;
+    }
+    timer_.arm(timeout_);
+  }
+
+  ~TcpConnector() override {
+    if (attempt_ != nullptr) attempt_->owner = nullptr;
+    if (node_ != nullptr) TcpNode::close(node_);
+  }
+
+ private:
+  static void on_connected(uv_connect_t* request, int status) {
+    auto* const attempt = static_cast<Attempt*>(request->data);
+    TcpConnector* const self = attempt->owner;
+    delete attempt;
+    if (self == nullptr) return;
+    self->attempt_ = nullptr;
+    self->timer_.disarm();
+    if (status != 0) {
+      self->answer(self->failure(status));
+    } else {
+      self->answer(self->take_stream());
+    }
+  }
+
+  std::unique_ptr<Stream> take_stream() {
+    uv_tcp_nodelay(&node_->handle, 1);
+    auto stream =
+        std::make_unique<TcpStream>(loop_, std::exchange(node_, nullptr), Side::upstream, address_);
+    stream->first_read();  // the stream is paused: only ends its freshness
+    return stream;
+  }
+
+  void on_timeout() {
+    attempt_->owner = nullptr;
+    attempt_ = nullptr;
+    TcpNode::close(std::exchange(node_, nullptr));
+    answer(Error{.code = Code::connect_timeout,
+                 .side = Side::upstream,
+                 .may_retry = true,
+                 .detail = address_.to_string() + ": connect timed out after " +
+                           std::to_string(timeout_.count()) + " ms"});
+  }
+
+  void run_deferred() override { answer(failure(failed_at_once_)); }
+
+  [[nodiscard]] Error failure(int status) const {
+    Error error = uv_error(status, Side::upstream, address_.to_string());
+    // The kernel's own limit on SYN retries counts as our timeout.
+    error.code = error.code == Code::timeout ? Code::connect_timeout : Code::connect_failed;
+    error.may_retry = true;
+    return error;
+  }
+
+  void answer(Result<std::unique_ptr<Stream>> result) {
+    // The callback may destroy this.
+    const OnConnect on_connect = std::move(on_connect_);
+    on_connect(std::move(result));
+  }
+
+  Loop& loop_;
+  SocketAddress address_;
+  Millis timeout_;
+  OnConnect on_connect_;
+  Timer timer_;
+  TcpNode* node_ = nullptr;
+  Attempt* attempt_ = nullptr;
+  int failed_at_once_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Connector> Connector::connect(Loop& loop, const SocketAddress& address,
+                                              Millis timeout, OnConnect on_connect) {
+  return std::make_unique<TcpConnector>(loop, address, timeout, std::move(on_connect));
+}
+
+}  // namespace hms::net

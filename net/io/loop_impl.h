@@ -1,0 +1,98 @@
+// loop_impl.h: the inside of a Loop, for the other files of net/io only.
+//
+// A turn is: timers, then `prepare` (deferred work, retired objects), then poll with its callbacks,
+// then `check` (the same again), then closings. So what is deferred or retired anywhere is dealt
+// with before the loop sleeps.
+#pragma once
+
+#include <uv.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "net/io/loop.h"
+#include "net/io/timer_wheel.h"
+#include "net/io/write_queue.h"
+
+namespace hms::net {
+
+/// Work for later in the turn, embedded in its owner; it leaves the list when its owner is
+/// destroyed.
+class Deferred {
+ public:
+  virtual ~Deferred() { cancel(); }
+  Deferred(const Deferred&) = delete;
+  Deferred& operator=(const Deferred&) = delete;
+
+  /// Nothing happens if it is waiting already.
+  void defer(Loop& loop) noexcept;
+  void cancel() noexcept;
+
+ protected:
+  Deferred() = default;
+
+ private:
+  friend struct DeferredList;
+  virtual void run_deferred() = 0;
+  Deferred* previous_ = nullptr;
+  Deferred* next_ = nullptr;
+  struct DeferredList* list_ = nullptr;
+};
+
+struct DeferredList {
+  Deferred* first = nullptr;
+  Deferred* last = nullptr;
+  void append(Deferred& item) noexcept;
+  void remove(Deferred& item) noexcept;
+  /// Runs what is waiting now; what is added meanwhile waits for the next call.
+  void run_present();
+};
+
+struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
+  explicit Impl(Loop& owner);
+  ~Impl() override;
+
+  /// The implementation of a libuv loop that is one of ours.
+  static Impl& of(const uv_handle_t* handle) noexcept {
+    return *static_cast<Impl*>(handle->loop->data);
+  }
+
+  void run_posted();
+  void end_of_phase();
+  void close_all();
+
+  // TimerWheel::Driver
+  [[nodiscard]] uint64_t now_millis() const noexcept override { return uv_now(&uv); }
+  void wake_at(uint64_t at_millis) override;
+  void wake_soon() override;
+  void sleep() override;
+  // Deferred: timers armed with delay 0, or left over when a turn had its fill
+  void run_deferred() override { wheel->advance(); }
+
+  Loop& loop;
+  uv_loop_t uv{};
+  uv_async_t async{};      // posted tasks and stop
+  uv_prepare_t prepare{};  // before the poll
+  uv_check_t check{};      // after the poll
+  uv_idle_t idle{};        // runs while deferred work waits: keeps the poll from sleeping
+  uv_timer_t wheel_timer{};
+  uint32_t turn = 0;  // wraps; only compared for equality
+
+  DeferredList deferred;
+  std::vector<std::shared_ptr<void>> retired;
+  std::unique_ptr<std::array<char, kSlabBytes>> slab;
+  ChunkPool chunks;
+  std::unique_ptr<TimerWheel> wheel;
+
+  std::atomic<std::thread::id> thread;
+  std::atomic<bool> stop_requested{false};
+  std::mutex posted_mutex;
+  std::vector<std::function<void()>> posted;  // guarded by posted_mutex
+  bool closed = false;                        // guarded by posted_mutex: tasks are dropped
+};
+
+}  // namespace hms::net

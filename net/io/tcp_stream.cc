@@ -1,0 +1,363 @@
+#include "net/io/tcp_stream.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "net/core/check.h"
+#include "net/io/uv_error.h"
+
+namespace hms::net {
+namespace {
+
+// What an idle connection costs in this process, besides the kernel's socket.
+static_assert(sizeof(TcpNode) <= 272);
+static_assert(sizeof(TcpStream) <= 224);
+
+constexpr size_t kSlicesPerCall = 64;
+
+}  // namespace
+
+// === TcpNode
+
+TcpNode* TcpNode::make(Loop& loop) {
+  auto* node = new TcpNode;
+  HMS_ENSURE(uv_tcp_init(loop.raw(), &node->handle) == 0);  // without a socket it cannot fail
+  node->handle.data = node;
+  return node;
+}
+
+void TcpNode::close(TcpNode* node) noexcept {
+  node->owner = nullptr;
+  uv_close(reinterpret_cast<uv_handle_t*>(&node->handle),
+           [](uv_handle_t* handle) { delete of(handle); });
+}
+
+// === TcpStream
+
+TcpStream::TcpStream(Loop& loop, TcpNode* node, Side side, const SocketAddress& peer)
+    : loop_(loop), node_(node), side_(side), peer_(peer) {
+  node_->owner = this;
+}
+
+TcpStream::~TcpStream() {
+  if (reset_on_close_) {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  }
+  TcpNode::close(node_);
+}
+
+int TcpStream::descriptor() const noexcept {
+  uv_os_fd_t descriptor = -1;
+  uv_fileno(reinterpret_cast<const uv_handle_t*>(&node_->handle), &descriptor);
+  return descriptor;
+}
+
+const SocketAddress& TcpStream::local() const noexcept {
+  if (!local_) {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof(storage);
+    const bool known =
+        getsockname(descriptor(), reinterpret_cast<sockaddr*>(&storage), &length) == 0;
+    local_ = known ? SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length)
+                   : SocketAddress();
+  }
+  return *local_;
+}
+
+// --- reading
+
+bool TcpStream::wants_bytes() const noexcept {
+  return pauses_ == 0 && handler_ != nullptr && ending_ == Ending::none;
+}
+
+void TcpStream::set_handler(StreamHandler* handler) {
+  handler_ = handler;
+  if (!fresh_) start_or_stop_reading();
+}
+
+void TcpStream::pause_reading() { ++pauses_; }
+
+void TcpStream::resume_reading() {
+  HMS_ENSURE(pauses_ > 0);
+  --pauses_;
+  if (!fresh_) start_or_stop_reading();
+}
+
+void TcpStream::start_or_stop_reading() {
+  if (!wants_bytes() || eof_delivered_) return;
+  if (eof_pending_) {
+    defer(loop_);
+    return;
+  }
+  if (reading_) return;
+  const int status = uv_read_start(node_->stream(), on_alloc, on_read);
+  if (status == 0) {
+    reading_ = true;
+  } else {
+    fail_later(status, "read");
+  }
+}
+
+void TcpStream::first_read() {
+  fresh_ = false;
+  if (!wants_bytes()) {
+    start_or_stop_reading();
+    return;
+  }
+  const std::span<char> slab = loop_.slab();
+  const ssize_t count = recv(descriptor(), slab.data(), slab.size(), MSG_DONTWAIT);
+  TcpNode* const node = node_;
+  if (count > 0) {
+    deliver({slab.data(), static_cast<size_t>(count)});
+    if (node->owner == nullptr) return;
+  } else if (count == 0) {
+    deliver_eof();
+    return;
+  }
+  start_or_stop_reading();  // errors come again through libuv
+}
+
+void TcpStream::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
+  TcpStream* const self = TcpNode::of(handle)->owner;
+  // No buffer: libuv calls on_read with UV_ENOBUFS, and the bytes stay in the socket.
+  *buffer = uv_buf_init(nullptr, 0);
+  if (self == nullptr || !self->wants_bytes()) return;
+  const uint32_t turn = self->loop_.impl().turn;
+  if (self->turn_ != turn) {
+    self->turn_ = turn;
+    self->slabs_ = 0;
+  }
+  if (self->slabs_ >= kSlabsPerTurn) return;
+  ++self->slabs_;
+  const std::span<char> slab = self->loop_.slab();
+  *buffer = uv_buf_init(slab.data(), static_cast<unsigned>(slab.size()));
+}
+
+void TcpStream::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
+  TcpStream* const self = TcpNode::of(stream)->owner;
+  if (self == nullptr || count == 0) return;
+  if (count > 0) {
+    self->deliver({buffer->base, static_cast<size_t>(count)});
+  } else if (count == UV_ENOBUFS && buffer->base == nullptr) {
+    self->on_unwanted();
+  } else if (count == UV_EOF) {
+    self->reading_ = false;  // libuv stopped by itself
+    self->deliver_eof();
+  } else {
+    uv_read_stop(stream);
+    self->reading_ = false;
+    if (self->fault_ == 0) self->fault_ = static_cast<int>(count);
+    self->ending_ = Ending::fault;
+    self->cancel();
+    self->report_closed(uv_error(self->fault_, self->side_, self->peer_.to_string()));
+  }
+}
+
+/// Bytes (or an end, or an error) wait in the socket and nobody wants them now.
+void TcpStream::on_unwanted() {
+  if (wants_bytes()) return;  // had its share of this turn: epoll, level-triggered, brings it back
+  uv_read_stop(node_->stream());
+  reading_ = false;
+  // A pause holds back bytes, not the news that the connection is gone.
+  char byte = 0;
+  const ssize_t seen = recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (seen < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+    fail_later(-errno, "read");
+}
+
+void TcpStream::deliver(std::string_view bytes) {
+  bytes_read_ += bytes.size();
+  handler_->on_bytes(bytes);
+}
+
+void TcpStream::deliver_eof() {
+  if (!wants_bytes()) {
+    eof_pending_ = true;
+    return;
+  }
+  eof_pending_ = false;
+  eof_delivered_ = true;
+  TcpNode* const node = node_;
+  handler_->on_eof();
+  if (node->owner != nullptr) check_both_ended();
+}
+
+void TcpStream::check_both_ended() {
+  if (!eof_delivered_ || !fin_sent_ || ending_ != Ending::none) return;
+  ending_ = Ending::both_directions;
+  defer(loop_);
+}
+
+// --- writing
+
+void TcpStream::write(std::span<const std::string_view> slices) {
+  if (ending_ != Ending::none) return;
+  size_t total = 0;
+  for (const std::string_view slice : slices) total += slice.size();
+  if (total == 0) return;
+  if (shutdown_asked_) {
+    fail_later(UV_ESHUTDOWN, "write after shutdown");
+    return;
+  }
+  const size_t sent = node_->queue == nullptr ? try_write(slices, total) : 0;
+  bytes_accepted_ += ending_ == Ending::none ? total : sent;
+  if (ending_ != Ending::none) return;
+  if (sent < total) enqueue(slices, sent);
+}
+
+/// Returns how many bytes the socket took.
+size_t TcpStream::try_write(std::span<const std::string_view> slices, size_t total) {
+  size_t sent = 0;
+  for (size_t at = 0; at < slices.size() && sent < total;) {
+    std::array<uv_buf_t, kSlicesPerCall> buffers;
+    unsigned count = 0;
+    size_t offered = 0;
+    for (; at < slices.size() && count < kSlicesPerCall; ++at) {
+      const std::string_view slice = slices[at];
+      if (slice.empty()) continue;
+      // libuv takes char* but only reads. A slice beyond 4 GiB would be cut by its unsigned length.
+      buffers[count++] =
+          uv_buf_init(const_cast<char*>(slice.data()), static_cast<unsigned>(slice.size()));
+      offered += slice.size();
+    }
+    const int taken = uv_try_write(node_->stream(), buffers.data(), count);
+    if (taken == UV_EAGAIN) return sent;
+    if (taken < 0) {
+      fail_later(taken, "write");
+      return sent;
+    }
+    sent += static_cast<size_t>(taken);
+    if (static_cast<size_t>(taken) < offered) return sent;
+  }
+  return sent;
+}
+
+void TcpStream::enqueue(std::span<const std::string_view> slices, size_t skip) {
+  if (node_->queue == nullptr) node_->queue = std::make_unique<WriteQueue>(loop_.impl().chunks);
+  for (const std::string_view slice : slices) {
+    const size_t skipped = std::min(skip, slice.size());
+    skip -= skipped;
+    node_->queue->append(slice.substr(skipped));
+  }
+  if (!node_->queue->in_flight()) submit();
+  if (queued_bytes() > kHighWatermark) above_high_ = true;
+}
+
+void TcpStream::submit() {
+  const int status = node_->queue->submit(node_->stream(), on_written);
+  if (status != 0) fail_later(status, "write");
+}
+
+void TcpStream::on_written(uv_write_t* request, int status) {
+  TcpNode* const node = TcpNode::of(request->handle);
+  node->queue->release_in_flight();
+  if (node->owner != nullptr) node->owner->finish_written(status);
+}
+
+void TcpStream::finish_written(int status) {
+  if (status != 0) {
+    fail_later(status, "write");
+    return;
+  }
+  if (ending_ != Ending::none) return;
+  if (node_->queue->waiting_bytes() > 0) {
+    submit();
+  } else {
+    node_->queue.reset();
+    if (shutdown_asked_) send_fin();
+  }
+  if (above_high_ && queued_bytes() <= kLowWatermark) {
+    above_high_ = false;
+    if (handler_ != nullptr && ending_ == Ending::none) handler_->on_writable();
+  }
+}
+
+size_t TcpStream::queued_bytes() const noexcept {
+  if (node_->queue == nullptr || ending_ != Ending::none) return 0;
+  // libuv's count falls while a write is under way, ours only at its end.
+  return node_->queue->waiting_bytes() + uv_stream_get_write_queue_size(node_->stream());
+}
+
+uint64_t TcpStream::bytes_written() const noexcept { return bytes_accepted_ - queued_bytes(); }
+
+void TcpStream::shutdown_write() {
+  if (shutdown_asked_) return;
+  shutdown_asked_ = true;
+  if (ending_ == Ending::none && node_->queue == nullptr) send_fin();
+}
+
+void TcpStream::send_fin() {
+  fin_sent_ = true;
+  // A failure means that the peer is gone: the read side says so.
+  ::shutdown(descriptor(), SHUT_WR);
+  check_both_ended();
+}
+
+// --- ending
+
+/// Writing is over; what the peer had sent before is still delivered, then the fault.
+void TcpStream::fail_later(int status, std::string_view) {
+  if (ending_ != Ending::none) return;
+  bytes_accepted_ -= queued_bytes();  // dropped
+  fault_ = status;
+  ending_ = Ending::fault;
+  if (reading_) {
+    uv_read_stop(node_->stream());
+    reading_ = false;
+  }
+  defer(loop_);
+}
+
+void TcpStream::run_deferred() {
+  switch (ending_) {
+    case Ending::none:
+      if (eof_pending_) deliver_eof();
+      return;
+    case Ending::fault:
+      if (read_the_rest()) report_closed(uv_error(fault_, side_, peer_.to_string()));
+      return;
+    case Ending::both_directions:
+      report_closed(Error{.code = Code::closed,
+                          .side = side_,
+                          .detail = peer_.to_string() + ": closed by both sides"});
+      return;
+    case Ending::gone:
+      return;
+  }
+}
+
+/// After a write fault: a peer that answered early and closed has its answer read before the fault
+/// is told. True when done; false when the stream is destroyed or the rest waits for the next turn.
+bool TcpStream::read_the_rest() {
+  TcpNode* const node = node_;
+  for (uint32_t i = 0; i < kSlabsPerTurn; ++i) {
+    if (pauses_ > 0 || handler_ == nullptr || eof_delivered_) return true;
+    const std::span<char> slab = loop_.slab();
+    const ssize_t count = recv(descriptor(), slab.data(), slab.size(), MSG_DONTWAIT);
+    if (count <= 0) return true;
+    deliver({slab.data(), static_cast<size_t>(count)});
+    if (node->owner == nullptr) return false;
+  }
+  defer(loop_);
+  return false;
+}
+
+void TcpStream::report_closed(const Error& error) {
+  ending_ = Ending::gone;
+  StreamHandler* const handler = handler_;
+  handler_ = nullptr;
+  if (handler != nullptr) handler->on_closed(error);
+}
+
+bool TcpStream::idle_and_open() noexcept {
+  if (ending_ != Ending::none || eof_pending_ || eof_delivered_) return false;
+  char byte = 0;
+  const ssize_t seen = recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+}  // namespace hms::net

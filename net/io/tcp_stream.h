@@ -1,0 +1,112 @@
+// tcp_stream.h: a Stream over a TCP socket. Private to net/io: Acceptor and Connector make them.
+//
+// The libuv handle lives in a TcpNode, which outlives the stream: the stream's destructor detaches
+// and closes, the close callback frees the node. Reading goes into the loop's one slab; an idle
+// stream holds no buffer (sizes: static_asserts in tcp_stream.cc). Pausing costs nothing by itself:
+// the socket leaves epoll only if data arrives while it is paused. One fast peer does not starve
+// the loop: after kSlabsPerTurn full slabs in a turn the others have theirs. Thread: the loop's.
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+#include <optional>
+
+#include "net/io/loop_impl.h"
+#include "net/io/stream.h"
+#include "net/io/write_queue.h"
+
+namespace hms::net {
+
+class TcpStream;
+
+struct TcpNode {
+  uv_tcp_t handle{};
+  TcpStream* owner = nullptr;  // null once the stream is destroyed
+  std::unique_ptr<WriteQueue>
+      queue;  // only while something is unsent; libuv may hold its bytes until the close callback
+
+  /// A node with an initialised handle (no socket yet).
+  static TcpNode* make(Loop& loop);
+  /// Closes the handle; the close callback frees the node.
+  static void close(TcpNode* node) noexcept;
+  static TcpNode* of(void* handle) noexcept {
+    return static_cast<TcpNode*>(static_cast<uv_handle_t*>(handle)->data);
+  }
+  [[nodiscard]] uv_stream_t* stream() noexcept { return reinterpret_cast<uv_stream_t*>(&handle); }
+};
+
+class TcpStream final : public Stream, private Deferred {
+ public:
+  static constexpr uint32_t kSlabsPerTurn = 4;
+
+  /// Takes over a connected node.
+  TcpStream(Loop& loop, TcpNode* node, Side side, const SocketAddress& peer);
+  ~TcpStream() override;
+
+  void set_handler(StreamHandler* handler) override;
+  void pause_reading() override;
+  void resume_reading() override;
+  using Stream::write;
+  void write(std::span<const std::string_view> slices) override;
+  [[nodiscard]] size_t queued_bytes() const noexcept override;
+  void shutdown_write() override;
+  void mark_for_reset() override { reset_on_close_ = true; }
+  [[nodiscard]] bool idle_and_open() noexcept override;
+  [[nodiscard]] const SocketAddress& peer() const noexcept override { return peer_; }
+  [[nodiscard]] const SocketAddress& local() const noexcept override;
+  [[nodiscard]] uint64_t bytes_read() const noexcept override { return bytes_read_; }
+  [[nodiscard]] uint64_t bytes_written() const noexcept override;
+
+  /// For the Acceptor, straight after its callback: if the new owner resumed reading, one recv now,
+  /// before the socket was ever polled (a deferred accept hands over sockets that have data: this
+  /// saves a turn of the loop).
+  void first_read();
+
+ private:
+  enum class Ending : uint8_t { none, fault, both_directions, gone };
+
+  [[nodiscard]] bool wants_bytes() const noexcept;
+  void start_or_stop_reading();
+  static void on_alloc(uv_handle_t* handle, size_t suggested, uv_buf_t* buffer);
+  static void on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer);
+  static void on_written(uv_write_t* request, int status);
+  void on_unwanted();
+  void deliver(std::string_view bytes);
+  void deliver_eof();
+  void check_both_ended();
+  size_t try_write(std::span<const std::string_view> slices, size_t total);
+  void enqueue(std::span<const std::string_view> slices, size_t skip);
+  void submit();
+  void finish_written(int status);
+  void send_fin();
+  void fail_later(int status, std::string_view what);
+  void run_deferred() override;
+  bool read_the_rest();
+  void report_closed(const Error& error);
+  [[nodiscard]] int descriptor() const noexcept;
+
+  Loop& loop_;
+  TcpNode* node_;
+  StreamHandler* handler_ = nullptr;
+  uint64_t bytes_read_ = 0;
+  uint64_t bytes_accepted_ = 0;  // given to `write` and not dropped
+  uint32_t pauses_ = 1;
+  uint32_t turn_ = 0;  // the loop's turn that slabs_ counts for
+  int fault_ = 0;      // libuv's number of a fault that was not reported yet
+  uint8_t slabs_ = 0;
+  Side side_;
+  Ending ending_ = Ending::none;
+  bool fresh_ = true;         // until the first turn of the stream's owner is over
+  bool reading_ = false;      // uv_read_start is in force
+  bool eof_pending_ = false;  // seen while paused
+  bool eof_delivered_ = false;
+  bool shutdown_asked_ = false;
+  bool fin_sent_ = false;
+  bool above_high_ = false;
+  bool reset_on_close_ = false;
+  SocketAddress peer_;
+  mutable std::optional<SocketAddress> local_;
+};
+
+}  // namespace hms::net
