@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "collector/store/signal_store.h"
+#include "net/core/clock.h"
 
 namespace hms::collector {
 
@@ -58,11 +59,13 @@ class StorageEngine {
  public:
   virtual ~StorageEngine() = default;
   using Done = std::function<void(net::Result<AppendOutcome>)>;
-  /// Thread: any. `done` is called on the commit thread.
+  /// Thread: any. `done` is called on the commit thread; at once, on the caller's, when the batch is refused (overloaded, or unavailable after
+  /// `close`).
   virtual void append(IngestUnit unit, Done done) = 0;
   /// Called on the commit thread with each newly stored batch. Set before the first append.
   virtual void observe(std::function<void(const AcceptedBatch&)> observer) = 0;
-  /// Runs `fill` as an atomic write of its own between groups (alert state, canaries, silences). `done` on the commit thread.
+  /// Runs `fill` as an atomic write of its own between groups (alert state, canaries, silences). `done` as
+  /// for append.
   virtual void write(std::function<void(KvWriter&)> fill, std::function<void(net::Result<void>)> done) = 0;
   [[nodiscard]] virtual const KvReader& reader() const = 0;
   [[nodiscard]] virtual std::vector<SenderLedger> ledger() const = 0;  // any thread

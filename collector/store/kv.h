@@ -54,6 +54,7 @@ class KvReader {
 struct KvStats {
   uint64_t disk_bytes = 0, free_bytes = 0, commits = 0, commit_failures = 0, last_commit_micros = 0;
   uint64_t memtable_bytes = 0, cache_bytes = 0;
+  bool failing = false;  // the last commit failed; false again after one that did not
 };
 
 /// The whole store: reading, and one commit at a time.
@@ -65,6 +66,8 @@ class Kv : public KvReader {
   /// Drops a day and all it held. Thread: the commit thread.
   [[nodiscard]] virtual net::Result<void> drop_day(Family day) = 0;
   [[nodiscard]] virtual KvStats stats() const = 0;
+  /// KvStats::failing alone, without its cost. A commit that writes nothing still looks at the disk while this is true.
+  [[nodiscard]] virtual bool failing() const noexcept = 0;
 };
 
 struct KvOptions {

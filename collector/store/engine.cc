@@ -1,0 +1,443 @@
+// engine.cc: one commit thread turns waiting batches into atomic, synced groups.
+//
+// Gathering: a batch that finds the thread idle is written at once; under load a group starts at
+// most every kGatherMillis (a sync costs over a millisecond) or as soon as kGatherBytes wait. A
+// repeat of a batch in the same group waits for the first one's fate; a repeat of a stored one is
+// answered after the group it came with. Between groups: writes of others, and once a second the
+// stores' own upkeep and retention. What upkeep wants to write is kept until the disk takes it: the
+// stores do it once and do not know that it failed. Thread: append, write, ledger, stats from any;
+// everything else on the commit thread.
+#include "collector/store/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "collector/store/keys.h"
+#include "collector/store/ledger.h"
+#include "net/core/clock.h"
+#include "net/core/log.h"
+
+namespace hms::collector {
+namespace {
+
+using net::Code;
+using net::Error;
+using net::Result;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr uint64_t kMaxWaitingBytes = 256ULL * 1024 * 1024;
+constexpr size_t kMaxWaitingWrites = 10'000;
+constexpr uint64_t kGatherBytes = 4ULL * 1024 * 1024;
+constexpr uint64_t kMaxGroupBytes =
+    64ULL * 1024 * 1024;  // one write batch stays well below what a memtable takes
+constexpr std::chrono::milliseconds kGather{50};
+constexpr std::chrono::milliseconds kUpkeepEvery{1000};
+constexpr uint64_t kRetentionEveryNanos = 60'000'000'000;
+constexpr std::string_view kFormatVersion = "1";
+
+uint64_t records_of(const AcceptedBatch& batch) {
+  uint64_t sum = 0;
+  if (batch.traces) sum += batch.traces->spans.size();
+  if (batch.logs) sum += batch.logs->logs.size();
+  if (batch.metrics) sum += batch.metrics->points.size();
+  return sum;
+}
+
+/// Keeps what was written, to be written again.
+class RecordedWrite final : public KvWriter {
+ public:
+  void put(Family family, std::string_view key, std::string_view value) override {
+    steps_.push_back({family, std::string(key), std::string(value), false});
+  }
+  void remove(Family family, std::string_view key) override {
+    steps_.push_back({family, std::string(key), {}, true});
+  }
+  void replay(KvWriter& writer) const {
+    for (const auto& step : steps_) {
+      if (step.removal)
+        writer.remove(step.family, step.key);
+      else
+        writer.put(step.family, step.key, step.value);
+    }
+  }
+  [[nodiscard]] bool empty() const { return steps_.empty(); }
+  void clear() { steps_.clear(); }
+
+ private:
+  struct Step {
+    Family family;
+    std::string key, value;
+    bool removal;
+  };
+  std::vector<Step> steps_;
+};
+
+class Engine final : public StorageEngine {
+ public:
+  Engine(const EngineOptions& options, std::vector<SignalStore*> stores)
+      : retention_days_(options.retention_days),
+        clock_(options.clock ? options.clock : net::Clock(net::unix_nanos)),
+        stores_(std::move(stores)) {}
+
+  ~Engine() override { close(); }
+
+  Result<void> open(const KvOptions& options) {
+    auto opened = open_rocks_kv(options);
+    if (!opened.ok()) return std::move(opened).error();
+    kv_ = std::move(opened).value();
+    if (auto checked = check_format(options.directory); !checked.ok()) return checked;
+    if (auto loaded = ledger_.load(*kv_); !loaded.ok()) return loaded;
+    drop_old_days();  // before the stores read them back
+    for (auto* store : stores_) {
+      if (auto recovered = store->recover(*kv_); !recovered.ok()) return recovered;
+    }
+    thread_ = std::thread([this] { run(); });
+    return {};
+  }
+
+  void append(IngestUnit unit, Done done) override {
+    const uint64_t bytes = unit.bytes;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!closing_ && waiting_bytes_ + bytes <= kMaxWaitingBytes) {
+        waiting_bytes_ += bytes;
+        waiting_.push_back({std::move(unit), std::move(done), 0});
+        wake_.notify_one();
+        return;
+      }
+    }
+    done(refusal("batches waiting to be stored"));
+  }
+
+  void observe(std::function<void(const AcceptedBatch&)> observer) override {
+    observers_.push_back(std::move(observer));
+  }
+
+  void write(std::function<void(KvWriter&)> fill, std::function<void(Result<void>)> done) override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!closing_ && writes_.size() < kMaxWaitingWrites) {
+        writes_.push_back({std::move(fill), std::move(done)});
+        wake_.notify_one();
+        return;
+      }
+    }
+    done(refusal("writes waiting"));
+  }
+
+  const KvReader& reader() const override { return *kv_; }
+  std::vector<SenderLedger> ledger() const override { return ledger_.rows(); }
+  KvStats stats() const override { return kv_->stats(); }
+
+  void close() override {
+    {
+      const std::lock_guard lock(mutex_);
+      closing_ = true;
+      wake_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  struct Waiting {
+    IngestUnit unit;
+    Done done;
+    uint64_t records = 0;
+  };
+  struct Write {
+    std::function<void(KvWriter&)> fill;
+    std::function<void(Result<void>)> done;
+  };
+
+  Error refusal(const char* what) {
+    const std::lock_guard lock(mutex_);
+    if (closing_) return {Code::unavailable, net::Side::self, true, "the collector is stopping"};
+    return {Code::overloaded, net::Side::self, true, std::string("too many ") + what};
+  }
+
+  // ---------------------------------------------------------------- the commit thread
+
+  void run() {
+    auto next_upkeep = SteadyClock::now() + kUpkeepEvery;
+    auto last_group = SteadyClock::now() - kGather;
+    for (;;) {
+      std::vector<Waiting> group;
+      std::deque<Write> writes;
+      bool closing = false;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait_until(lock, next_upkeep,
+                         [this] { return closing_ || !waiting_.empty() || !writes_.empty(); });
+        // Wakes early for a full group, for the end, and for others' writes (alert state should not
+        // wait for bulk data).
+        wake_.wait_until(lock, std::min(last_group + kGather, next_upkeep), [this] {
+          return closing_ || waiting_bytes_ >= kGatherBytes || !writes_.empty() || waiting_.empty();
+        });
+        closing = closing_;
+        take_group(group);
+        writes.swap(writes_);
+      }
+      if (!group.empty()) last_group = SteadyClock::now();
+      if (!writes.empty()) run_writes(writes);
+      if (!group.empty()) commit_group(std::move(group));
+      const bool last = closing && nothing_waits();
+      if (last || SteadyClock::now() >= next_upkeep) {
+        upkeep();
+        next_upkeep = SteadyClock::now() + kUpkeepEvery;
+      }
+      if (last) return;
+    }
+  }
+
+  bool nothing_waits() {
+    const std::lock_guard lock(mutex_);
+    return waiting_.empty() && writes_.empty();
+  }
+
+  void take_group(std::vector<Waiting>& group) {
+    uint64_t bytes = 0;
+    while (!waiting_.empty() &&
+           (group.empty() || bytes + waiting_.front().unit.bytes <= kMaxGroupBytes)) {
+      bytes += waiting_.front().unit.bytes;
+      group.push_back(std::move(waiting_.front()));
+      waiting_.pop_front();
+    }
+    waiting_bytes_ -= bytes;
+  }
+
+  void commit_group(std::vector<Waiting> group) {
+    const uint64_t now = clock_();
+    std::vector<Waiting> fresh, repeats;
+    std::set<std::tuple<std::string, uint64_t, uint64_t>> in_group;
+    for (auto& item : group) {
+      item.records = records_of(item.unit.batch);
+      ledger_.received(item.unit, item.records, now);
+      const auto& identity = item.unit.identity;
+      const bool repeat =
+          identity &&
+          (ledger_.is_stored(*identity) ||
+           !in_group.emplace(identity->instance, identity->boot, identity->sequence).second);
+      if (repeat) {
+        repeats.push_back(std::move(item));
+      } else {
+        ledger_.stage(item.unit, item.records);
+        fresh.push_back(std::move(item));
+      }
+    }
+    if (fresh.empty()) {
+      answer_repeats(repeats);
+      return;
+    }
+    std::vector<AcceptedBatch> batches;
+    batches.reserve(fresh.size());
+    for (const auto& item : fresh) batches.push_back(item.unit.batch);
+
+    Result<void> stored = write_pending_upkeep();
+    bool prepared = false;
+    if (stored.ok()) {
+      prepared = true;
+      stored = kv_->commit([&](KvWriter& writer) {
+        for (auto* store : stores_) store->prepare(batches, writer);
+        ledger_.write(writer);
+      });
+    }
+    if (!stored.ok()) {
+      fail_group(stored.error(), prepared, batches, fresh, repeats);
+      return;
+    }
+    ledger_.commit();
+    for (auto* store : stores_) store->committed(batches);
+    for (const auto& batch : batches) {
+      for (const auto& observer : observers_) observer(batch);
+    }
+    tell_recovered();
+    for (auto& item : fresh) item.done(AppendOutcome{false});
+    answer_repeats(repeats);
+  }
+
+  void answer_repeats(std::vector<Waiting>& repeats) {
+    for (auto& item : repeats) {
+      ledger_.repeated(item.unit, item.records);
+      item.done(AppendOutcome{true});
+    }
+  }
+
+  void fail_group(const Error& error, bool prepared, const std::vector<AcceptedBatch>& batches,
+                  std::vector<Waiting>& fresh, std::vector<Waiting>& repeats) {
+    ledger_.roll_back();
+    if (prepared) {
+      for (auto* store : stores_) store->failed(batches);
+    }
+    tell_failed(error);
+    for (auto& item : fresh) item.done(error);
+    // A repeat of a batch that is stored since before this group is still right; one of this
+    // group's shares its fate.
+    for (auto& item : repeats) {
+      if (ledger_.is_stored(*item.unit.identity)) {
+        ledger_.repeated(item.unit, item.records);
+        item.done(AppendOutcome{true});
+      } else {
+        item.done(error);
+      }
+    }
+  }
+
+  void run_writes(std::deque<Write>& writes) {
+    for (auto& write : writes) {
+      Result<void> written = write_pending_upkeep();
+      if (written.ok()) written = kv_->commit(write.fill);
+      if (written.ok())
+        tell_recovered();
+      else
+        tell_failed(written.error());
+      write.done(std::move(written));
+    }
+  }
+
+  // ---------------------------------------------------------------- once a second
+
+  void upkeep() {
+    const uint64_t now = clock_();
+    if (pending_upkeep_.empty() && !kv_->failing()) {
+      for (auto* store : stores_) store->maintain(now, pending_upkeep_);
+      if (last_retention_ == 0 || now - last_retention_ > kRetentionEveryNanos) {
+        last_retention_ = now;
+        ledger_.forget(now, pending_upkeep_);
+        drop_old_days();
+      }
+      if (ledger_.dirty()) {
+        ledger_.write(pending_upkeep_);
+        ledger_.commit();
+      }
+    }
+    // Also with nothing to write: after a failure this is how the engine finds out that the disk
+    // takes writes again.
+    if (auto written = write_pending_upkeep(); !written.ok())
+      tell_failed(written.error());
+    else
+      tell_recovered();
+  }
+
+  Result<void> write_pending_upkeep() {
+    if (pending_upkeep_.empty() && !kv_->failing()) return {};
+    auto written = kv_->commit([this](KvWriter& writer) { pending_upkeep_.replay(writer); });
+    if (written.ok()) pending_upkeep_.clear();
+    return written;
+  }
+
+  void drop_old_days() {
+    const uint32_t today = Family::of_unix_nanos(clock_()).day;
+    for (const Family day : kv_->days()) {
+      if (day.day + retention_days_ >= today) continue;
+      for (auto* store : stores_) store->forget_day(day);
+      if (auto dropped = kv_->drop_day(day); dropped.ok()) {
+        net::log_info("a day past the retention was dropped", {{"day", day.day}});
+      } else {
+        net::log_warn("a day past the retention could not be dropped",
+                      {{"day", day.day}, {"error", dropped.error().detail}});
+      }
+    }
+  }
+
+  // ---------------------------------------------------------------- start-up and messages
+
+  Result<void> check_format(const std::string& directory) {
+    auto version = kv_->get(Family::meta(), table_key(Table::schema));
+    if (version.ok()) {
+      if (version.value() == kFormatVersion) return {};
+      return Error{Code::bad_config, net::Side::self, false,
+                   "data directory " + directory + " holds format " + version.value() +
+                       ", this program reads format " + std::string(kFormatVersion) +
+                       "; run the program that wrote it, or use another --data"};
+    }
+    if (version.error().code != Code::not_found) return std::move(version).error();
+    return kv_->commit([](KvWriter& writer) {
+      writer.put(Family::meta(), table_key(Table::schema), kFormatVersion);
+    });
+  }
+
+  void tell_failed(const Error& error) {
+    if (told_failing_) return;
+    told_failing_ = true;
+    net::log_error("batches cannot be stored; senders are told to try again",
+                   {{"error", error.detail}});
+  }
+  void tell_recovered() {
+    if (!told_failing_) return;
+    told_failing_ = false;
+    net::log_info("batches are stored again");
+  }
+
+  const uint32_t retention_days_;
+  const net::Clock clock_;
+  const std::vector<SignalStore*> stores_;
+  std::unique_ptr<Kv> kv_;
+  Ledger ledger_;
+  std::vector<std::function<void(const AcceptedBatch&)>> observers_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Waiting> waiting_;  // mutex_
+  std::deque<Write> writes_;     // mutex_
+  uint64_t waiting_bytes_ = 0;   // mutex_
+  bool closing_ = false;         // mutex_
+
+  RecordedWrite pending_upkeep_;  // the commit thread's, as what follows
+  uint64_t last_retention_ = 0;
+  bool told_failing_ = false;
+
+  std::thread thread_;
+};
+
+bool identity_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '_' || c == '.' || c == ':';
+}
+
+bool parse_number(std::string_view text, uint64_t& out) {
+  if (text.empty() || text.size() > 20) return false;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return fault == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+Result<BatchIdentity> parse_batch_identity(std::string_view header) {
+  const auto wrong = [&](const char* what) {
+    return Error{Code::bad_message, net::Side::downstream, false,
+                 std::string("x-hms-batch: ") + what +
+                     "; expected <instance uuid>/<boot number>/<sequence>"};
+  };
+  const size_t first = header.find('/');
+  const size_t second = first == std::string_view::npos ? first : header.find('/', first + 1);
+  if (second == std::string_view::npos) return wrong("not three parts");
+  BatchIdentity out;
+  out.instance = std::string(header.substr(0, first));
+  if (out.instance.empty() || out.instance.size() > 64)
+    return wrong("the instance must have 1 to 64 characters");
+  if (!std::all_of(out.instance.begin(), out.instance.end(), identity_character))
+    return wrong("a wrong character in the instance");
+  if (!parse_number(header.substr(first + 1, second - first - 1), out.boot))
+    return wrong("the boot number is not a number");
+  if (!parse_number(header.substr(second + 1), out.sequence))
+    return wrong("the sequence is not a number");
+  return out;
+}
+
+Result<std::unique_ptr<StorageEngine>> open_engine(const EngineOptions& options,
+                                                   std::vector<SignalStore*> stores) {
+  auto engine = std::make_unique<Engine>(options, std::move(stores));
+  if (auto opened = engine->open(options.kv); !opened.ok()) return std::move(opened).error();
+  return std::unique_ptr<StorageEngine>(std::move(engine));
+}
+
+}  // namespace hms::collector

@@ -1,0 +1,544 @@
+// rocks_kv.cc: kv.h on RocksDB 7.8 (Debian's).
+//
+// One column family per UTC day ("day-2026-11-22") and the default one for what outlives days
+// (`meta`). One write batch and one synced write-ahead log append per commit. Memory is one budget:
+// memtables are charged to the block cache. A write that the disk refuses leaves RocksDB in an
+// error state; the next commit asks it to resume, so that work goes on by itself once there is
+// room. Before each commit the free space is looked at: below the reserve nothing is written,
+// because RocksDB itself needs room to flush and compact. Thread: commit, drop_day: the commit
+// thread; reading and stats: any.
+#include <fcntl.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/iterator.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+#include <rocksdb/write_buffer_manager.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <utility>
+
+#include "collector/store/kv.h"
+#include "net/core/clock.h"
+
+namespace hms::collector {
+namespace {
+
+using net::Code;
+using net::Error;
+using net::Result;
+
+constexpr size_t kMaxDayFamilies =
+    500;  // each costs a memtable and files; retention is at most 400 days
+constexpr uint64_t kMaxWalBytes =
+    256ULL * 1024 * 1024;  // all families share one log: an idle one must not hold it back
+constexpr uint64_t kStatsEveryNanos = 1'000'000'000;
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+Error error_of(const rocksdb::Status& status, const std::string& what) {
+  const std::string text = status.ToString();
+  if (status.IsNoSpace() || text.find("No space left") != std::string::npos ||
+      text.find("Disk quota exceeded") != std::string::npos) {
+    return {Code::no_space, net::Side::self, true, what + ": the disk is full (" + text + ")"};
+  }
+  if (status.IsCorruption()) return {Code::corrupt, net::Side::self, false, what + ": " + text};
+  return {Code::io, net::Side::self, true, what + ": " + text};
+}
+
+// ---------------------------------------------------------------- names of families
+
+constexpr std::string_view kDayPrefix = "day-";
+
+std::string family_name(Family family) {
+  const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{family.day}}};
+  char text[40];
+  std::snprintf(text, sizeof text, "day-%04d-%02u-%02u", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+  return text;
+}
+
+std::optional<Family> family_of_name(const std::string& name) {
+  int year = 0;
+  unsigned month = 0, day = 0;
+  if (name.rfind(kDayPrefix, 0) != 0) return std::nullopt;
+  if (std::sscanf(name.c_str() + kDayPrefix.size(), "%4d-%2u-%2u", &year, &month, &day) != 3)
+    return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month{month},
+                                         std::chrono::day{day}};
+  if (!date.ok()) return std::nullopt;
+  const auto days = std::chrono::sys_days{date}.time_since_epoch().count();
+  if (days < 0) return std::nullopt;
+  return Family{static_cast<uint32_t>(days)};
+}
+
+std::string family_text(Family family) {
+  return family == Family::meta() ? "meta" : family_name(family);
+}
+
+std::string hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const char c : bytes.substr(0, 64)) {
+    const auto byte = static_cast<uint8_t>(c);
+    out.push_back(kDigits[byte >> 4]);
+    out.push_back(kDigits[byte & 15]);
+  }
+  return out;
+}
+
+// ---------------------------------------------------------------- the directory
+
+Error bad_directory(const std::string& path, const std::string& why) {
+  return {Code::bad_config, net::Side::self, false, "data directory " + path + ": " + why};
+}
+
+/// There, a directory, and writable; made if only its last part is missing.
+Result<void> prepare_directory(const std::string& path) {
+  if (path.empty())
+    return Error{Code::bad_config, net::Side::self, false,
+                 "no data directory given; use --data DIR"};
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) {
+      std::filesystem::path clean(path);
+      if (!clean.has_filename()) clean = clean.parent_path();  // a trailing slash
+      const std::string parent = clean.has_parent_path() ? clean.parent_path().string() : ".";
+      if (::stat(parent.c_str(), &info) != 0) {
+        return bad_directory(path, "the directory above it, " + parent + ", cannot be used (" +
+                                       std::strerror(errno) + "); create it first");
+      }
+      if (!S_ISDIR(info.st_mode)) return bad_directory(path, parent + " is not a directory");
+      if (::mkdir(path.c_str(), 0750) != 0)
+        return bad_directory(path, std::string("cannot be created: ") + std::strerror(errno));
+      return {};
+    }
+    return bad_directory(path, std::strerror(errno));
+  }
+  if (!S_ISDIR(info.st_mode)) return bad_directory(path, "is not a directory");
+  if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
+    return bad_directory(path, std::string("is not writable: ") + std::strerror(errno));
+  struct statvfs fs {};
+  if (::statvfs(path.c_str(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
+    return bad_directory(path, "is on a read-only file system");
+  return {};
+}
+
+/// The process that holds the lock file, or 0.
+pid_t lock_holder(const std::string& directory) {
+  const int fd = ::open((directory + "/LOCK").c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return 0;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  const bool held = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  ::close(fd);
+  return held ? lock.l_pid : 0;
+}
+
+Error open_error(const rocksdb::Status& status, const std::string& directory) {
+  const std::string text = status.ToString();
+  if (status.IsIOError() &&
+      (text.find("/LOCK") != std::string::npos || text.find("lock hold by") != std::string::npos)) {
+    const pid_t holder = lock_holder(directory);
+    std::string who = "another process";
+    if (holder > 0) who += " (" + std::to_string(holder) + ")";
+    return bad_directory(directory, who + " holds the lock; stop it or use another --data");
+  }
+  if (status.IsCorruption() || text.find("Corruption") != std::string::npos) {
+    return {Code::corrupt, net::Side::self, false,
+            "data directory " + directory + " is damaged: " + text +
+                "; nothing was changed: restore it from a copy, or move it away to start empty"};
+  }
+  return error_of(status, "data directory " + directory);
+}
+
+// ---------------------------------------------------------------- options
+
+struct Budget {
+  std::shared_ptr<rocksdb::Cache> cache;
+  std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
+  uint64_t memtable_bytes = 0;
+};
+
+Budget make_budget(uint64_t memory_bytes) {
+  Budget budget;
+  budget.memtable_bytes = std::max<uint64_t>(memory_bytes * 3 / 8, 8ULL * 1024 * 1024);
+  budget.cache = rocksdb::NewLRUCache(std::max<uint64_t>(memory_bytes, 16ULL * 1024 * 1024));
+  budget.write_buffers =
+      std::make_shared<rocksdb::WriteBufferManager>(budget.memtable_bytes, budget.cache);
+  return budget;
+}
+
+rocksdb::DBOptions database_options(const Budget& budget) {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.write_buffer_manager = budget.write_buffers;
+  options.max_total_wal_size = kMaxWalBytes;
+  // An incomplete last record is what a crash leaves; any other fault in the log must be told, not
+  // skipped over.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.track_and_verify_wals_in_manifest = true;
+  options.max_open_files = 512;
+  options.max_background_jobs = 2;
+  options.bytes_per_sync = 1024 * 1024;
+  options.keep_log_file_num = 4;
+  options.max_log_file_size = 4 * 1024 * 1024;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions family_options(const Budget& budget) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = budget.cache;
+  table.block_size = 16 * 1024;
+  table.cache_index_and_filter_blocks = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.format_version = 5;
+  rocksdb::ColumnFamilyOptions options;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.write_buffer_size =
+      std::clamp<uint64_t>(budget.memtable_bytes / 4, 2ULL * 1024 * 1024, 32ULL * 1024 * 1024);
+  options.max_write_buffer_number = 3;
+  options.compression = rocksdb::kLZ4Compression;
+  options.bottommost_compression = rocksdb::kZSTD;
+  options.target_file_size_base = 32 * 1024 * 1024;
+  options.max_bytes_for_level_base = 128 * 1024 * 1024;
+  return options;
+}
+
+// ---------------------------------------------------------------- the store
+
+/// A family's handle; freed when the last reader lets go of it, also after the family was dropped.
+using Handle = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
+
+class RocksKv final : public Kv {
+ public:
+  explicit RocksKv(const KvOptions& options)
+      : directory_(options.directory), budget_(make_budget(options.memory_bytes)) {}
+
+  ~RocksKv() override {
+    families_.clear();
+    if (db_) {
+      const rocksdb::Status status = db_->Close();
+      status.PermitUncheckedError();
+    }
+  }
+
+  Result<void> open() {
+    if (auto ready = prepare_directory(directory_); !ready.ok()) return std::move(ready).error();
+    const rocksdb::DBOptions options = database_options(budget_);
+    std::vector<std::string> names;
+    const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, directory_, &names);
+    if (!listed.ok()) {
+      // A new directory has no CURRENT file; one that has files of ours but no list is damaged.
+      if (::access((directory_ + "/CURRENT").c_str(), F_OK) == 0)
+        return open_error(listed, directory_);
+      if (has_table_files()) {
+        return Error{Code::corrupt, net::Side::self, false,
+                     "data directory " + directory_ +
+                         " is damaged: the file CURRENT is missing; restore it from a copy"};
+      }
+      names = {rocksdb::kDefaultColumnFamilyName};
+    }
+    std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+    for (const auto& name : names) descriptors.emplace_back(name, family_options(budget_));
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    rocksdb::DB* db = nullptr;
+    const rocksdb::Status status =
+        rocksdb::DB::Open(options, directory_, descriptors, &handles, &db);
+    if (!status.ok()) return open_error(status, directory_);
+    db_.reset(db);
+    for (size_t i = 0; i < handles.size(); ++i) {
+      if (names[i] == rocksdb::kDefaultColumnFamilyName) {
+        families_[Family::meta()] = own(handles[i]);
+      } else if (const auto family = family_of_name(names[i])) {
+        families_[*family] = own(handles[i]);
+      } else {
+        const std::string name = names[i];
+        for (size_t k = i; k < handles.size(); ++k) static_cast<void>(own(handles[k]));
+        return Error{Code::corrupt, net::Side::self, false,
+                     "data directory " + directory_ + ": unknown family '" + name +
+                         "'; it was written by another program"};
+      }
+    }
+    set_reserve();
+    return {};
+  }
+
+  // --- reading
+
+  Result<std::string> get(Family family, std::string_view key) const override {
+    const Handle handle = find(family);
+    if (!handle) return Error{Code::not_found, net::Side::self, false, ""};
+    std::string value;
+    const rocksdb::Status status =
+        db_->Get(rocksdb::ReadOptions(), handle.get(), slice(key), &value);
+    if (status.ok()) return value;
+    if (status.IsNotFound()) return Error{Code::not_found, net::Side::self, false, ""};
+    return error_of(status, "reading " + family_text(family) + " key " + hex(key));
+  }
+
+  Result<void> scan(Family family, std::string_view begin, std::string_view end,
+                    const Visitor& visit, bool backwards) const override {
+    const Handle handle = find(family);
+    if (!handle) return {};
+    if (!end.empty() && begin >= end) return {};
+    rocksdb::ReadOptions options;
+    const rocksdb::Slice lower = slice(begin), upper = slice(end);
+    if (!begin.empty()) options.iterate_lower_bound = &lower;
+    if (!end.empty()) options.iterate_upper_bound = &upper;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, handle.get()));
+    if (backwards) {
+      for (it->SeekToLast(); it->Valid(); it->Prev()) {
+        if (!visit(view(it->key()), view(it->value()))) return {};
+      }
+    } else {
+      for (it->Seek(lower); it->Valid(); it->Next()) {
+        if (!visit(view(it->key()), view(it->value()))) return {};
+      }
+    }
+    if (!it->status().ok())
+      return error_of(it->status(), "scanning " + family_text(family) + " from " + hex(begin));
+    return {};
+  }
+
+  std::vector<Family> days() const override {
+    const std::shared_lock lock(families_mutex_);
+    std::vector<Family> out;
+    for (const auto& [family, handle] : families_) {
+      if (family != Family::meta()) out.push_back(family);
+    }
+    return out;
+  }
+
+  // --- writing
+
+  Result<void> commit(const std::function<void(KvWriter&)>& fill) override {
+    Writer writer(*this);
+    fill(writer);
+    if (writer.error) return failed(std::move(*writer.error));
+    if (writer.batch.Count() == 0 && !failing()) return {};
+    if (const uint64_t free = free_bytes(); free < reserve_bytes_ + writer.batch.GetDataSize()) {
+      return failed({Code::no_space, net::Side::self, true,
+                     "data directory " + directory_ + ": the disk is full (" +
+                         std::to_string(free) + " bytes free, " + std::to_string(reserve_bytes_) +
+                         " are kept for compaction)"});
+    }
+    if (auto resumed = resume_if_failed(); !resumed.ok()) return resumed;
+    const uint64_t begin = net::monotonic_nanos();
+    rocksdb::WriteOptions options;
+    options.sync = true;
+    const rocksdb::Status status = db_->Write(options, &writer.batch);
+    if (!status.ok()) {
+      must_resume_ = true;
+      return failed(error_of(status, "data directory " + directory_));
+    }
+    last_commit_micros_.store((net::monotonic_nanos() - begin) / 1000, std::memory_order_relaxed);
+    commits_.fetch_add(1, std::memory_order_relaxed);
+    failing_.store(false, std::memory_order_relaxed);
+    return {};
+  }
+
+  Result<void> drop_day(Family day) override {
+    if (day == Family::meta())
+      return Error{Code::unsupported, net::Side::self, false, "meta cannot be dropped"};
+    const Handle handle = find(day);
+    if (!handle) return {};
+    const rocksdb::Status status = db_->DropColumnFamily(handle.get());
+    if (!status.ok()) return error_of(status, "dropping " + family_name(day));
+    const std::unique_lock lock(families_mutex_);
+    families_.erase(day);
+    return {};
+  }
+
+  bool failing() const noexcept override { return failing_.load(std::memory_order_relaxed); }
+
+  KvStats stats() const override {
+    KvStats out;
+    out.commits = commits_.load(std::memory_order_relaxed);
+    out.commit_failures = failures_.load(std::memory_order_relaxed);
+    out.last_commit_micros = last_commit_micros_.load(std::memory_order_relaxed);
+    out.failing = failing_.load(std::memory_order_relaxed);
+    out.free_bytes = free_bytes();
+    out.memtable_bytes = budget_.write_buffers->memory_usage();
+    out.cache_bytes = budget_.cache->GetUsage();
+    const std::lock_guard lock(stats_mutex_);
+    const uint64_t now = net::monotonic_nanos();
+    if (disk_bytes_at_ == 0 || now - disk_bytes_at_ > kStatsEveryNanos) {
+      disk_bytes_ = directory_bytes();
+      disk_bytes_at_ = now;
+    }
+    out.disk_bytes = disk_bytes_;
+    return out;
+  }
+
+ private:
+  struct Writer final : KvWriter {
+    explicit Writer(RocksKv& owner) : kv(owner) {}
+    void put(Family family, std::string_view key, std::string_view value) override {
+      if (auto* handle = handle_of(family, true))
+        check(batch.Put(handle, slice(key), slice(value)));
+    }
+    void remove(Family family, std::string_view key) override {
+      if (auto* handle = handle_of(family, false)) check(batch.Delete(handle, slice(key)));
+    }
+    rocksdb::ColumnFamilyHandle* handle_of(Family family, bool create) {
+      if (last && family == last_family) return last.get();
+      if (error) return nullptr;
+      Handle handle = kv.find(family);
+      if (!handle) {
+        if (!create) return nullptr;
+        auto made = kv.create(family);
+        if (!made.ok()) {
+          error = made.error();
+          return nullptr;
+        }
+        handle = made.value();
+      }
+      last = std::move(handle);
+      last_family = family;
+      return last.get();
+    }
+    void check(const rocksdb::Status& status) {
+      if (!status.ok() && !error) error = error_of(status, "filling a write");
+    }
+    RocksKv& kv;
+    rocksdb::WriteBatch batch;
+    std::optional<Error> error;
+    Handle last;
+    Family last_family;
+  };
+
+  Handle own(rocksdb::ColumnFamilyHandle* handle) {
+    return {handle, [db = db_](rocksdb::ColumnFamilyHandle* h) {
+              const rocksdb::Status status = db->DestroyColumnFamilyHandle(h);
+              status.PermitUncheckedError();
+            }};
+  }
+
+  Handle find(Family family) const {
+    const std::shared_lock lock(families_mutex_);
+    const auto it = families_.find(family);
+    return it == families_.end() ? nullptr : it->second;
+  }
+
+  Result<Handle> create(Family family) {
+    {
+      const std::shared_lock lock(families_mutex_);
+      if (families_.size() >= kMaxDayFamilies) {
+        return Error{Code::too_large, net::Side::self, false,
+                     "more than " + std::to_string(kMaxDayFamilies) + " days of data"};
+      }
+    }
+    if (auto resumed = resume_if_failed(); !resumed.ok()) return std::move(resumed).error();
+    rocksdb::ColumnFamilyHandle* handle = nullptr;
+    const rocksdb::Status status =
+        db_->CreateColumnFamily(family_options(budget_), family_name(family), &handle);
+    if (!status.ok()) {
+      must_resume_ = true;
+      return error_of(status, "making " + family_name(family));
+    }
+    Handle owned = own(handle);
+    const std::unique_lock lock(families_mutex_);
+    families_[family] = owned;
+    return owned;
+  }
+
+  /// After a failed write RocksDB refuses all writes until told that the fault is gone.
+  Result<void> resume_if_failed() {
+    if (!must_resume_) return {};
+    const rocksdb::Status status = db_->Resume();
+    if (!status.ok()) return failed(error_of(status, "data directory " + directory_));
+    must_resume_ = false;
+    return {};
+  }
+
+  Error failed(Error error) {
+    failures_.fetch_add(1, std::memory_order_relaxed);
+    failing_.store(true, std::memory_order_relaxed);
+    return error;
+  }
+
+  uint64_t free_bytes() const {
+    struct statvfs fs {};
+    if (::statvfs(directory_.c_str(), &fs) != 0)
+      return UINT64_MAX;  // unknown: let the write itself find out
+    return static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
+  }
+
+  /// Room to flush every memtable and to compact, but never more than a tenth of a small disk.
+  void set_reserve() {
+    struct statvfs fs {};
+    if (::statvfs(directory_.c_str(), &fs) != 0) return;
+    const uint64_t total = static_cast<uint64_t>(fs.f_blocks) * fs.f_frsize;
+    reserve_bytes_ = std::min<uint64_t>(budget_.memtable_bytes + 64ULL * 1024 * 1024, total / 10);
+  }
+
+  uint64_t directory_bytes() const {
+    uint64_t sum = 0;
+    std::error_code fault;
+    for (auto it = std::filesystem::directory_iterator(directory_, fault);
+         !fault && it != std::filesystem::directory_iterator(); it.increment(fault)) {
+      std::error_code gone;  // compaction removes files while we look
+      const uint64_t size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
+      if (!gone) sum += size;
+    }
+    return sum;
+  }
+
+  bool has_table_files() const {
+    std::error_code fault;
+    for (auto it = std::filesystem::directory_iterator(directory_, fault);
+         !fault && it != std::filesystem::directory_iterator(); it.increment(fault)) {
+      if (it->path().extension() == ".sst" ||
+          it->path().filename().string().rfind("MANIFEST-", 0) == 0)
+        return true;
+    }
+    return false;
+  }
+
+  const std::string directory_;
+  const Budget budget_;
+  uint64_t reserve_bytes_ = 0;
+  std::shared_ptr<rocksdb::DB> db_;  // outlives every handle
+
+  mutable std::shared_mutex families_mutex_;
+  std::map<Family, Handle> families_;  // families_mutex_
+
+  bool must_resume_ = false;  // the commit thread's
+  std::atomic<bool> failing_{false};
+  std::atomic<uint64_t> commits_{0}, failures_{0}, last_commit_micros_{0};
+
+  mutable std::mutex stats_mutex_;
+  mutable uint64_t disk_bytes_ = 0, disk_bytes_at_ = 0;  // stats_mutex_
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Kv>> open_rocks_kv(const KvOptions& options) {
+  auto kv = std::make_unique<RocksKv>(options);
+  if (auto opened = kv->open(); !opened.ok()) return std::move(opened).error();
+  return std::unique_ptr<Kv>(std::move(kv));
+}
+
+}  // namespace hms::collector
