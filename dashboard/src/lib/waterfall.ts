@@ -1,6 +1,6 @@
 // waterfall.ts: a trace's spans as rows: tree order, place in time, time of its own, and the chain that made the caller wait.
 //
-// A span whose parent is missing becomes a root; a cycle is cut at the span seen first. Times are milliseconds. Pure.
+// A span whose parent is missing becomes a root; the spans of a cycle become roots too. Times are milliseconds. Pure.
 // Tests: tests/waterfall.test.ts.
 import type { Span, Trace } from './jaeger';
 
@@ -44,18 +44,24 @@ function buildTree(spans: readonly Span[]): Tree {
   const roots: Span[] = [];
   for (const span of spans) {
     const parent = span.parentId === null ? undefined : byId.get(span.parentId);
-    if (!parent || parent === span || isAncestor(span, parent, byId)) roots.push(span);
-    else children.set(parent, [...(children.get(parent) ?? []), span]);
+    if (!parent || isAncestor(span, parent, byId)) {
+      roots.push(span);
+      continue;
+    }
+    const siblings = children.get(parent);
+    if (siblings) siblings.push(span);
+    else children.set(parent, [span]);
   }
   for (const list of children.values()) list.sort(byStart);
   return { roots: roots.sort(byStart), children };
 }
 
+/// Whether following parents from `start` leads to `candidate`: then making `start` its parent would close a cycle.
 function isAncestor(candidate: Span, start: Span, byId: ReadonlyMap<string, Span>): boolean {
   const seen = new Set<Span>();
   let current: Span | undefined = start;
   while (current && !seen.has(current)) {
-    if (current === candidate) return candidate.start > start.start || candidate.id > start.id || seen.size === 0;
+    if (current === candidate) return true;
     seen.add(current);
     current = current.parentId === null ? undefined : byId.get(current.parentId);
   }
@@ -86,7 +92,8 @@ export function criticalPath(root: Span, children: ReadonlyMap<Span, readonly Sp
   while (stack.length > 0) {
     const { span, until } = stack.pop()!;
     if (own.has(span)) continue;
-    let point = Math.min(until, span.start + span.duration);
+    const end = Math.min(until, span.start + span.duration);
+    let point = end;
     let spent = 0;
     const latestFirst = [...(children.get(span) ?? [])].sort((a, b) => b.start + b.duration - (a.start + a.duration));
     for (const child of latestFirst) {
@@ -94,7 +101,7 @@ export function criticalPath(root: Span, children: ReadonlyMap<Span, readonly Sp
       const childStart = Math.max(child.start, span.start);
       if (childEnd <= childStart || child.start >= point) continue;
       // A child that outlived the point it was waited for ran beside the path, not on it.
-      if (child.start + child.duration > point + 0.001 && point < span.start + span.duration) continue;
+      if (child.start + child.duration > point + 0.001 && point < end) continue;
       spent += point - childEnd;
       stack.push({ span: child, until: childEnd });
       point = childStart;

@@ -1,0 +1,95 @@
+// live.ts: the page's one store of live data: points from the stream, holes filled from history, and a tick for what draws them.
+import { shallowRef, triggerRef } from 'vue';
+import { parseMoment } from '../lib/format';
+import { MEASURES, parseMatrix, promql, type Measure } from '../lib/prometheus';
+import { getJson } from './api';
+import { FIELD, parsePoint, SeriesStore, WINDOW_SECONDS } from './series_store';
+
+export const store = new SeriesStore();
+
+/// Changes at most a few times a second, after points have arrived. Whoever draws live data reads it.
+export const liveTick = shallowRef(0);
+/// The reader's clock, once a second, for "12 s ago".
+export const now = shallowRef(Date.now());
+
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+/// Seconds between which events were missed, newest last. Charts shade them until history has filled them.
+export const gaps = shallowRef<Gap[]>([]);
+const MAX_GAPS = 20;
+
+/// A second's points come one after the other: waiting this long draws them all at once.
+const GATHER_MS = 120;
+let scheduled = false;
+
+export function touchLive(): void {
+  if (scheduled) return;
+  scheduled = true;
+  setTimeout(() => {
+    scheduled = false;
+    liveTick.value++;
+  }, GATHER_MS);
+}
+
+export function acceptPoint(data: unknown): void {
+  const point = parsePoint(data);
+  if (!point) return;
+  store.add(point);
+  touchLive();
+}
+
+export function acceptGap(data: unknown): void {
+  const raw = (data ?? {}) as Record<string, unknown>;
+  const end = Math.floor((parseMoment(raw.to ?? raw.ts) ?? Date.now()) / 1000);
+  const start = parseMoment(raw.from);
+  const from = start === null ? (Number.isFinite(store.newestSecond) ? store.newestSecond : end - WINDOW_SECONDS) : Math.floor(start / 1000);
+  gaps.value = [...gaps.value.slice(1 - MAX_GAPS), { from, to: Math.max(from, end) }];
+  void fillHistory(Math.max(from, end - WINDOW_SECONDS), end);
+}
+
+/// Steps of history on the page: 900 s at 5 s are 180 points a series, which the collector answers in one go.
+const STEP_SECONDS = 5;
+const RATE_WINDOW_SECONDS = 10;
+
+/// Fills the seconds between `from` and `to` that the stream has not written. Failing is not an error to show: the live data goes on.
+export async function fillHistory(from: number, to: number): Promise<void> {
+  const start = Math.ceil(from / STEP_SECONDS) * STEP_SECONDS;
+  const end = Math.floor(to / STEP_SECONDS) * STEP_SECONDS;
+  if (end < start) return;
+  const by = ['service_name', 'http_route'];
+  const ask = async (measure: Measure) => {
+    const query = promql(measure, {}, RATE_WINDOW_SECONDS, by);
+    const reply = (await getJson('api/v1/query_range', { query, start, end, step: STEP_SECONDS })) as { data?: unknown };
+    return parseMatrix(reply?.data);
+  };
+  const answers = await Promise.allSettled(MEASURES.map(ask));
+  const rows = new Map<string, { service: string; route: string; second: number; values: (number | null)[] }>();
+  answers.forEach((answer, place) => {
+    if (answer.status !== 'fulfilled') return;
+    const measure = MEASURES[place]!;
+    for (const { labels, points } of answer.value) {
+      const service = labels.service_name;
+      if (!service) continue;
+      for (const [second, value] of points) {
+        const key = `${service}\n${labels.http_route ?? ''}\n${second}`;
+        let row = rows.get(key);
+        if (!row) rows.set(key, (row = { service, route: labels.http_route ?? '', second, values: [null, 0, null, null, null] }));
+        row.values[FIELD[measure]] = measure.startsWith('p') ? value * 1000 : value;
+      }
+    }
+  });
+  for (const row of rows.values()) {
+    const [rps, errors] = row.values;
+    // The question for errors gives errors a second; the page shows the share of requests.
+    row.values[FIELD.error_rate] = rps ? Math.min(1, (errors ?? 0) / rps) : 0;
+    if (rps !== null) store.fill(row.service, row.route, row.second, STEP_SECONDS, row.values);
+  }
+  triggerRef(gaps);
+  touchLive();
+}
+
+export function startClock(): void {
+  setInterval(() => (now.value = Date.now()), 1000);
+}

@@ -1,0 +1,180 @@
+// series_store.ts: the live points of the last 15 minutes, per service and route, in bounded memory.
+//
+// A point with an empty route is the collector's own sum over a service. Where there is none, the service is put together from its
+// routes (rates add up, error rates weigh by rate, quantiles see lib/mixture.ts).
+// Limits: MAX_SERIES rings of 900 s * 5 fields * 8 bytes = 36 kB each, 11 MB in all; the series silent for longest makes room.
+// Pure apart from time stamps in the points. Tests: tests/series_store.test.ts.
+import { parseMoment } from '../lib/format';
+import { mixtureQuantile } from '../lib/mixture';
+import { SecondRing } from '../lib/second_ring';
+
+export const WINDOW_SECONDS = 900;
+export const MAX_SERIES = 300;
+export const FIELD = { rps: 0, error_rate: 1, p50: 2, p95: 3, p99: 4 } as const;
+export type Field = keyof typeof FIELD;
+
+export interface Point {
+  readonly second: number;
+  readonly service: string;
+  readonly route: string;
+  readonly values: readonly (number | null)[];
+}
+
+export interface Sample {
+  readonly rps: number | null;
+  readonly error_rate: number | null;
+  readonly p50: number | null;
+  readonly p95: number | null;
+  readonly p99: number | null;
+}
+
+const MAX_NAME = 512;
+
+/// One event of /ops/stream. Null for anything that is not a point.
+export function parsePoint(data: unknown): Point | null {
+  if (typeof data !== 'object' || data === null) return null;
+  const raw = data as Record<string, unknown>;
+  const moment = parseMoment(raw.ts);
+  if (moment === null || typeof raw.service !== 'string' || raw.service === '') return null;
+  const number = (value: unknown) => (typeof value === 'number' && Number.isFinite(value) ? value : null);
+  const idle = raw.count === 0 || raw.rps === 0;
+  const latency = (value: unknown) => (idle ? null : number(value));
+  return {
+    second: Math.floor(moment / 1000),
+    service: raw.service.slice(0, MAX_NAME),
+    route: typeof raw.route === 'string' ? raw.route.slice(0, MAX_NAME) : '',
+    values: [number(raw.rps), idle ? 0 : number(raw.error_rate), latency(raw.p50), latency(raw.p95), latency(raw.p99)],
+  };
+}
+
+export class SeriesStore {
+  private readonly services = new Map<string, Map<string, SecondRing>>();
+  private count = 0;
+  private newest = -Infinity;
+  /// Series thrown out to make room; the page says so.
+  evicted = 0;
+
+  get newestSecond(): number {
+    return this.newest;
+  }
+
+  get seriesCount(): number {
+    return this.count;
+  }
+
+  add(point: Point): void {
+    this.ring(point.service, point.route).write(point.second, point.values);
+    if (point.second > this.newest) this.newest = point.second;
+  }
+
+  /// History: writes only where the stream has written nothing, and holds each value back over the seconds before it that it stands for.
+  fill(service: string, route: string, second: number, holds: number, values: readonly (number | null)[]): void {
+    const ring = this.ring(service, route);
+    for (let at = second - holds + 1; at <= second; at++) if (!ring.has(at)) ring.write(at, values);
+    if (second > this.newest) this.newest = second;
+  }
+
+  serviceNames(): string[] {
+    return [...this.services.keys()].sort();
+  }
+
+  routeNames(service: string): string[] {
+    return [...(this.services.get(service)?.keys() ?? [])].filter((route) => route !== '').sort();
+  }
+
+  sample(service: string, route: string, second: number): Sample {
+    return {
+      rps: this.readValue(service, route, second, 'rps'),
+      error_rate: this.readValue(service, route, second, 'error_rate'),
+      p50: this.readValue(service, route, second, 'p50'),
+      p95: this.readValue(service, route, second, 'p95'),
+      p99: this.readValue(service, route, second, 'p99'),
+    };
+  }
+
+  slice(service: string, route: string, first: number, last: number, field: Field): (number | null)[] {
+    const values: (number | null)[] = [];
+    for (let second = first; second <= last; second++) values.push(this.readValue(service, route, second, field));
+    return values;
+  }
+
+  /// The mean of rates, and the worst second of latencies, over the seconds that have values. What a table cell shows.
+  recent(service: string, route: string, seconds: number): Sample {
+    const last = this.newest;
+    if (last === -Infinity) return { rps: null, error_rate: null, p50: null, p95: null, p99: null };
+    let requests = 0;
+    let errors = 0;
+    let measured = 0;
+    const parts: { count: number; p50: number | null; p95: number | null; p99: number | null }[] = [];
+    for (let second = last - seconds + 1; second <= last; second++) {
+      const sample = this.sample(service, route, second);
+      if (sample.rps === null) continue;
+      measured++;
+      requests += sample.rps;
+      errors += sample.rps * (sample.error_rate ?? 0);
+      parts.push({ count: sample.rps, p50: sample.p50, p95: sample.p95, p99: sample.p99 });
+    }
+    if (measured === 0) return { rps: null, error_rate: null, p50: null, p95: null, p99: null };
+    return {
+      rps: requests / measured,
+      error_rate: requests > 0 ? errors / requests : 0,
+      p50: mixtureQuantile(parts, 0.5),
+      p95: mixtureQuantile(parts, 0.95),
+      p99: mixtureQuantile(parts, 0.99),
+    };
+  }
+
+  private readValue(service: string, route: string, second: number, field: Field): number | null {
+    const routes = this.services.get(service);
+    if (!routes) return null;
+    const own = routes.get(route)?.read(second, FIELD[field]) ?? null;
+    if (own !== null || route !== '' || routes.get('')?.has(second)) return own;
+    return this.combine([...routes.values()], second, field);
+  }
+
+  private combine(rings: readonly SecondRing[], second: number, field: Field): number | null {
+    const parts = rings
+      .map((ring) => ({
+        count: ring.read(second, FIELD.rps),
+        errors: ring.read(second, FIELD.error_rate) ?? 0,
+        p50: ring.read(second, FIELD.p50),
+        p95: ring.read(second, FIELD.p95),
+        p99: ring.read(second, FIELD.p99),
+      }))
+      .filter((part): part is typeof part & { count: number } => part.count !== null);
+    if (parts.length === 0) return null;
+    const total = parts.reduce((sum, part) => sum + part.count, 0);
+    if (field === 'rps') return total;
+    if (field === 'error_rate') return total > 0 ? parts.reduce((sum, part) => sum + part.count * part.errors, 0) / total : 0;
+    return mixtureQuantile(parts, Number(field.slice(1)) / 100);
+  }
+
+  private ring(service: string, route: string): SecondRing {
+    let routes = this.services.get(service);
+    if (!routes) this.services.set(service, (routes = new Map()));
+    let ring = routes.get(route);
+    if (!ring) {
+      if (this.count >= MAX_SERIES) this.evictOldest();
+      routes = this.services.get(service) ?? new Map<string, SecondRing>();
+      this.services.set(service, routes);
+      routes.set(route, (ring = new SecondRing(WINDOW_SECONDS, Object.keys(FIELD).length)));
+      this.count++;
+    }
+    return ring;
+  }
+
+  private evictOldest(): void {
+    let oldest: { service: string; route: string; second: number } | null = null;
+    for (const [service, routes] of this.services) {
+      for (const [route, ring] of routes) {
+        if (!oldest || ring.newestSecond < oldest.second) oldest = { service, route, second: ring.newestSecond };
+      }
+    }
+    if (!oldest) return;
+    const routes = this.services.get(oldest.service)!;
+    routes.delete(oldest.route);
+    if (routes.size === 0) this.services.delete(oldest.service);
+    this.count--;
+    this.evicted++;
+  }
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest';
+import { MAX_SERIES, parsePoint, SeriesStore, type Point } from '../src/data/series_store';
+
+function point(second: number, service: string, route: string, rps = 10, errors = 0, p99 = 100): Point {
+  return { second, service, route, values: [rps, errors, p99 / 4, p99 / 2, p99] };
+}
+
+describe('parsePoint', () => {
+  test('reads a point of the stream', () => {
+    const parsed = parsePoint({ ts: 1_763_780_862_000, service: 'claims', route: 'GET /', rps: 4, error_rate: 0.5, p50: 1, p95: 2, p99: 3, count: 4 });
+    expect(parsed).toEqual({ second: 1_763_780_862, service: 'claims', route: 'GET /', values: [4, 0.5, 1, 2, 3] });
+  });
+
+  test('a second without requests has no latency, whatever the zeros say', () => {
+    expect(parsePoint({ ts: 1_763_780_862, service: 'a', route: '', rps: 0, error_rate: 0, p50: 0, p95: 0, p99: 0, count: 0 })!.values).toEqual([0, 0, null, null, null]);
+  });
+
+  test('refuses what is not a point', () => {
+    for (const bad of [null, 1, [], {}, { ts: 'x', service: 'a' }, { ts: 1_763_780_862, service: 7 }]) expect(parsePoint(bad)).toBeNull();
+  });
+});
+
+describe('SeriesStore', () => {
+  test("a service's own point wins over the sum of its routes", () => {
+    const store = new SeriesStore();
+    store.add(point(100, 'claims', '', 7));
+    store.add(point(100, 'claims', '/a', 3));
+    expect(store.sample('claims', '', 100).rps).toBe(7);
+  });
+
+  test('without one, rates add up and error rates weigh by rate', () => {
+    const store = new SeriesStore();
+    store.add(point(100, 'claims', '/a', 30, 0));
+    store.add(point(100, 'claims', '/b', 10, 0.4));
+    expect(store.sample('claims', '', 100)).toMatchObject({ rps: 40, error_rate: 0.1 });
+    expect(store.routeNames('claims')).toEqual(['/a', '/b']);
+  });
+
+  test('history fills holes and never overwrites the stream', () => {
+    const store = new SeriesStore();
+    store.add(point(100, 'claims', '/a', 30));
+    store.fill('claims', '/a', 102, 5, [9, 0, 1, 2, 3]);
+    expect(store.slice('claims', '/a', 97, 102, 'rps')).toEqual([null, 9, 9, 30, 9, 9]);
+  });
+
+  test('the number of series is bounded, the longest silent one goes first', () => {
+    const store = new SeriesStore();
+    for (let index = 0; index < MAX_SERIES + 5; index++) store.add(point(1000 + index, `service-${index}`, '/'));
+    expect(store.seriesCount).toBe(MAX_SERIES);
+    expect(store.evicted).toBe(5);
+    expect(store.serviceNames()).not.toContain('service-0');
+    expect(store.serviceNames()).toContain(`service-${MAX_SERIES + 4}`);
+  });
+});
