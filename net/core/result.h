@@ -49,7 +49,7 @@ struct Error {
   Code code = Code::io;
   Side side = Side::self;
   bool may_retry = false;  // the same work may succeed elsewhere or later, and nothing happened yet
-  std::string detail;      // one sentence for people: what, where, what is allowed; no trailing full stop
+  std::string detail{};    // one sentence for people: what, where, what is allowed; no trailing full stop
 };
 
 /// "connect_failed: 127.0.0.1:8080: connection refused"

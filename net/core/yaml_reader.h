@@ -67,9 +67,9 @@ class YamlNode {
   void fail(std::string message) const;
 
   /// The child under `key`, absent if it is not there; remembers that the key is known. A node that is not a map: a fault, once.
-  [[nodiscard]] YamlNode get(std::string_view key) const;
+  YamlNode get(std::string_view key) const;
   /// As get, and a fault if the key is absent.
-  [[nodiscard]] YamlNode require(std::string_view key) const;
+  YamlNode require(std::string_view key) const;
   /// Reports each key that no `get`/`require` on this node asked for, and keys given twice.
   void finish() const;
   /// Children of a list (a single scalar or map is not a list: a fault). Empty when absent.

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "net/core/log.h"
@@ -73,7 +74,7 @@ class TcpAcceptor final : public Acceptor {
       : loop_(loop),
         descriptor_(descriptor),
         options_(options),
-        on_accept_(std::move(on_accept)),
+        on_accept_(std::make_shared<OnAccept>(std::move(on_accept))),
         poll_(new uv_poll_t),
         rest_(loop, [this] { start(); }) {
     sockaddr_storage storage{};
@@ -176,7 +177,8 @@ class TcpAcceptor final : public Acceptor {
       return;
     }
     auto stream = std::make_unique<TcpStream>(loop_, node, Side::downstream, peer);
-    on_accept_(std::move(stream));
+    const auto on_accept = on_accept_;
+    (*on_accept)(std::move(stream));
     // The node is alive until the end of the turn, even if the stream is gone already.
     if (node->owner != nullptr) node->owner->first_read();
   }
@@ -184,7 +186,8 @@ class TcpAcceptor final : public Acceptor {
   Loop& loop_;
   int descriptor_;
   AcceptOptions options_;
-  OnAccept on_accept_;
+  std::shared_ptr<OnAccept>
+      on_accept_;    // shared with a call under way, which may destroy the acceptor
   uv_poll_t* poll_;  // freed by its close callback
   Timer rest_;
   SocketAddress local_;

@@ -56,8 +56,13 @@ class TcpConnector final : public Connector, private Deferred {
     self->timer_.disarm();
     if (status != 0) {
       self->answer(self->failure(status));
+      return;
+    }
+    auto stream = self->take_stream();
+    if (stream->local() == self->address_) {
+      self->answer(self->connected_to_itself());
     } else {
-      self->answer(self->take_stream());
+      self->answer(std::move(stream));
     }
   }
 
@@ -88,6 +93,15 @@ class TcpConnector final : public Connector, private Deferred {
     error.code = error.code == Code::timeout ? Code::connect_timeout : Code::connect_failed;
     error.may_retry = true;
     return error;
+  }
+
+  /// TCP's simultaneous open: with nobody listening, a port from the ephemeral range may be given
+  /// to ourselves as our own end.
+  [[nodiscard]] Error connected_to_itself() const {
+    return Error{.code = Code::connect_failed,
+                 .side = Side::upstream,
+                 .may_retry = true,
+                 .detail = address_.to_string() + ": nobody listens there (the socket met itself)"};
   }
 
   void answer(Result<std::unique_ptr<Stream>> result) {

@@ -98,7 +98,7 @@ void TcpStream::start_or_stop_reading() {
   if (status == 0) {
     reading_ = true;
   } else {
-    fail_later(status, "read");
+    fail_later(status);
   }
 }
 
@@ -165,8 +165,7 @@ void TcpStream::on_unwanted() {
   // A pause holds back bytes, not the news that the connection is gone.
   char byte = 0;
   const ssize_t seen = recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (seen < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-    fail_later(-errno, "read");
+  if (seen < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) fail_later(-errno);
 }
 
 void TcpStream::deliver(std::string_view bytes) {
@@ -200,7 +199,7 @@ void TcpStream::write(std::span<const std::string_view> slices) {
   for (const std::string_view slice : slices) total += slice.size();
   if (total == 0) return;
   if (shutdown_asked_) {
-    fail_later(UV_ESHUTDOWN, "write after shutdown");
+    fail_later(UV_ESHUTDOWN);
     return;
   }
   const size_t sent = node_->queue == nullptr ? try_write(slices, total) : 0;
@@ -211,6 +210,8 @@ void TcpStream::write(std::span<const std::string_view> slices) {
 
 /// Returns how many bytes the socket took.
 size_t TcpStream::try_write(std::span<const std::string_view> slices, size_t total) {
+  // libuv's lengths are unsigned int and its result an int: a giant slice goes through the queue.
+  constexpr size_t kLongestSlice = 256 * 1024 * 1024;
   size_t sent = 0;
   for (size_t at = 0; at < slices.size() && sent < total;) {
     std::array<uv_buf_t, kSlicesPerCall> buffers;
@@ -219,15 +220,17 @@ size_t TcpStream::try_write(std::span<const std::string_view> slices, size_t tot
     for (; at < slices.size() && count < kSlicesPerCall; ++at) {
       const std::string_view slice = slices[at];
       if (slice.empty()) continue;
-      // libuv takes char* but only reads. A slice beyond 4 GiB would be cut by its unsigned length.
+      if (offered + slice.size() > kLongestSlice) break;
+      // libuv takes char* but only reads.
       buffers[count++] =
           uv_buf_init(const_cast<char*>(slice.data()), static_cast<unsigned>(slice.size()));
       offered += slice.size();
     }
+    if (count == 0) return sent;
     const int taken = uv_try_write(node_->stream(), buffers.data(), count);
     if (taken == UV_EAGAIN) return sent;
     if (taken < 0) {
-      fail_later(taken, "write");
+      fail_later(taken);
       return sent;
     }
     sent += static_cast<size_t>(taken);
@@ -249,7 +252,7 @@ void TcpStream::enqueue(std::span<const std::string_view> slices, size_t skip) {
 
 void TcpStream::submit() {
   const int status = node_->queue->submit(node_->stream(), on_written);
-  if (status != 0) fail_later(status, "write");
+  if (status != 0) fail_later(status);
 }
 
 void TcpStream::on_written(uv_write_t* request, int status) {
@@ -260,7 +263,7 @@ void TcpStream::on_written(uv_write_t* request, int status) {
 
 void TcpStream::finish_written(int status) {
   if (status != 0) {
-    fail_later(status, "write");
+    fail_later(status);
     return;
   }
   if (ending_ != Ending::none) return;
@@ -300,7 +303,7 @@ void TcpStream::send_fin() {
 // --- ending
 
 /// Writing is over; what the peer had sent before is still delivered, then the fault.
-void TcpStream::fail_later(int status, std::string_view) {
+void TcpStream::fail_later(int status) {
   if (ending_ != Ending::none) return;
   bytes_accepted_ -= queued_bytes();  // dropped
   fault_ = status;

@@ -80,7 +80,7 @@ class TcpStream final : public Stream, private Deferred {
   void submit();
   void finish_written(int status);
   void send_fin();
-  void fail_later(int status, std::string_view what);
+  void fail_later(int status);
   void run_deferred() override;
   bool read_the_rest();
   void report_closed(const Error& error);
