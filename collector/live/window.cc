@@ -1,0 +1,548 @@
+// window.cc: interned series, one slot of cells a second, and the rules about whose numbers count.
+#include "collector/live/window.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "collector/live/http_points.h"
+#include "collector/live/packed_histogram.h"
+
+namespace hms::collector {
+namespace {
+
+using telemetry::Histogram;
+
+constexpr int64_t kMeasuredHoldsSeconds = 60;    // how long HTTP metrics keep a service's spans and timings out
+constexpr int64_t kFutureSeconds = 60;           // a clock further ahead than this is not believed
+constexpr int64_t kSenderActiveSeconds = 5;
+constexpr int64_t kMaxSpreadSeconds = 60;
+constexpr uint64_t kSpreadAfterNanos = 1'500'000'000ULL;
+constexpr size_t kMaxCumulative = 20'000;        // cumulative histograms we know the last reading of
+constexpr int64_t kCumulativeIdleSeconds = 600;
+constexpr uint64_t kFreshCumulativeNanos = 120'000'000'000ULL;  // a counter that began this shortly before is counted from its begin
+constexpr size_t kMaxSenders = 10'000;
+constexpr size_t kMaxServices = 2'000;
+constexpr size_t kErrorExamples = 16;
+constexpr size_t kSlowExamples = 8;
+constexpr int64_t kExampleSeconds = 120;
+constexpr std::string_view kOther = "other";
+
+struct Series {
+  std::string service, route, upstream;
+  bool outbound = false;
+  bool derived = false;  // from spans or timings: silent while the service has HTTP metrics
+  int64_t last_second = 0;
+};
+
+struct Cell {
+  uint32_t series = 0;
+  uint64_t requests = 0, errors = 0;
+  double sum = 0;
+  std::string packed;
+};
+
+struct Slot {
+  int64_t second = -1;
+  std::vector<Cell> cells;  // by series
+};
+
+struct Measured {
+  int64_t first = 0, last = 0;  // seconds with HTTP metrics of this service
+};
+
+struct Sender {
+  int64_t newest = 0;
+  int64_t seen = 0;
+};
+
+struct Cumulative {
+  Histogram last;
+  uint64_t time = 0;
+  int64_t seen = 0;
+};
+
+struct Examples {
+  std::deque<TraceExample> errors;
+  std::vector<TraceExample> slow;
+};
+
+/// Part `i` of `n` of a histogram; the parts add up to the whole.
+Histogram part_of(const Histogram& whole, uint64_t i, uint64_t n) {
+  const auto share = [&](uint64_t count, uint64_t phase) {
+    return (count * (i + 1) + phase) / n - (count * i + phase) / n;
+  };
+  Histogram part;
+  part.scale = whole.scale;
+  part.zero_count = share(whole.zero_count, 0);
+  part.count = part.zero_count;
+  for (size_t at = 0; at < whole.positive.size(); ++at) {
+    // Each bucket's odd requests fall on another second.
+    const uint64_t count = share(whole.positive[at].count, (at * 7 + 1) % n);
+    if (count == 0) continue;
+    part.positive.push_back({whole.positive[at].index, count});
+    part.count += count;
+  }
+  part.sum = whole.count == 0 ? 0 : whole.sum * static_cast<double>(part.count) / static_cast<double>(whole.count);
+  return part;
+}
+
+/// Milliseconds to seconds: 1000 is 2^9.966, 319 buckets of scale 5 (0.2 % off).
+Histogram in_seconds(const Histogram& millis) {
+  Histogram seconds = millis;
+  if (seconds.scale > telemetry::kScale) seconds.lower_scale_to(telemetry::kScale);
+  const int shift = static_cast<int>(std::lround(std::log2(1000.0) * std::exp2(seconds.scale)));
+  for (auto& bucket : seconds.positive) bucket.index -= shift;
+  seconds.sum /= 1000;
+  return seconds;
+}
+
+double millis_or_zero(double seconds) { return std::isfinite(seconds) ? seconds * 1000 : 0; }
+
+class Window final : public LiveWindow {
+ public:
+  explicit Window(LiveWindowOptions options) : options_(std::move(options)), slots_(static_cast<size_t>(options_.seconds)) {
+    if (!options_.clock) options_.clock = net::unix_nanos;
+  }
+
+  void add(const AcceptedBatch& batch) override {
+    now_ = static_cast<int64_t>(options_.clock() / 1'000'000'000ULL);
+    if (batch.metrics) add_metrics(*batch.metrics);
+    if (batch.traces) add_traces(*batch.traces);
+    if (now_ - last_tidy_ >= 60) tidy();
+  }
+
+  WindowTotals totals(const WindowFilter& filter, int64_t begin, int64_t end) const override {
+    WindowTotals totals;
+    HistogramSum sum;
+    double seconds = 0;
+    begin = std::max(begin, oldest_allowed());
+    end = std::min(end, newest_ + 1);
+    for (int64_t second = begin; second < end; ++second) {
+      const Slot& slot = slot_of(second);
+      if (slot.second != second) continue;
+      for (const Cell& cell : slot.cells) {
+        const Series& series = series_[cell.series];
+        if (series.outbound != filter.outbound || hidden(series, second)) continue;
+        if (!filter.service.empty() && series.service != filter.service) continue;
+        if (!filter.route.empty() && series.route != filter.route) continue;
+        if (!filter.upstream.empty() && series.upstream != filter.upstream) continue;
+        totals.requests += cell.requests;
+        totals.errors += cell.errors;
+        seconds += cell.sum;
+        sum.add(cell.packed);
+      }
+    }
+    totals.duration = sum.result();
+    totals.duration.sum = seconds;
+    return totals;
+  }
+
+  std::vector<LivePoint> points(int64_t second) const override {
+    struct Sum {
+      uint64_t requests = 0, errors = 0;
+      std::vector<const Cell*> cells;
+    };
+    std::map<std::pair<std::string_view, std::string_view>, Sum> by_route;
+    const Slot& slot = slot_of(second);
+    if (slot.second != second) return {};
+    for (const Cell& cell : slot.cells) {
+      const Series& series = series_[cell.series];
+      if (series.outbound || hidden(series, second)) continue;
+      Sum& sum = by_route[{series.service, series.route}];
+      sum.requests += cell.requests;
+      sum.errors += cell.errors;
+      sum.cells.push_back(&cell);
+    }
+    std::vector<LivePoint> points;
+    for (const auto& [key, sum] : by_route) {
+      if (sum.requests == 0) continue;
+      HistogramSum duration;
+      for (const Cell* cell : sum.cells) duration.add(cell->packed);
+      const Histogram all = duration.result();
+      LivePoint point;
+      point.ts_millis = second * 1000;
+      point.service = key.first;
+      point.route = key.second;
+      point.count = sum.requests;
+      point.rps = static_cast<double>(sum.requests);
+      point.error_rate = static_cast<double>(sum.errors) / static_cast<double>(sum.requests);
+      point.p50 = millis_or_zero(all.quantile(0.5));
+      point.p95 = millis_or_zero(all.quantile(0.95));
+      point.p99 = millis_or_zero(all.quantile(0.99));
+      points.push_back(std::move(point));
+    }
+    return points;
+  }
+
+  std::vector<std::string> services() const override {
+    std::set<std::string> names;
+    for (const Series& series : series_) {
+      if (!series.outbound && series.last_second >= oldest_allowed() && series.last_second > 0) names.insert(series.service);
+    }
+    return {names.begin(), names.end()};
+  }
+
+  std::vector<int64_t> take_changed_seconds() override {
+    std::vector<int64_t> changed(changed_.begin(), changed_.end());
+    changed_.clear();
+    return changed;
+  }
+
+  bool complete(int64_t second) const override {
+    bool any = false;
+    const auto now = static_cast<int64_t>(options_.clock() / 1'000'000'000ULL);
+    for (const auto& [name, sender] : senders_) {
+      if (sender.newest < now - kSenderActiveSeconds) continue;
+      if (sender.newest < second) return false;
+      any = true;
+    }
+    return any;
+  }
+
+  std::vector<TraceExample> examples(const std::string& service, int64_t since, size_t limit) const override {
+    std::vector<TraceExample> found;
+    const auto at = examples_.find(service);
+    if (at == examples_.end()) return found;
+    for (auto it = at->second.errors.rbegin(); it != at->second.errors.rend() && found.size() < limit; ++it) {
+      if (it->unix_second >= since) found.push_back(*it);
+    }
+    std::vector<TraceExample> slow = at->second.slow;
+    std::sort(slow.begin(), slow.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+    for (const TraceExample& example : slow) {
+      if (found.size() >= limit) break;
+      const bool known = std::any_of(found.begin(), found.end(), [&](const auto& other) { return other.trace == example.trace; });
+      if (example.unix_second >= since && !known) found.push_back(example);
+    }
+    return found;
+  }
+
+  WindowStats stats() const override {
+    WindowStats stats = stats_;
+    stats.series = series_index_.size();
+    return stats;
+  }
+
+ private:
+  using SeriesIndex = std::map<std::tuple<std::string, std::string, std::string, bool, bool>, uint32_t>;
+
+  [[nodiscard]] int64_t oldest_allowed() const { return newest_ - options_.seconds + 1; }
+  [[nodiscard]] const Slot& slot_of(int64_t second) const {
+    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) % options_.seconds)];
+  }
+  [[nodiscard]] Slot& slot_of(int64_t second) {
+    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) % options_.seconds)];
+  }
+  [[nodiscard]] bool hidden(const Series& series, int64_t second) const {
+    if (!series.derived) return false;
+    const auto at = measured_.find(series.service);
+    return at != measured_.end() && second >= at->second.first - kMeasuredHoldsSeconds &&
+           second <= at->second.last + kMeasuredHoldsSeconds;
+  }
+
+  // --- metrics
+
+  void add_metrics(const telemetry::MetricBatch& batch) {
+    for (const auto& point : batch.points) {
+      const PointFamily family = family_of(point);
+      if (family != PointFamily::none) add_point(batch, point, family);
+    }
+    for (const auto& point : batch.points) note_sender(batch, point);
+  }
+
+  void add_point(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point, PointFamily family) {
+    if (point.histogram >= batch.histograms.size()) return;
+    const auto& resource = batch.resources[point.resource];
+    if (family == PointFamily::server) note_measured(std::string(resource.service_name), middle_second(point.start_unix_nanos, point.time_unix_nanos));
+    const Histogram* delta = &batch.histograms[point.histogram];
+    Histogram difference;
+    uint64_t start = point.start_unix_nanos;
+    if (point.temporality == telemetry::Temporality::cumulative) {
+      if (!difference_of(batch, point, difference, start)) return;
+      delta = &difference;
+    }
+    if (delta->count == 0) return;
+    if (family == PointFamily::timing) {
+      if (point.unit == "ms") {
+        difference = in_seconds(*delta);
+        delta = &difference;
+      }
+      add_interval(resource.service_name, timing_labels(batch, point), false, true, *delta, start, point.time_unix_nanos);
+      return;
+    }
+    add_interval(resource.service_name, http_labels(batch, point), family == PointFamily::client, false, *delta, start,
+                 point.time_unix_nanos);
+  }
+
+  void add_interval(std::string_view service, const HttpLabels& labels, bool outbound, bool derived, const Histogram& delta,
+                    uint64_t start, uint64_t end) {
+    const uint64_t length = start != 0 && start < end ? end - start : 0;
+    if (length <= kSpreadAfterNanos) {
+      add_second(middle_second(start, end), service, labels, outbound, derived, delta);
+      return;
+    }
+    const auto last = static_cast<int64_t>((end - 1) / 1'000'000'000ULL);
+    const auto parts = std::min<int64_t>(kMaxSpreadSeconds, static_cast<int64_t>((length + 500'000'000ULL) / 1'000'000'000ULL));
+    for (int64_t i = 0; i < parts; ++i) {
+      const Histogram part = part_of(delta, static_cast<uint64_t>(i), static_cast<uint64_t>(parts));
+      if (part.count > 0) add_second(last - parts + 1 + i, service, labels, outbound, derived, part);
+    }
+  }
+
+  void add_second(int64_t second, std::string_view service, const HttpLabels& labels, bool outbound, bool derived, const Histogram& delta) {
+    if (second > now_ + kFutureSeconds || second <= std::max(newest_, now_) - options_.seconds) {
+      ++stats_.records_out_of_range;
+      return;
+    }
+    newest_ = std::max(newest_, second);
+    Slot& slot = slot_of(second);
+    if (slot.second != second) clear(slot, second);
+    const uint32_t id = series_id(service, labels.route, labels.upstream, outbound, derived, second);
+    auto cell = std::lower_bound(slot.cells.begin(), slot.cells.end(), id, [](const Cell& c, uint32_t wanted) { return c.series < wanted; });
+    if (cell == slot.cells.end() || cell->series != id) {
+      cell = slot.cells.insert(cell, Cell{});
+      cell->series = id;
+      ++stats_.cells;
+      stats_.bytes += sizeof(Cell);
+    }
+    stats_.bytes -= cell->packed.capacity();
+    cell->requests += delta.count;
+    if (labels.error) cell->errors += delta.count;
+    cell->sum += delta.sum;
+    if (cell->packed.empty()) {
+      cell->packed = pack_histogram(delta);
+    } else {
+      HistogramSum sum;
+      sum.add(cell->packed);
+      sum.add(pack_histogram(delta));
+      cell->packed = pack_histogram(sum.result());
+    }
+    cell->packed.shrink_to_fit();
+    stats_.bytes += cell->packed.capacity();
+    changed_.insert(second);
+    if (changed_.size() > static_cast<size_t>(options_.seconds)) changed_.erase(changed_.begin());
+    if (stats_.bytes > options_.max_bytes) shed();
+  }
+
+  /// What a cumulative histogram grew by since its last reading. False when that cannot be told yet.
+  bool difference_of(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point, Histogram& difference, uint64_t& start) {
+    const auto& resource = batch.resources[point.resource];
+    std::string key;
+    const auto part = [&key](std::string_view text) {
+      key += text;
+      key.push_back('\0');
+    };
+    part(resource.service_name);
+    part(resource.service_instance);
+    part(point.name);
+    for (uint32_t i = point.attributes.begin; i < point.attributes.end; ++i) {
+      part(batch.attributes[i].key);
+      part(batch.attributes[i].value.text);
+      part(std::to_string(batch.attributes[i].value.integer));
+    }
+    const Histogram& reading = batch.histograms[point.histogram];
+    auto at = cumulative_.find(key);
+    if (at == cumulative_.end()) {
+      if (cumulative_.size() >= kMaxCumulative) return false;
+      cumulative_.emplace(std::move(key), Cumulative{reading, point.time_unix_nanos, now_});
+      difference = reading;
+      return point.start_unix_nanos != 0 && point.time_unix_nanos - point.start_unix_nanos < kFreshCumulativeNanos;
+    }
+    Cumulative& state = at->second;
+    if (point.time_unix_nanos <= state.time) return false;  // an older reading, late
+    difference = reading;
+    if (difference.subtract(state.last)) {
+      start = state.time;
+    } else {
+      difference = reading;  // a reset: all of it is new
+    }
+    state = {reading, point.time_unix_nanos, now_};
+    return true;
+  }
+
+  void note_measured(const std::string& service, int64_t second) {
+    const auto at = measured_.find(service);
+    if (at != measured_.end()) {
+      // A pause longer than the hold begins a new stretch: spans counted in between stay.
+      if (second > at->second.last + 2 * kMeasuredHoldsSeconds) at->second.first = second;
+      at->second.first = std::min(at->second.first, second);
+      at->second.last = std::max(at->second.last, second);
+    } else if (measured_.size() < kMaxServices) {
+      measured_[service] = {second, second};
+    }
+  }
+
+  /// A sender that reports by the second is waited for; `newest` is the last second it has finished.
+  void note_sender(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point) {
+    const auto& resource = batch.resources[point.resource];
+    if (resource.service_instance.empty() || point.time_unix_nanos < 500'000'000ULL) return;
+    const PointFamily family = family_of(point);
+    const bool by_the_second = (family == PointFamily::server || family == PointFamily::client) &&
+                               point.temporality == telemetry::Temporality::delta && point.start_unix_nanos != 0 &&
+                               point.time_unix_nanos - std::min(point.start_unix_nanos, point.time_unix_nanos) <= kSpreadAfterNanos;
+    auto at = senders_.find(resource.service_instance);
+    if (at == senders_.end()) {
+      if (!by_the_second || senders_.size() >= kMaxSenders) return;
+      at = senders_.emplace(std::string(resource.service_instance), Sender{}).first;
+    }
+    at->second.newest = std::max(at->second.newest, static_cast<int64_t>((point.time_unix_nanos - 500'000'000ULL) / 1'000'000'000ULL));
+    at->second.seen = now_;
+  }
+
+  // --- traces
+
+  void add_traces(const telemetry::TraceBatch& batch) {
+    for (const auto& span : batch.spans) {
+      if (!is_request_span(span)) continue;
+      const auto& resource = batch.resources[span.resource];
+      const HttpLabels labels = span_labels(batch, span);
+      const uint64_t nanos = span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
+      const auto second = static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL);
+      note_example(resource.service_name, span, labels, nanos, second);
+      const auto measured = measured_.find(std::string(resource.service_name));
+      if (measured != measured_.end() && now_ <= measured->second.last + kMeasuredHoldsSeconds) continue;
+      Histogram one;
+      one.record(static_cast<double>(nanos) / 1e9);
+      add_second(second, resource.service_name, labels, false, true, one);
+    }
+  }
+
+  void note_example(std::string_view service, const telemetry::SpanView& span, const HttpLabels& labels, uint64_t nanos, int64_t second) {
+    if (second < now_ - kExampleSeconds || second > now_ + kFutureSeconds || span.trace_id.is_zero()) return;
+    auto at = examples_.find(std::string(service));
+    if (at == examples_.end()) {
+      if (examples_.size() >= kMaxServices) return;
+      at = examples_.emplace(std::string(service), Examples{}).first;
+    }
+    Examples& examples = at->second;
+    const double seconds = static_cast<double>(nanos) / 1e9;
+    const auto make = [&] {
+      return TraceExample{std::string(service), telemetry::to_hex(span.trace_id), std::string(labels.route), labels.error, seconds, second};
+    };
+    if (labels.error) {
+      examples.errors.push_back(make());
+      if (examples.errors.size() > kErrorExamples) examples.errors.pop_front();
+      return;
+    }
+    if (examples.slow.size() < kSlowExamples) {
+      examples.slow.push_back(make());
+      return;
+    }
+    auto least = std::min_element(examples.slow.begin(), examples.slow.end(), [&](const auto& a, const auto& b) {
+      const bool a_old = a.unix_second < now_ - kExampleSeconds;
+      const bool b_old = b.unix_second < now_ - kExampleSeconds;
+      return a_old != b_old ? a_old : a.seconds < b.seconds;
+    });
+    if (least->seconds < seconds || least->unix_second < now_ - kExampleSeconds) *least = make();
+  }
+
+  // --- series and bounds
+
+  uint32_t series_id(std::string_view service, std::string_view route, std::string_view upstream, bool outbound, bool derived, int64_t second) {
+    auto key = std::make_tuple(std::string(service), std::string(route), std::string(upstream), outbound, derived);
+    auto at = series_index_.find(key);
+    if (at == series_index_.end()) {
+      if (!room_for_one_more()) {
+        ++stats_.routes_folded;
+        // Services beyond the bound fall together too: their number is what grew then.
+        std::get<1>(key) = kOther;
+        std::get<2>(key).clear();
+        at = series_index_.find(key);
+        if (at == series_index_.end() && series_index_.size() >= 2 * options_.max_routes) {
+          std::get<0>(key) = kOther;
+          at = series_index_.find(key);
+        }
+      }
+      if (at == series_index_.end()) at = series_index_.emplace(key, new_series(key)).first;
+    }
+    Series& series = series_[at->second];
+    series.last_second = std::max(series.last_second, second);
+    return at->second;
+  }
+
+  [[nodiscard]] bool room_for_one_more() {
+    if (series_index_.size() < options_.max_routes) return true;
+    if (now_ - last_tidy_ >= 10) tidy();
+    return series_index_.size() < options_.max_routes;
+  }
+
+  uint32_t new_series(const SeriesIndex::key_type& key) {
+    Series series{std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key), std::get<4>(key), 0};
+    if (free_.empty()) {
+      series_.push_back(std::move(series));
+      return static_cast<uint32_t>(series_.size() - 1);
+    }
+    const uint32_t id = free_.back();
+    free_.pop_back();
+    series_[id] = std::move(series);
+    return id;
+  }
+
+  /// Forgets what has not been heard of for as long as the window reaches. Also clears slots that time has passed by.
+  void tidy() {
+    last_tidy_ = now_;
+    const int64_t oldest = std::max(newest_, now_) - options_.seconds;
+    for (Slot& slot : slots_) {
+      if (slot.second >= 0 && slot.second <= oldest) clear(slot, -1);
+    }
+    for (auto it = series_index_.begin(); it != series_index_.end();) {
+      if (series_[it->second].last_second <= oldest) {
+        free_.push_back(it->second);
+        series_[it->second] = Series{};
+        it = series_index_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+    std::erase_if(cumulative_, [&](const auto& entry) { return entry.second.seen < now_ - kCumulativeIdleSeconds; });
+    std::erase_if(senders_, [&](const auto& entry) { return entry.second.seen < now_ - kMeasuredHoldsSeconds; });
+    std::erase_if(measured_, [&](const auto& entry) { return entry.second.last < oldest - kMeasuredHoldsSeconds; });
+    std::erase_if(examples_, [&](const auto& entry) {
+      const auto old = [&](const TraceExample& example) { return example.unix_second < now_ - kExampleSeconds; };
+      return std::all_of(entry.second.errors.begin(), entry.second.errors.end(), old) &&
+             std::all_of(entry.second.slow.begin(), entry.second.slow.end(), old);
+    });
+  }
+
+  void clear(Slot& slot, int64_t second) {
+    for (const Cell& cell : slot.cells) stats_.bytes -= sizeof(Cell) + cell.packed.capacity();
+    stats_.cells -= slot.cells.size();
+    slot.cells = {};
+    slot.second = second;
+  }
+
+  /// Over the memory bound: the oldest second that holds anything goes.
+  void shed() {
+    Slot* oldest = nullptr;
+    for (Slot& slot : slots_) {
+      if (slot.second >= 0 && slot.second < newest_ && !slot.cells.empty() && (oldest == nullptr || slot.second < oldest->second)) oldest = &slot;
+    }
+    if (oldest == nullptr) return;
+    clear(*oldest, -1);
+    ++stats_.seconds_shed;
+  }
+
+  LiveWindowOptions options_;
+  std::vector<Slot> slots_;
+  int64_t now_ = 0;
+  int64_t newest_ = 0;
+  int64_t last_tidy_ = 0;
+  std::vector<Series> series_;
+  std::vector<uint32_t> free_;
+  SeriesIndex series_index_;
+  std::unordered_map<std::string, Measured> measured_;
+  std::map<std::string, Sender, std::less<>> senders_;
+  std::unordered_map<std::string, Cumulative> cumulative_;
+  std::unordered_map<std::string, Examples> examples_;
+  std::set<int64_t> changed_;
+  WindowStats stats_;
+};
+
+}  // namespace
+
+std::unique_ptr<LiveWindow> make_live_window(LiveWindowOptions options) { return std::make_unique<Window>(std::move(options)); }
+
+}  // namespace hms::collector
