@@ -45,7 +45,8 @@ class H1Codec {
     body,       // body() is valid until the next call
     trailers,   // trailers() is valid: raw field lines of a chunked message, forbidden names already left out
     end,        // the message is complete
-    upgrade,    // after end of the head of an upgrade the rest of the input is not HTTP: stays in `input`
+    upgrade,    // replies only, instead of `end`, after 101 or a 2xx to CONNECT: the rest is not HTTP and stays in `input`.
+                // A request gives `end` even if it asks for an upgrade: whether it happens is the other side's to say
     failed,     // fault() says why; the connection is unusable
   };
 
@@ -74,8 +75,9 @@ class H1Codec {
   /// Frees what an idle connection does not need.
   void release_buffers() noexcept;
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

@@ -9,7 +9,7 @@
 
 namespace hms::net {
 
-/// One event as it goes on the wire. `event` and `id` may be empty (then the line is left out).
+/// One event as it goes on the wire. `event` and `id` may be empty (then the line is left out); refused ones are left out, too.
 [[nodiscard]] std::string sse_event(std::string_view event, std::string_view id, std::string_view data);
 /// ": text\n\n"; keeps a connection warm.
 [[nodiscard]] std::string sse_comment(std::string_view text);
@@ -34,6 +34,7 @@ class SseParser {
   bool has_data_ = false;
   bool oversized_ = false;
   bool last_was_cr_ = false;
+  bool first_line_ = true;  // may begin with a byte order mark
   uint64_t dropped_ = 0;
 };
 

@@ -1,0 +1,118 @@
+#include "net/http/server.h"
+
+#include <utility>
+#include <vector>
+
+#include "net/http/characters.h"
+#include "net/http/reply_text.h"
+#include "net/http/server_connection.h"
+#include "net/io/tcp.h"
+
+namespace hms::net {
+
+std::string_view header_value(const Headers& headers, std::string_view name) noexcept {
+  for (const auto& [key, value] : headers) {
+    if (equals_ignoring_case(key, name)) return value;
+  }
+  return {};
+}
+
+const std::string* Request::query_value(std::string_view name) const noexcept {
+  for (const auto& [key, value] : query) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+void send_error(Reply& reply, int status, std::string_view error_type, std::string_view sentence,
+                Headers extra) {
+  reply.send(status, "application/json", error_body(error_type, sentence), std::move(extra));
+}
+
+namespace {
+
+class HttpServerImpl final : public HttpServer {
+ public:
+  HttpServerImpl(Loop& loop, ServerOptions options)
+      : core_(loop, options), drain_timer_(loop, [this] { end_drain(); }) {
+    core_.on_connection_gone = [this] {
+      if (core_.draining && core_.connections.empty()) drain_timer_.arm(Millis{0});
+    };
+  }
+
+  ~HttpServerImpl() override {
+    core_.on_connection_gone = nullptr;
+    acceptors_.clear();
+    core_.connections.clear();
+  }
+
+  void route(std::string_view method, std::string_view pattern, Handler handler) override {
+    core_.routes.add(method, pattern, std::move(handler));
+  }
+
+  Result<SocketAddress> listen(const SocketAddress& address) override {
+    auto acceptor =
+        Acceptor::listen(core_.loop, address, AcceptOptions(),
+                         [this](std::unique_ptr<Stream> stream) { accept(std::move(stream)); });
+    if (!acceptor) return std::move(acceptor).error();
+    const SocketAddress bound = (*acceptor)->local();
+    acceptors_.push_back(std::move(acceptor).value());
+    return bound;
+  }
+
+  void drain(Millis deadline, std::function<void()> done) override {
+    core_.draining = true;
+    on_drained_ = std::move(done);
+    acceptors_.clear();
+    for (ServerConnection* connection : open_connections()) connection->drain();
+    drain_timer_.arm(core_.connections.empty() ? Millis{0} : deadline);
+  }
+
+  const ServerCounters& counters() const noexcept override { return core_.counters; }
+
+ private:
+  void accept(std::unique_ptr<Stream> stream) {
+    if (core_.connections.size() >= core_.options.max_connections) {
+      ++core_.counters.connections_refused;
+      static const std::string body = error_body("unavailable", "too many connections are open");
+      static const std::string text =
+          "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+          "Connection: close\r\nContent-Length: " +
+          std::to_string(body.size()) + "\r\n\r\n" + body;
+      stream->write(text);
+      return;
+    }
+    ++core_.counters.connections_accepted;
+    auto connection = std::make_unique<ServerConnection>(core_, std::move(stream));
+    ServerConnection* const raw = connection.get();
+    core_.connections.emplace(raw, std::move(connection));
+    core_.counters.connections_open = core_.connections.size();
+    raw->start();
+  }
+
+  std::vector<ServerConnection*> open_connections() const {
+    std::vector<ServerConnection*> open;
+    open.reserve(core_.connections.size());
+    for (const auto& [connection, owner] : core_.connections) open.push_back(connection);
+    return open;
+  }
+
+  void end_drain() {
+    for (ServerConnection* connection : open_connections()) connection->drop();
+    drain_timer_.disarm();
+    if (auto done = std::exchange(on_drained_, nullptr)) done();
+  }
+
+  ServerCore core_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
+  std::function<void()> on_drained_;
+  Timer drain_timer_;
+};
+
+}  // namespace
+
+std::unique_ptr<HttpServer> HttpServer::create(Loop& loop, ServerOptions options) {
+  return std::make_unique<HttpServerImpl>(loop, options);
+}
+
+}  // namespace hms::net

@@ -1,0 +1,128 @@
+// server_connection.h: one caller of the small server: reads requests one after the other, hands
+// each to its handler, writes the answers.
+//
+//   reading --request complete--> handling --answer complete--> reading ... --last answer-->
+//   closing --> gone
+//
+// While a handler works, reading goes on (to see the caller leave) and up to 64 KiB of the
+// following requests wait; then reading pauses. Closing: FIN after the answer, then what the caller
+// still sends is thrown away for at most 2 s, so that no RST overtakes the answer. Owner:
+// ServerCore; ends through Loop::retire. Thread: the loop's. Private to net/http.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "net/http/h1_codec.h"
+#include "net/http/route_table.h"
+#include "net/http/server.h"
+#include "net/io/loop.h"
+#include "net/io/stream.h"
+#include "net/io/timer_wheel.h"
+
+namespace hms::net {
+
+class ServerConnection;
+
+/// What all connections of a server share.
+struct ServerCore {
+  ServerCore(Loop& on_loop, ServerOptions with) : loop(on_loop), options(with) {}
+
+  Loop& loop;
+  ServerOptions options;
+  ServerCounters counters;
+  RouteTable routes;
+  uint64_t buffered_bytes = 0;  // of request bodies being collected
+  bool draining = false;
+  std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> connections;
+  std::function<void()> on_connection_gone;
+};
+
+class ServerReply;
+
+class ServerConnection final : public StreamHandler {
+ public:
+  ServerConnection(ServerCore& core, std::unique_ptr<Stream> stream);
+  ~ServerConnection();
+
+  void start();
+  /// Ends as soon as the running request allows; streamed answers end now.
+  void drain();
+  /// Ends now, whatever is unsent.
+  void drop();
+
+  void on_bytes(std::string_view bytes) override;
+  void on_eof() override;
+  void on_writable() override;
+  void on_closed(const Error& error) override;
+
+ private:
+  friend class ServerReply;
+  enum class State : uint8_t { reading, handling, closing, gone };
+
+  void run(std::string_view input);
+  void run_pending();
+  void take_step(H1Codec::Step step);
+  void on_head();
+  bool refuse_by_head(const MessageHead& head);
+  void on_body(std::string_view piece);
+  void on_request_complete();
+  bool decode_body();
+  void dispatch();
+  void refuse(int status, std::string_view error_type, std::string_view sentence,
+              Headers extra = {});
+  void refuse_and_close(int status, std::string_view error_type, std::string_view sentence,
+                        Headers extra = {});
+
+  // Called by the reply.
+  void send_whole(int status, std::string_view content_type, std::string body,
+                  const Headers& extra);
+  void start_stream(int status, std::string_view content_type, const Headers& extra);
+  bool write_piece(std::string_view piece);
+  void finish_stream();
+  void reply_abandoned(bool started);
+
+  void append_common_fields(std::string& out, std::string_view content_type, const Headers& extra);
+  void end_exchange();
+  void forget_body();
+  void update_reading();
+  void arm_for_reading();
+  void begin_closing();
+  void on_phase_timeout();
+  void watch_writes();
+  void on_write_timeout();
+
+  ServerCore& core_;
+  std::unique_ptr<Stream> stream_;
+  H1Codec codec_;
+  State state_ = State::reading;
+  Request request_;
+  const HttpServer::Handler* handler_ = nullptr;
+  ServerReply* reply_ = nullptr;  // the answer being waited for; it forgets us and we it
+  std::string pending_;           // bytes behind the request being handled
+  uint64_t accounted_bytes_ = 0;  // our share of core_.buffered_bytes
+  uint64_t written_at_check_ = 0;
+  uint64_t discarded_bytes_ = 0;
+  int refused_status_ = 0;  // decided at the head, answered at the end of a request without body
+  std::string refused_type_;
+  std::string refused_sentence_;
+  Headers refused_fields_;
+  bool running_ = false;
+  bool paused_ = false;
+  bool close_after_ = false;
+  bool head_only_ = false;
+  bool old_version_ = false;  // HTTP/1.0
+  bool gzip_accepted_ = false;
+  bool streaming_ = false;
+  bool eof_ = false;
+  bool timing_head_ = false;
+  bool had_request_ = false;
+  Timer phase_timer_;     // header, body, idle, closing
+  Timer write_timer_;     // a reader that takes nothing
+  Timer continue_timer_;  // pipelined requests go on in the next turn
+};
+
+}  // namespace hms::net
