@@ -27,7 +27,7 @@ struct Expr;  // ast.h
 using Expression = std::shared_ptr<const Expr>;
 
 inline constexpr size_t kMaxExpressionBytes = 64 * 1024;
-inline constexpr int kMaxExpressionDepth = 128;
+inline constexpr int kMaxExpressionDepth = 256;
 inline constexpr int64_t kMaxRangeSteps = 11'000;
 
 /// Errors: bad_message, "line:column: parse error: ...".
