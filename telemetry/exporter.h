@@ -1,10 +1,13 @@
 // exporter.h: brings a spool's batches to a collector, in order, each until it is acknowledged.
 //
-// POST /v1/traces, /v1/metrics, /v1/logs: application/x-protobuf, Content-Encoding zstd, and the identity of the batch:
+// POST /v1/traces, /v1/metrics, /v1/logs: application/x-protobuf, Content-Encoding zstd, and the
+// identity of the batch:
 //   x-hms-batch: <instance uuid>/<boot number>/<sequence>     stored once however often it is sent
-//   x-hms-dropped: spool_full=12;spans_limit=3                 records lost since boot, by reason (the ledger's other half)
-// Retries after network faults and 429/502/503/504 with back-off 250 ms .. 5 s and full jitter, or what Retry-After says (capped at 60 s);
-// other 4xx: the batch is dropped as "rejected" and logged once a minute. One batch in flight. Thread: one loop.
+//   x-hms-dropped: spool_full=12;spans_limit=3                 records lost since boot, by reason
+//   (the ledger's other half)
+// Retries after network faults and 429/502/503/504 with back-off 250 ms .. 5 s and full jitter, or
+// what Retry-After says (capped at 60 s); other 4xx: the batch is dropped as "rejected" and logged
+// once a minute. One batch in flight. Thread: one loop.
 #pragma once
 
 #include <functional>
@@ -21,19 +24,20 @@ namespace hms::telemetry {
 struct ExporterOptions {
   std::string collector_url;  // "" : nothing is sent, the spool fills
   uint64_t spool_bytes = 64ULL * 1024 * 1024;
-  std::string instance_id;    // UUID text
+  std::string instance_id;  // UUID text
   uint64_t boot_number = 1;
 };
 
 struct ExporterState {
-  bool connected = false;           // the last attempt was acknowledged
+  bool connected = false;  // the last attempt was acknowledged
   uint64_t last_ack_unix_nanos = 0;
   uint64_t attempts = 0, failures = 0;
 };
 
 class Exporter {
  public:
-  static std::unique_ptr<Exporter> create(net::Loop& loop, net::HttpClient& client, ExporterOptions options);
+  static std::unique_ptr<Exporter> create(net::Loop& loop, net::HttpClient& client,
+                                          ExporterOptions options);
   virtual ~Exporter() = default;
   /// Compresses and queues one uncompressed OTLP protobuf body.
   virtual void add(Signal signal, std::string body, uint64_t records) = 0;

@@ -1,4 +1,5 @@
-// ids.h: trace and span identifiers (W3C Trace Context sizes) and their hexadecimal text. Header-only values; any thread.
+// ids.h: trace and span identifiers (W3C Trace Context sizes) and their hexadecimal text.
+// Header-only values; any thread.
 #pragma once
 
 #include <array>
@@ -33,10 +34,12 @@ void write_hex(const SpanId& id, char* out) noexcept;
 [[nodiscard]] std::optional<TraceId> parse_trace_id(std::string_view hex) noexcept;
 [[nodiscard]] std::optional<SpanId> parse_span_id(std::string_view hex) noexcept;
 
-/// The 128 bits that stand for an `x-trace` text: a UUID or 32 hexadecimal digits is itself, any other text its hash (see
-/// trace_context.cc for the function; it is part of the stored format). Empty text gives zero.
+/// The 128 bits that stand for an `x-trace` text: a UUID or 32 hexadecimal digits is itself, any
+/// other text its hash (see trace_context.cc for the function; it is part of the stored format).
+/// Empty text gives zero.
 [[nodiscard]] TraceId trace_id_of_text(std::string_view x_trace) noexcept;
-/// True if `trace_id_of_text` takes the text literally, so that it need not be stored beside the id.
+/// True if `trace_id_of_text` takes the text literally, so that it need not be stored beside the
+/// id.
 [[nodiscard]] bool is_literal_trace_text(std::string_view x_trace) noexcept;
 
 }  // namespace hms::telemetry

@@ -1,9 +1,11 @@
-// model.h: what telemetry is once decoded, whatever format it came in: views over a batch that keeps their bytes alive.
+// model.h: what telemetry is once decoded, whatever format it came in: views over a batch that
+// keeps their bytes alive.
 //
-// A *Batch owns the request body (and an arena for texts that had to be unescaped) and hands out views into it; it is moved, never
-// copied, and freed as one. Times are Unix nanoseconds. Thread: one owner at a time; reading a const batch from several is fine.
-// Limits (decoders enforce them): 64 MiB a body, 1,000,000 records a batch, 128 attributes a record, 64 KiB a text (cut, and marked `truncated`),
-// attribute nesting 16 levels.
+// A *Batch owns the request body (and an arena for texts that had to be unescaped) and hands out
+// views into it; it is moved, never copied, and freed as one. Times are Unix nanoseconds. Thread:
+// one owner at a time; reading a const batch from several is fine. Limits (decoders enforce them):
+// 64 MiB a body, 1,000,000 records a batch, 128 attributes a record, 64 KiB a text (cut, and marked
+// `truncated`), attribute nesting 16 levels.
 #pragma once
 
 #include <cstdint>
@@ -40,10 +42,17 @@ struct ResourceView {
   std::string_view service_name;      // "unknown_service" when absent
   std::string_view service_instance;  // may be empty
   std::string_view service_version;
-  AttributeRange attributes;          // all of them, also the three above
+  AttributeRange attributes;  // all of them, also the three above
 };
 
-enum class SpanKind : uint8_t { unspecified = 0, internal = 1, server = 2, client = 3, producer = 4, consumer = 5 };
+enum class SpanKind : uint8_t {
+  unspecified = 0,
+  internal = 1,
+  server = 2,
+  client = 3,
+  producer = 4,
+  consumer = 5
+};
 enum class SpanStatus : uint8_t { unset = 0, ok = 1, error = 2 };
 
 struct SpanEventView {
@@ -66,7 +75,8 @@ struct SpanView {
   uint64_t start_unix_nanos = 0, end_unix_nanos = 0;
   std::string_view name;
   std::string_view status_message;
-  std::string_view trace_text;   // an `x-trace` that is not itself the id (attribute `hms.x_trace`), else empty
+  std::string_view
+      trace_text;  // an `x-trace` that is not itself the id (attribute `hms.x_trace`), else empty
   std::string_view scope_name;
   AttributeRange attributes;
   uint32_t events_begin = 0, events_end = 0;
@@ -81,7 +91,7 @@ struct LogView {
   std::string_view level;     // as sent, or the number's name in lower case: "info", "error"
   std::string_view severity;  // the `severity` field ("security" raises an alert); empty for most
   std::string_view message;
-  TraceId trace_id;           // zero when none
+  TraceId trace_id;  // zero when none
   SpanId span_id;
   std::string_view trace_text;
   AttributeRange attributes;
@@ -92,20 +102,21 @@ enum class Temporality : uint8_t { delta, cumulative };
 
 struct MetricPointView {
   uint32_t resource = 0;
-  std::string_view name;   // OpenTelemetry name ("http.server.request.duration") or Prometheus name
+  std::string_view name;  // OpenTelemetry name ("http.server.request.duration") or Prometheus name
   std::string_view unit;
   std::string_view description;
   PointKind kind = PointKind::gauge;
   Temporality temporality = Temporality::cumulative;  // counters and histograms
-  bool monotonic = true;                               // counters (Sum); a non-monotonic cumulative sum is a gauge
+  bool monotonic = true;  // counters (Sum); a non-monotonic cumulative sum is a gauge
   uint64_t start_unix_nanos = 0, time_unix_nanos = 0;
-  double value = 0;             // gauge, counter
-  uint32_t histogram = 0;       // index into the batch's histograms
-  bool stale = false;           // OTLP flag "no recorded value"
+  double value = 0;        // gauge, counter
+  uint32_t histogram = 0;  // index into the batch's histograms
+  bool stale = false;      // OTLP flag "no recorded value"
   AttributeRange attributes;
 };
 
-/// What all batches share. Move-only: views point into `body` and `arena` (both stable under a move: body is held by pointer).
+/// What all batches share. Move-only: views point into `body` and `arena` (both stable under a
+/// move: body is held by pointer).
 struct BatchStorage {
   std::unique_ptr<const std::string> body;
   std::deque<std::string> arena;
@@ -131,9 +142,11 @@ struct LogBatch : BatchStorage {
 struct MetricBatch : BatchStorage {
   std::vector<MetricPointView> points;
   std::vector<Histogram> histograms;
+  uint64_t buckets = 0;  // filled buckets in all of them, for the decoders' bound
 };
 
 /// The value of `key` in a range, or nullptr.
-[[nodiscard]] const Attribute* find_attribute(const BatchStorage& batch, AttributeRange range, std::string_view key) noexcept;
+[[nodiscard]] const Attribute* find_attribute(const BatchStorage& batch, AttributeRange range,
+                                              std::string_view key) noexcept;
 
 }  // namespace hms::telemetry

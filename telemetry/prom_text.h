@@ -1,4 +1,5 @@
-// prom_text.h: own metrics as Prometheus text (0.0.4) and OpenMetrics 1.0; metric-name and label conversion from OpenTelemetry.
+// prom_text.h: own metrics as Prometheus text (0.0.4) and OpenMetrics 1.0; metric-name and label
+// conversion from OpenTelemetry.
 #pragma once
 
 #include <string>
@@ -12,13 +13,16 @@ namespace hms::telemetry {
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
-/// "http.server.request.duration" with unit "s" -> "http_server_request_duration_seconds"; counters get "_total"
-/// (OpenTelemetry compatibility/prometheus_and_openmetrics.md). `counter` false for gauges and histograms.
-[[nodiscard]] std::string prometheus_metric_name(std::string_view name, std::string_view unit, bool counter);
+/// "http.server.request.duration" with unit "s" -> "http_server_request_duration_seconds"; counters
+/// get "_total" (OpenTelemetry compatibility/prometheus_and_openmetrics.md). `counter` false for
+/// gauges and histograms.
+[[nodiscard]] std::string prometheus_metric_name(std::string_view name, std::string_view unit,
+                                                 bool counter);
 /// "http.route" -> "http_route"; a leading digit gets "key_".
 [[nodiscard]] std::string prometheus_label_name(std::string_view key);
 
-/// Collects families and writes them in one of the two text formats. Values are escaped; duplicate families are joined.
+/// Collects families and writes them in one of the two text formats. Values are escaped; duplicate
+/// families are joined.
 class PromWriter {
  public:
   enum class Format { text, openmetrics };
@@ -26,7 +30,8 @@ class PromWriter {
   void counter(std::string_view name, std::string_view help, const Labels& labels, double value);
   void gauge(std::string_view name, std::string_view help, const Labels& labels, double value);
   /// As classic cumulative buckets at the semantic conventions' bounds, plus _sum and _count.
-  void histogram(std::string_view name, std::string_view help, const Labels& labels, const Histogram& value);
+  void histogram(std::string_view name, std::string_view help, const Labels& labels,
+                 const Histogram& value);
   [[nodiscard]] std::string finish();
   /// By the Accept header: OpenMetrics if asked for, else text.
   [[nodiscard]] static Format negotiate(std::string_view accept) noexcept;

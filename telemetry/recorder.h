@@ -1,15 +1,18 @@
-// recorder.h: what one proxy worker measured since the last flip: plain arrays, no locks, no allocation per request in the steady state.
+// recorder.h: what one proxy worker measured since the last flip: plain arrays, no locks, no
+// allocation per request in the steady state.
 //
-// A request is counted under a SeriesKey of small integers; names behind the integers are interned once per worker (`NameTable`).
-// Once a second the worker flips: the delta moves out (to the thread that encodes it) and recording goes on in the other buffer.
-// Limits: 4,096 series a worker (beyond: folded into the route `other`, counted), 16,384 spans a second a worker (beyond: dropped, counted).
-// Thread: the worker's; a RecorderDelta is a value and may be moved to another.
+// A request is counted under a SeriesKey of small integers; names behind the integers are interned
+// once per worker (`NameTable`). Once a second the worker flips: the delta moves out (to the thread
+// that encodes it) and recording goes on in the other buffer. Limits: 4,096 series a worker
+// (beyond: folded into the route `other`, counted), 16,384 spans a second a worker (beyond:
+// dropped, counted). Thread: the worker's; a RecorderDelta is a value and may be moved to another.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "telemetry/histogram.h"
@@ -19,12 +22,34 @@ namespace hms::telemetry {
 
 enum class Direction : uint8_t { inbound, outbound };
 /// http.request.method; anything else is `_OTHER` (semantic conventions 1.x).
-enum class Method : uint8_t { get, head, post, put, delete_, connect, options, trace, patch, other };
+enum class Method : uint8_t {
+  get,
+  head,
+  post,
+  put,
+  delete_,
+  connect,
+  options,
+  trace,
+  patch,
+  other
+};
 [[nodiscard]] Method method_of(std::string_view text) noexcept;
 [[nodiscard]] std::string_view method_name(Method method) noexcept;
 
 /// error.type: set only on failures; 5xx (4xx too, outbound) use the status itself.
-enum class ErrorType : uint8_t { none, client_disconnect, connect_failed, connect_timeout, timeout, reset, protocol, overloaded, no_upstream, other };
+enum class ErrorType : uint8_t {
+  none,
+  client_disconnect,
+  connect_failed,
+  connect_timeout,
+  timeout,
+  reset,
+  protocol,
+  overloaded,
+  no_upstream,
+  other
+};
 [[nodiscard]] std::string_view error_type_name(ErrorType type) noexcept;
 
 struct SeriesKey {
@@ -34,7 +59,7 @@ struct SeriesKey {
   Method method = Method::other;
   Direction direction = Direction::inbound;
   ErrorType error_type = ErrorType::none;
-  bool tls = false;       // url.scheme
+  bool tls = false;  // url.scheme
   bool operator==(const SeriesKey&) const = default;
 };
 
@@ -45,9 +70,10 @@ struct SpanRecord {
   uint64_t duration_nanos = 0;
   SeriesKey key;
   uint32_t request_bytes = 0, response_bytes = 0;  // body bytes, saturating
-  uint32_t peer = 0;        // NameTable index of the peer's or endpoint's address, 0: none
-  uint32_t trace_text = 0;  // 1 + index into RecorderDelta::texts of an x-trace that is not itself the id, 0: none
-  uint32_t target = 0;      // 1 + index into texts of the request's path, cut to 256 bytes
+  uint32_t peer = 0;  // NameTable index of the peer's or endpoint's address, 0: none
+  uint32_t trace_text =
+      0;  // 1 + index into RecorderDelta::texts of an x-trace that is not itself the id, 0: none
+  uint32_t target = 0;  // 1 + index into texts of the request's path, cut to 256 bytes
 };
 
 /// Interned texts; index 0 is "". At most 65,535; beyond, `intern` answers `overflow()`.
@@ -55,6 +81,9 @@ class NameTable {
  public:
   NameTable();
   [[nodiscard]] uint32_t intern(std::string_view text);
+  /// For names that callers choose (addresses of peers): takes at most half the table, so that they
+  /// never crowd out routes and upstreams.
+  [[nodiscard]] uint32_t intern_peer(std::string_view text);
   [[nodiscard]] const std::string& name(uint32_t index) const noexcept;
   [[nodiscard]] uint32_t overflow() const noexcept;  // index of "other"
   [[nodiscard]] size_t size() const noexcept;
@@ -102,22 +131,28 @@ class Recorder {
 /// Who sends: becomes the OTLP resource.
 struct ResourceIdentity {
   std::string service_name;
-  std::string service_version;      // may be empty
-  std::string service_instance_id;  // a UUID
+  std::string service_version;                             // may be empty
+  std::string service_instance_id;                         // a UUID
   std::vector<std::pair<std::string, std::string>> extra;  // k8s.* and others
 };
 
-/// One OTLP ExportTraceServiceRequest / ExportMetricsServiceRequest (protobuf, uncompressed) of several workers' deltas; empty text when there is nothing.
-/// Metrics: http.server.request.duration and http.client.request.duration, exponential histograms, delta temporality, unit s; spans: SERVER/CLIENT,
-/// name "{method} {route}", attributes by contract.md. Counters of the proxy itself (hms_proxy_*) are added as cumulative sums and gauges.
+/// One OTLP ExportTraceServiceRequest / ExportMetricsServiceRequest (protobuf, uncompressed) of
+/// several workers' deltas; empty text when there is nothing. Metrics: http.server.request.duration
+/// and http.client.request.duration, exponential histograms, delta temporality, unit s; spans:
+/// SERVER/CLIENT, name "{method} {route}", attributes by contract.md. Counters of the proxy itself
+/// (hms_proxy_*) are added as cumulative sums and gauges.
 struct OwnMetric {
   std::string name;
   std::vector<std::pair<std::string, std::string>> labels;
   double value = 0;
   bool counter = true;  // else a gauge
 };
-[[nodiscard]] std::string encode_traces(const ResourceIdentity& identity, const std::vector<RecorderDelta>& deltas);
-[[nodiscard]] std::string encode_metrics(const ResourceIdentity& identity, const std::vector<RecorderDelta>& deltas,
-                                         const std::vector<OwnMetric>& own, uint64_t process_start_unix_nanos, uint64_t now_unix_nanos);
+[[nodiscard]] std::string encode_traces(const ResourceIdentity& identity,
+                                        const std::vector<RecorderDelta>& deltas);
+[[nodiscard]] std::string encode_metrics(const ResourceIdentity& identity,
+                                         const std::vector<RecorderDelta>& deltas,
+                                         const std::vector<OwnMetric>& own,
+                                         uint64_t process_start_unix_nanos,
+                                         uint64_t now_unix_nanos);
 
 }  // namespace hms::telemetry

@@ -1,9 +1,11 @@
 // trace_context.h: the trace a request belongs to, read from and written to its headers.
 //
-// Reads, in this order of trust: `x-trace` (with `traceparent` for the parent span when both name the same 128 bits, or when x-trace is free
-// text), else `traceparent`, else B3 (single, then multi), else a new trace (UUID version 7). Invalid values are as if absent
-// (W3C Trace Context section 3.2.2; B3 propagation). `x-trace` is kept byte for byte; texts over 256 bytes or with anything but visible ASCII are refused.
-// No allocation on the hot path: texts are views into the head, or written into the caller's buffer. Thread: any.
+// Reads, in this order of trust: `x-trace` (with `traceparent` for the parent span when both name
+// the same 128 bits, or when x-trace is free text), else `traceparent`, else B3 (single, then
+// multi), else a new trace (UUID version 7). Invalid values are as if absent (W3C Trace Context
+// section 3.2.2; B3 propagation). `x-trace` is kept byte for byte; texts over 256 bytes or with
+// anything but visible ASCII are refused. No allocation on the hot path: texts are views into the
+// head, or written into the caller's buffer. Thread: any.
 #pragma once
 
 #include <string_view>
@@ -23,14 +25,16 @@ struct TraceContext {
   SpanId parent_span_id;  // zero: this hop is the root
   SpanId span_id;         // this hop's own span
   bool sampled = true;
-  bool started_here = false;   // no usable header came in
+  bool started_here = false;  // no usable header came in
   bool came_as_b3_single = false, came_as_b3_multi = false;
-  bool traceparent_valid = false;    // then tracestate is passed on; otherwise it is dropped
-  std::string_view x_trace_text;     // the incoming text, kept byte for byte; empty: write `canonical_x_trace`
-  char canonical_x_trace[36] = {};   // the UUID form of trace_id
+  bool traceparent_valid = false;  // then tracestate is passed on; otherwise it is dropped
+  std::string_view
+      x_trace_text;  // the incoming text, kept byte for byte; empty: write `canonical_x_trace`
+  char canonical_x_trace[36] = {};  // the UUID form of trace_id
   /// What the response and the service are told.
   [[nodiscard]] std::string_view x_trace() const noexcept {
-    return x_trace_text.empty() ? std::string_view(canonical_x_trace, sizeof canonical_x_trace) : x_trace_text;
+    return x_trace_text.empty() ? std::string_view(canonical_x_trace, sizeof canonical_x_trace)
+                                : x_trace_text;
   }
 };
 
