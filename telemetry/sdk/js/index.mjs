@@ -1,0 +1,4 @@
+import client from './index.js';
+
+export const { metric, log, flush, stats } = client;
+export default client;
