@@ -78,6 +78,7 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
   if (!port) return bad_address(text, "the port must be a number from 0 to 65535");
 
   const std::string host(parts.host);
+  if (host.find('\0') != std::string::npos) return bad_address(text, "it has a zero byte");
   SocketAddress result;
   if (parts.bracketed) {
     result.storage_.v6 = sockaddr_in6{};
