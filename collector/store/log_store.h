@@ -1,4 +1,5 @@
-// log_store.h: log lines in chunks by time, found by service, level, severity, trace and text. Thread: SignalStore calls on the commit thread, queries from any.
+// log_store.h: log lines in chunks by time, found by service, level, severity, trace and text.
+// Thread: SignalStore calls on the commit thread, queries from any.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +24,11 @@ struct StoredLog {
 
 struct LogQuery {
   uint64_t start_unix_nanos = 0, end_unix_nanos = 0;  // (start, end]; end 0: now
-  std::string service, level, severity;  // empty: any; level means that level exactly
-  telemetry::TraceId trace_id;           // zero: any
-  std::string text;                      // case-insensitive substring of the message or of a text attribute
-  uint32_t limit = 100;                  // at most 5,000
-  std::string cursor;                    // from an earlier page
+  std::string service, level, severity;               // empty: any; level means that level exactly
+  telemetry::TraceId trace_id;                        // zero: any
+  std::string text;      // case-insensitive substring of the message or of a text attribute
+  uint32_t limit = 100;  // at most 5,000
+  std::string cursor;    // from an earlier page
 };
 struct LogPage {
   std::vector<StoredLog> logs;  // newest first
@@ -37,7 +38,8 @@ struct LogPage {
 class LogStore : public SignalStore {
  public:
   /// Errors: bad_message (cursor), canceled.
-  [[nodiscard]] virtual net::Result<LogPage> search(const LogQuery& query, const std::function<bool()>& cancelled) const = 0;
+  [[nodiscard]] virtual net::Result<LogPage> search(
+      const LogQuery& query, const std::function<bool()>& cancelled) const = 0;
 };
 [[nodiscard]] std::unique_ptr<LogStore> make_log_store();
 

@@ -1,5 +1,6 @@
-// span_store.h: spans in columnar chunks sorted by trace (never a key per span), an index from trace to chunks, and a narrow index
-// (service, operation, time) -> summary that fills a result list. Thread: SignalStore calls on the commit thread, queries from any.
+// span_store.h: spans in columnar chunks sorted by trace (never a key per span), an index from
+// trace to chunks, and a narrow index (service, operation, time) -> summary that fills a result
+// list. Thread: SignalStore calls on the commit thread, queries from any.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +45,9 @@ struct StoredSpan {
 
 struct Trace {
   telemetry::TraceId id;
-  std::string x_trace;           // the text, when it is not the id itself
+  std::string x_trace;            // the text, when it is not the id itself
   std::vector<StoredSpan> spans;  // by start time; each (span id, kind, service) once
-  bool cut = false;              // more than kMaxSpansPerTrace were stored
+  bool cut = false;               // more than kMaxSpansPerTrace were stored
 };
 
 struct TraceQuery {
@@ -55,17 +56,19 @@ struct TraceQuery {
   uint64_t min_duration_nanos = 0, max_duration_nanos = 0;  // 0: no bound
   std::optional<bool> error;
   std::vector<std::pair<std::string, std::string>> tags;  // all must match a span of that service
-  uint32_t limit = 20;  // newest first; at most 1,500
+  uint32_t limit = 20;                                    // newest first; at most 1,500
 };
 
 class SpanStore : public SignalStore {
  public:
   static constexpr size_t kMaxSpansPerTrace = 100'000;
   [[nodiscard]] virtual net::Result<Trace> trace(const telemetry::TraceId& id) const = 0;
-  [[nodiscard]] virtual net::Result<std::vector<Trace>> search(const TraceQuery& query, const std::function<bool()>& cancelled) const = 0;
+  [[nodiscard]] virtual net::Result<std::vector<Trace>> search(
+      const TraceQuery& query, const std::function<bool()>& cancelled) const = 0;
   [[nodiscard]] virtual std::vector<std::string> services() const = 0;
   /// (operation, span kind name)
-  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> operations(const std::string& service) const = 0;
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> operations(
+      const std::string& service) const = 0;
 };
 [[nodiscard]] std::unique_ptr<SpanStore> make_span_store();
 

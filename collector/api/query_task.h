@@ -1,0 +1,31 @@
+// query_task.h: runs a question on the executor and answers on the loop; a caller that leaves
+// cancels it. What every query API has in common.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "collector/executor.h"
+#include "net/http/server.h"
+#include "net/io/loop.h"
+
+namespace hms::collector {
+
+struct QueryAnswer {
+  int status = 200;
+  std::string body;  // JSON
+};
+
+/// `work(cancelled)` runs on a thread of the executor. A full executor answers 503 with Retry-After
+/// at once. Thread: the loop's.
+void run_query(net::Loop& loop, Executor& executor, const net::ReplyPtr& reply,
+               std::function<QueryAnswer(const std::function<bool()>& cancelled)> work);
+
+/// {"status":"error","errorType":...,"error":...} with the status that belongs to the code.
+[[nodiscard]] QueryAnswer error_answer(const net::Error& error);
+[[nodiscard]] QueryAnswer error_answer(int status, const std::string& type,
+                                       const std::string& sentence);
+
+}  // namespace hms::collector

@@ -1,0 +1,281 @@
+#include "collector/store/span_store.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "collector/store/span_chunk.h"
+#include "collector/store/span_edges.h"
+#include "tests/support/memory_kv.h"
+
+namespace hms::collector {
+namespace {
+
+using telemetry::SpanId;
+using telemetry::SpanKind;
+using telemetry::SpanStatus;
+using telemetry::TraceId;
+
+constexpr uint64_t kSecond = 1'000'000'000ULL;
+constexpr uint64_t kNow = 1'795'000'000ULL * kSecond;
+
+TraceId trace_of(uint64_t n) {
+  TraceId id;
+  for (size_t i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(n >> (8 * i));
+  id.bytes[0] = 0x01;
+  return id;
+}
+SpanId span_of(uint64_t n) {
+  SpanId id;
+  for (size_t i = 0; i < 8; ++i) id.bytes[7 - i] = static_cast<uint8_t>(n >> (8 * i));
+  return id;
+}
+
+/// Builds a batch one span at a time.
+struct Builder {
+  telemetry::TraceBatch batch;
+  uint32_t service(const std::string& name) {
+    for (uint32_t i = 0; i < batch.resources.size(); ++i) {
+      if (batch.resources[i].service_name == name) return i;
+    }
+    const auto begin = static_cast<uint32_t>(batch.attributes.size());
+    attribute("service.name", name);
+    batch.resources.push_back({batch.keep(name), "", "", {begin, begin + 1}});
+    return static_cast<uint32_t>(batch.resources.size() - 1);
+  }
+  void attribute(const std::string& key, const std::string& text) {
+    telemetry::Attribute a;
+    a.key = batch.keep(key);
+    a.value.kind = telemetry::AttributeValue::Kind::text;
+    a.value.text = batch.keep(text);
+    batch.attributes.push_back(a);
+  }
+  telemetry::SpanView& span(uint64_t trace, uint64_t id, uint64_t parent,
+                            const std::string& service_name, const std::string& name,
+                            uint64_t start, uint64_t duration) {
+    telemetry::SpanView span;
+    span.resource = service(service_name);
+    span.trace_id = trace_of(trace);
+    span.span_id = span_of(id);
+    if (parent != 0) span.parent_span_id = span_of(parent);
+    span.kind = SpanKind::server;
+    span.name = batch.keep(name);
+    span.start_unix_nanos = start;
+    span.end_unix_nanos = start + duration;
+    span.attributes = {static_cast<uint32_t>(batch.attributes.size()),
+                       static_cast<uint32_t>(batch.attributes.size())};
+    return batch.spans.emplace_back(span);
+  }
+  void tag(const std::string& key, const std::string& text) {
+    attribute(key, text);
+    ++batch.spans.back().attributes.end;
+  }
+  AcceptedBatch accept(uint64_t arrived = kNow) {
+    AcceptedBatch accepted;
+    accepted.arrived_unix_nanos = arrived;
+    accepted.traces = std::make_shared<const telemetry::TraceBatch>(std::move(batch));
+    return accepted;
+  }
+};
+
+struct Fixture {
+  MemoryKv kv;
+  std::unique_ptr<SpanStore> store = make_span_store();
+  Fixture() { REQUIRE(store->recover(kv).ok()); }
+  bool add(std::vector<AcceptedBatch> group) {
+    const auto done = kv.commit([&](KvWriter& writer) { store->prepare(group, writer); });
+    done.ok() ? store->committed(group) : store->failed(group);
+    return done.ok();
+  }
+};
+
+TraceQuery all_of(const std::string& service) {
+  TraceQuery query;
+  query.service = service;
+  query.start_unix_nanos = kNow - 3600 * kSecond;
+  query.end_unix_nanos = kNow + 3600 * kSecond;
+  return query;
+}
+
+TEST_CASE(
+    "span store: a trace comes back whole from several groups, by start time, each span once") {
+  Fixture f;
+  Builder first, second;
+  first.span(7, 2, 1, "claims", "GET /claims/{id}", kNow + 10, 500).status = SpanStatus::error;
+  first.tag("http.route", "/claims/{id}");
+  second.span(7, 1, 0, "ui", "GET /", kNow, 1000);
+  second.span(7, 2, 1, "claims", "GET /claims/{id}", kNow + 10, 500);
+  second.span(8, 3, 0, "ui", "GET /", kNow, 1000);
+  CHECK(f.add({first.accept(), second.accept()}));
+  Builder third;
+  third.span(7, 4, 2, "store", "GET /documents/{id}", kNow + 20, 400);
+  CHECK(f.add({third.accept()}));
+
+  const auto trace = f.store->trace(trace_of(7));
+  REQUIRE(trace.ok());
+  REQUIRE(trace->spans.size() == 3);
+  CHECK(trace->spans[0].service == "ui");
+  CHECK(trace->spans[1].service == "claims");
+  CHECK(trace->spans[1].parent_span_id == span_of(1));
+  CHECK(trace->spans[2].service == "store");
+  CHECK(trace->spans[2].parent_span_id == span_of(2));  // a parent in another chunk
+  CHECK(trace->spans[1].resource_attributes.size() == 1);
+  CHECK(f.store->trace(trace_of(9)).error().code == net::Code::not_found);
+}
+
+TEST_CASE(
+    "span store: search filters by service, operation, duration, error, tag and time, newest "
+    "first") {
+  Fixture f;
+  Builder b;
+  for (uint64_t i = 0; i < 50; ++i) {
+    auto& span = b.span(100 + i, 1000 + i, 0, i % 2 ? "ui" : "claims", i % 3 ? "GET /a" : "GET /b",
+                        kNow + i * kSecond, i * 100'000'000ULL);
+    if (i % 10 == 0) span.status = SpanStatus::error;
+    b.tag("user", "u" + std::to_string(i % 5));
+  }
+  CHECK(f.add({b.accept()}));
+  const auto count = [&](const TraceQuery& query) { return f.store->search(query, {})->size(); };
+
+  TraceQuery query = all_of("claims");
+  query.limit = 100;
+  CHECK(count(query) == 25);
+  const auto traces = f.store->search(query, {});
+  CHECK(std::is_sorted(traces->begin(), traces->end(), [](const Trace& a, const Trace& b2) {
+    return a.spans[0].start_unix_nanos > b2.spans[0].start_unix_nanos;
+  }));
+  query.error = true;
+  CHECK(count(query) == 5);
+  query.error = false;
+  CHECK(count(query) == 20);
+  query.error.reset();
+  query.operation = "GET /b";
+  CHECK(count(query) == 9);  // 0, 6, 12, ... 48
+  query.operation.clear();
+  query.min_duration_nanos = 4'000'000'000ULL;
+  CHECK(count(query) == 5);  // 40, 42, ... 48
+  query.max_duration_nanos = 4'300'000'000ULL;
+  CHECK(count(query) == 2);
+  query = all_of("claims");
+  query.limit = 100;
+  query.tags = {{"user", "u0"}};
+  CHECK(count(query) == 5);
+  query.tags = {{"user", "nobody"}};
+  CHECK(count(query) == 0);
+  query = all_of("");
+  query.limit = 7;
+  CHECK(count(query) == 7);
+  query = all_of("claims");
+  query.start_unix_nanos = kNow + 40 * kSecond;
+  CHECK(count(query) == 5);
+  CHECK(f.store->search(query, [] { return true; }).error().code == net::Code::canceled);
+}
+
+TEST_CASE("span store: a failed group leaves nothing behind, and its repetition is stored once") {
+  Fixture f;
+  f.kv.fail_commits = true;
+  Builder b;
+  b.span(7, 1, 0, "ui", "GET /", kNow, 1000);
+  const AcceptedBatch batch = b.accept();
+  CHECK_FALSE(f.add({batch}));
+  CHECK_FALSE(f.store->trace(trace_of(7)).ok());
+  f.kv.fail_commits = false;
+  CHECK(f.add({batch}));
+  CHECK(f.store->trace(trace_of(7))->spans.size() == 1);
+}
+
+TEST_CASE("span store: after a restart it reads what was stored and goes on numbering") {
+  Fixture f;
+  Builder b;
+  b.span(7, 1, 0, "ui", "GET /", kNow, 1000);
+  CHECK(f.add({b.accept()}));
+  f.store = make_span_store();
+  REQUIRE(f.store->recover(f.kv).ok());
+  Builder c;
+  c.span(7, 2, 1, "claims", "GET /claims", kNow + 1, 10);
+  CHECK(f.add({c.accept()}));
+  CHECK(f.store->trace(trace_of(7))->spans.size() == 2);
+  CHECK(f.store->services() == std::vector<std::string>{"claims", "ui"});
+  CHECK(f.store->operations("ui") ==
+        std::vector<std::pair<std::string, std::string>>{{"GET /", "server"}});
+}
+
+TEST_CASE("span store: odd times are kept with the day of arrival and still found") {
+  Fixture f;
+  Builder b;
+  b.span(1, 1, 0, "ui", "from 1970", 5, 10);
+  b.span(2, 2, 0, "ui", "from 2300", 10'413'792'000ULL * kSecond, 10);
+  b.span(3, 3, 0, "ui", "backwards", kNow, 0).end_unix_nanos = kNow - 5;
+  CHECK(f.add({b.accept()}));
+  CHECK(f.kv.days().size() == 1);
+  CHECK(f.store->trace(trace_of(1))->spans[0].start_unix_nanos == 5);
+  CHECK(f.store->trace(trace_of(2)).ok());
+  CHECK(f.store->trace(trace_of(3))->spans[0].end_unix_nanos == kNow - 5);
+  TraceQuery query = all_of("ui");
+  query.start_unix_nanos = 0;
+  query.end_unix_nanos = UINT64_MAX;
+  CHECK(f.store->search(query, {})->size() == 3);
+}
+
+TEST_CASE("span chunk: cut or changed bytes are an error or a readable chunk, never a crash") {
+  Builder b;
+  for (uint64_t i = 0; i < 200; ++i) {
+    b.span(i / 4, 500 + i, i % 4 ? 500 + i - 1 : 0, "s" + std::to_string(i % 7), "op", kNow + i, i);
+    b.tag("k" + std::to_string(i % 3), "value " + std::to_string(i));
+  }
+  std::vector<SpanSource> spans;
+  for (const auto& span : b.batch.spans) spans.push_back({&b.batch, &span});
+  const std::string stored = encode_span_chunk(spans);
+  CHECK(SpanChunk::decode(stored).ok());
+  for (size_t cut = 0; cut < stored.size(); cut += 7)
+    CHECK_FALSE(SpanChunk::decode(stored.substr(0, cut)).ok());
+  // Inside the envelope: the columns themselves.
+  auto columns = open_chunk(1, stored);
+  REQUIRE(columns.ok());
+  std::mt19937_64 random(42);
+  for (int round = 0; round < 3'000; ++round) {
+    std::string changed = *columns;
+    for (int n = 0; n < 3; ++n) changed[random() % changed.size()] = static_cast<char>(random());
+    const auto chunk = SpanChunk::decode(seal_chunk(1, changed));
+    if (!chunk.ok()) continue;
+    for (size_t row = 0; row < (*chunk)->size(); ++row) (void)(*chunk)->span(row);
+  }
+}
+
+TEST_CASE(
+    "service edges: counted whichever of parent and child comes first, and kept over a restart") {
+  MemoryKv kv;
+  auto edges = make_service_edge_store();
+  REQUIRE(edges->recover(kv).ok());
+  Builder parents, children;
+  for (uint64_t i = 0; i < 10; ++i) {
+    parents.span(i, 100 + i, 0, "ui", "GET /", kNow, kSecond);
+    parents.span(i, 200 + i, 100 + i, "ui", "call", kNow, kSecond).kind = SpanKind::client;
+    auto& child = children.span(i, 300 + i, 200 + i, "claims", "GET /claims", kNow, kSecond / 2);
+    if (i == 0) child.status = SpanStatus::error;
+  }
+  const std::vector<AcceptedBatch> early = {children.accept()}, late = {parents.accept()};
+  edges->committed(early);
+  edges->committed(late);
+  const auto check = [&](const ServiceEdgeStore& store) {
+    const auto totals = store.totals(kNow - 60 * kSecond, kNow + 60 * kSecond);
+    REQUIRE(totals.ok());
+    REQUIRE(totals->size() == 3);  // two nodes, one edge
+    const auto edge = std::find_if(totals->begin(), totals->end(),
+                                   [](const ServiceEdge& e) { return !e.from.empty(); });
+    CHECK(edge->from == "ui");
+    CHECK(edge->to == "claims");
+    CHECK(edge->totals.requests == 10);
+    CHECK(edge->totals.errors == 1);
+    CHECK(edge->totals.duration.quantile(0.5) == doctest::Approx(0.5).epsilon(0.03));
+  };
+  check(*edges);
+  REQUIRE(kv.commit([&](KvWriter& writer) { edges->maintain(kNow, writer); }).ok());
+  auto again = make_service_edge_store();
+  REQUIRE(again->recover(kv).ok());
+  check(*again);
+}
+
+}  // namespace
+}  // namespace hms::collector
