@@ -22,6 +22,8 @@ openStream({
 });
 const second = Math.floor(Date.now() / 1000);
 void fillHistory(second - WINDOW_SECONDS, second);
+/// The stream starts at its newest second, and storage lags a moment behind: once both have moved on, what lies between is asked for.
+setTimeout(() => void fillHistory(second - 15, second + 15), 12_000);
 void loadAlerts();
 void loadCanaries();
 setInterval(() => {

@@ -43,6 +43,34 @@ describe('SeriesStore', () => {
     expect(store.slice('claims', '/a', 97, 102, 'rps')).toEqual([null, 9, 9, 30, 9, 9]);
   });
 
+  test('a covered second without a point had no requests; one that was lost is not known', () => {
+    const store = new SeriesStore();
+    store.add(point(100, 'claims', '/a', 30));
+    store.add(point(106, 'claims', '/a', 30));
+    expect(store.slice('claims', '/a', 99, 103, 'rps')).toEqual([null, 30, 0, 0, 0]);
+    expect(store.slice('claims', '/a', 102, 102, 'p99')).toEqual([undefined]);
+    store.breakOff();
+    store.add(point(115, 'claims', '/a', 30));
+    expect(store.slice('claims', '', 106, 110, 'rps')).toEqual([30, null, null, null, null]);
+  });
+
+  test('what lies between history and the first live point is not taken for silence', () => {
+    const store = new SeriesStore();
+    store.fill('claims', '/a', 100, 5, [9, 0, 1, 2, 3]);
+    store.coverRange(90, 100);
+    store.add(point(104, 'claims', '/a', 30));
+    store.add(point(110, 'claims', '/a', 30));
+    expect(store.slice('claims', '/a', 94, 106, 'rps')).toEqual([0, 0, 9, 9, 9, 9, 9, null, null, null, 30, 0, 0]);
+  });
+
+  test('time goes on while nobody calls', () => {
+    const store = new SeriesStore();
+    store.add(point(100, 'claims', '/a', 30));
+    store.advance(120);
+    expect(store.newestSecond).toBe(120);
+    expect(store.recent('claims', '', 10).rps).toBe(0);
+  });
+
   test('the number of series is bounded, the longest silent one goes first', () => {
     const store = new SeriesStore();
     for (let index = 0; index < MAX_SERIES + 5; index++) store.add(point(1000 + index, `service-${index}`, '/'));

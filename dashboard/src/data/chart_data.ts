@@ -3,13 +3,13 @@ import { computed, onScopeDispose, shallowRef, watch, type ComputedRef, type Ref
 import { MEASURES, parseMatrix, promql } from '../lib/prometheus';
 import { describeError, getJson } from './api';
 import { liveTick, store } from './live';
-import { WINDOW_SECONDS, type Field } from './series_store';
+import { WINDOW_SECONDS, type Field, type Value } from './series_store';
 
 export interface ChartData {
   readonly from: number;
   readonly to: number;
   readonly xs: readonly number[];
-  readonly columns: Readonly<Record<Field, readonly (number | null)[]>>;
+  readonly columns: Readonly<Record<Field, readonly Value[]>>;
 }
 
 export const WINDOWS: readonly { readonly seconds: number; readonly label: string }[] = [

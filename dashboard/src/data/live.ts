@@ -4,6 +4,7 @@ import { parseMoment } from '../lib/format';
 import { MEASURES, parseMatrix, promql, type Measure } from '../lib/prometheus';
 import { getJson } from './api';
 import { FIELD, parsePoint, SeriesStore, WINDOW_SECONDS } from './series_store';
+import { streamState } from './stream';
 
 export const store = new SeriesStore();
 
@@ -19,6 +20,11 @@ export interface Gap {
 /// Seconds between which events were missed, newest last. Charts shade them until history has filled them.
 export const gaps = shallowRef<Gap[]>([]);
 const MAX_GAPS = 20;
+
+/// When the newest second rose, by this browser's clock: from there on we count the collector's seconds ourselves while it has nothing to say.
+let raisedAt = 0;
+/// A point comes up to this long after its second began.
+const USUAL_DELAY_SECONDS = 4;
 
 /// A second's points come one after the other: waiting this long draws them all at once.
 const GATHER_MS = 120;
@@ -36,6 +42,7 @@ export function touchLive(): void {
 export function acceptPoint(data: unknown): void {
   const point = parsePoint(data);
   if (!point) return;
+  if (point.second > store.newestSecond) raisedAt = Date.now();
   store.add(point);
   touchLive();
 }
@@ -45,6 +52,7 @@ export function acceptGap(data: unknown): void {
   const end = Math.floor((parseMoment(raw.to ?? raw.ts) ?? Date.now()) / 1000);
   const start = parseMoment(raw.from);
   const from = start === null ? (Number.isFinite(store.newestSecond) ? store.newestSecond : end - WINDOW_SECONDS) : Math.floor(start / 1000);
+  store.breakOff();
   gaps.value = [...gaps.value.slice(1 - MAX_GAPS), { from, to: Math.max(from, end) }];
   void fillHistory(Math.max(from, end - WINDOW_SECONDS), end);
 }
@@ -52,6 +60,8 @@ export function acceptGap(data: unknown): void {
 /// Steps of history on the page: 900 s at 5 s are 180 points a series, which the collector answers in one go.
 const STEP_SECONDS = 5;
 const RATE_WINDOW_SECONDS = 10;
+/// What was measured this lately may not be stored yet.
+const STORAGE_LAG_SECONDS = 6;
 
 /// Fills the seconds between `from` and `to` that the stream has not written. Failing is not an error to show: the live data goes on.
 export async function fillHistory(from: number, to: number): Promise<void> {
@@ -86,10 +96,22 @@ export async function fillHistory(from: number, to: number): Promise<void> {
     row.values[FIELD.error_rate] = rps ? Math.min(1, (errors ?? 0) / rps) : 0;
     if (rps !== null) store.fill(row.service, row.route, row.second, STEP_SECONDS, row.values);
   }
+  if (answers[0]?.status === 'fulfilled') {
+    store.coverRange(start, Math.min(end, Math.floor(Date.now() / 1000) - STORAGE_LAG_SECONDS));
+    if (raisedAt === 0) raisedAt = Date.now();
+  }
   triggerRef(gaps);
   touchLive();
 }
 
 export function startClock(): void {
-  setInterval(() => (now.value = Date.now()), 1000);
+  setInterval(() => {
+    now.value = Date.now();
+    const quiet = Math.floor((now.value - raisedAt) / 1000);
+    if (raisedAt === 0 || quiet <= USUAL_DELAY_SECONDS) return;
+    if (streamState.value !== 'live' && streamState.value !== 'idle') return;
+    store.advance(store.newestSecond + quiet - USUAL_DELAY_SECONDS);
+    raisedAt += (quiet - USUAL_DELAY_SECONDS) * 1000;
+    touchLive();
+  }, 1000);
 }

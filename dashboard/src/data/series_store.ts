@@ -1,7 +1,9 @@
 // series_store.ts: the live points of the last 15 minutes, per service and route, in bounded memory.
 //
-// A point with an empty route is the collector's own sum over a service. Where there is none, the service is put together from its
-// routes (rates add up, error rates weigh by rate, quantiles see lib/mixture.ts).
+// A service is put together from its routes: rates add up, error rates weigh by rate, quantiles see lib/mixture.ts.
+// The stream sends a point only for a route that had requests. So a second that the stream has covered and that has no point had none:
+// its rate is 0 and its latency undefined. A second that is not covered is null: nobody knows. Charts draw on through the first and
+// break at the second.
 // Limits: MAX_SERIES rings of 900 s * 5 fields * 8 bytes = 36 kB each, 11 MB in all; the series silent for longest makes room.
 // Pure apart from time stamps in the points. Tests: tests/series_store.test.ts.
 import { parseMoment } from '../lib/format';
@@ -20,6 +22,8 @@ export interface Point {
   readonly values: readonly (number | null)[];
 }
 
+export type Value = number | null | undefined;
+
 export interface Sample {
   readonly rps: number | null;
   readonly error_rate: number | null;
@@ -29,6 +33,10 @@ export interface Sample {
 }
 
 const MAX_NAME = 512;
+/// A longer silence than this on a working stream is a stream that does not work.
+const MAX_QUIET_SECONDS = 60;
+/// The collector publishes a second up to 2 s after its end when one sidecar is late.
+const SETTLE_SECONDS = 2;
 
 /// One event of /ops/stream. Null for anything that is not a point.
 export function parsePoint(data: unknown): Point | null {
@@ -51,6 +59,9 @@ export class SeriesStore {
   private readonly services = new Map<string, Map<string, SecondRing>>();
   private count = 0;
   private newest = -Infinity;
+  private readonly covered = new SecondRing(WINDOW_SECONDS, 1);
+  /// The stream has told everything from here on; Infinity while it is broken off or has not begun.
+  private liveSince = Infinity;
   /// Series thrown out to make room; the page says so.
   evicted = 0;
 
@@ -64,13 +75,44 @@ export class SeriesStore {
 
   add(point: Point): void {
     this.ring(point.service, point.route).write(point.second, point.values);
-    if (point.second > this.newest) this.newest = point.second;
+    if (!this.covered.has(point.second)) this.covered.write(point.second, [1]);
+    if (this.liveSince === Infinity) this.liveSince = point.second;
+    if (point.second <= this.newest) return;
+    if (point.second - this.newest <= MAX_QUIET_SECONDS) this.cover(point.second);
+    this.newest = point.second;
+  }
+
+  /// The stream is connected and said nothing up to that second: there was no request.
+  advance(second: number): void {
+    if (second <= this.newest || !Number.isFinite(this.newest)) return;
+    if (this.liveSince === Infinity) this.liveSince = second;
+    this.cover(second);
+    this.newest = second;
+  }
+
+  /// History has answered for these seconds: where it has no value there was no request.
+  coverRange(first: number, last: number): void {
+    for (let at = Math.max(first, last - WINDOW_SECONDS + 1); at <= last; at++) if (!this.covered.has(at)) this.covered.write(at, [1]);
+    if (last > this.newest) this.newest = last;
+  }
+
+  /// Events were lost: what has no point from here to the next event is not known.
+  breakOff(): void {
+    this.liveSince = Infinity;
+  }
+
+  private cover(second: number): void {
+    const first = Math.max(this.newest + 1, this.liveSince, second - WINDOW_SECONDS + 1);
+    for (let at = first; at <= second; at++) this.covered.write(at, [1]);
   }
 
   /// History: writes only where the stream has written nothing, and holds each value back over the seconds before it that it stands for.
   fill(service: string, route: string, second: number, holds: number, values: readonly (number | null)[]): void {
     const ring = this.ring(service, route);
-    for (let at = second - holds + 1; at <= second; at++) if (!ring.has(at)) ring.write(at, values);
+    for (let at = second - holds + 1; at <= second; at++) {
+      if (!ring.has(at)) ring.write(at, values);
+      if (!this.covered.has(at)) this.covered.write(at, [1]);
+    }
     if (second > this.newest) this.newest = second;
   }
 
@@ -83,22 +125,17 @@ export class SeriesStore {
   }
 
   sample(service: string, route: string, second: number): Sample {
-    return {
-      rps: this.readValue(service, route, second, 'rps'),
-      error_rate: this.readValue(service, route, second, 'error_rate'),
-      p50: this.readValue(service, route, second, 'p50'),
-      p95: this.readValue(service, route, second, 'p95'),
-      p99: this.readValue(service, route, second, 'p99'),
-    };
+    const read = (field: Field) => this.readValue(service, route, second, field) ?? null;
+    return { rps: read('rps'), error_rate: read('error_rate'), p50: read('p50'), p95: read('p95'), p99: read('p99') };
   }
 
-  slice(service: string, route: string, first: number, last: number, field: Field): (number | null)[] {
-    const values: (number | null)[] = [];
+  slice(service: string, route: string, first: number, last: number, field: Field): Value[] {
+    const values: Value[] = [];
     for (let second = first; second <= last; second++) values.push(this.readValue(service, route, second, field));
     return values;
   }
 
-  /// The mean of rates, and the worst second of latencies, over the seconds that have values. What a table cell shows.
+  /// The mean rate and the quantiles over the last seconds together. What a table cell shows.
   recent(service: string, route: string, seconds: number): Sample {
     const last = this.newest;
     if (last === -Infinity) return { rps: null, error_rate: null, p50: null, p95: null, p99: null };
@@ -112,7 +149,7 @@ export class SeriesStore {
       measured++;
       requests += sample.rps;
       errors += sample.rps * (sample.error_rate ?? 0);
-      parts.push({ count: sample.rps, p50: sample.p50, p95: sample.p95, p99: sample.p99 });
+      if (sample.rps > 0) parts.push({ count: sample.rps, p50: sample.p50, p95: sample.p95, p99: sample.p99 });
     }
     if (measured === 0) return { rps: null, error_rate: null, p50: null, p95: null, p99: null };
     return {
@@ -124,15 +161,18 @@ export class SeriesStore {
     };
   }
 
-  private readValue(service: string, route: string, second: number, field: Field): number | null {
+  private readValue(service: string, route: string, second: number, field: Field): Value {
     const routes = this.services.get(service);
-    if (!routes) return null;
-    const own = routes.get(route)?.read(second, FIELD[field]) ?? null;
-    if (own !== null || route !== '' || routes.get('')?.has(second)) return own;
-    return this.combine([...routes.values()], second, field);
+    const ring = routes?.get(route);
+    if (ring?.has(second)) return ring.read(second, FIELD[field]) ?? undefined;
+    const sum = routes && route === '' ? this.combine([...routes.values()], second, field) : null;
+    if (sum !== null) return sum;
+    // The newest seconds may still be on their way from a slower sidecar.
+    if (!this.covered.has(second) || second > this.newest - SETTLE_SECONDS) return null;
+    return field === 'rps' ? 0 : undefined;
   }
 
-  private combine(rings: readonly SecondRing[], second: number, field: Field): number | null {
+  private combine(rings: readonly SecondRing[], second: number, field: Field): Value {
     const parts = rings
       .map((ring) => ({
         count: ring.read(second, FIELD.rps),
@@ -146,7 +186,7 @@ export class SeriesStore {
     const total = parts.reduce((sum, part) => sum + part.count, 0);
     if (field === 'rps') return total;
     if (field === 'error_rate') return total > 0 ? parts.reduce((sum, part) => sum + part.count * part.errors, 0) / total : 0;
-    return mixtureQuantile(parts, Number(field.slice(1)) / 100);
+    return mixtureQuantile(parts, Number(field.slice(1)) / 100) ?? undefined;
   }
 
   private ring(service: string, route: string): SecondRing {

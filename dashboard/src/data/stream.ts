@@ -1,20 +1,20 @@
 // stream.ts: the one EventSource of the page.
 //
-// The browser reconnects and resumes by itself (Last-Event-ID). When it gives up, which it does on any reply but 200, we open a new
-// one with growing pauses and report the hole, so that it can be filled from history.
+// The browser reconnects and resumes by itself (Last-Event-ID). When it gives up, which it does on any reply but 200, we open a new one
+// that names the last event in its address, with growing pauses. What could not be resumed the collector reports as a `gap`.
+// The collector sends a point only where there were requests, so silence may be peace: after a while of it we ask /healthz.
 import { shallowRef } from 'vue';
 
-export type StreamState = 'connecting' | 'live' | 'stale' | 'lost';
+export type StreamState = 'connecting' | 'live' | 'idle' | 'stale' | 'lost';
 
 export interface StreamHandlers {
   onPoint(data: unknown): void;
   onNamed(name: 'alert' | 'canary', data: unknown): void;
-  /// Events were missed: the collector said so, or a new connection could not resume.
   onGap(data: unknown): void;
 }
 
-/// Without a point for this long the numbers on the page are old, and it says so.
-const STALE_AFTER_MS = 5_000;
+const SILENT_AFTER_MS = 6_000;
+const ASK_HEALTH_EVERY_MS = 5_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -22,9 +22,9 @@ export const streamState = shallowRef<StreamState>('connecting');
 /// When the last event of any kind arrived, Unix milliseconds; 0 before the first.
 export const lastEventAt = shallowRef(0);
 
-function parse(event: Event): unknown {
+function parse(event: MessageEvent<string>): unknown {
   try {
-    return JSON.parse((event as MessageEvent<string>).data) as unknown;
+    return JSON.parse(event.data) as unknown;
   } catch {
     return null;
   }
@@ -32,38 +32,50 @@ function parse(event: Event): unknown {
 
 export function openStream(handlers: StreamHandlers): void {
   let pause = FIRST_PAUSE_MS;
-  let openedBefore = false;
+  let lastId = '';
+  let source: EventSource | null = null;
 
   const connect = () => {
-    const source = new EventSource('ops/stream');
+    const current = new EventSource(lastId ? `ops/stream?lastEventId=${encodeURIComponent(lastId)}` : 'ops/stream');
+    source = current;
     const heard = (deliver: (data: unknown) => void) => (event: Event) => {
+      lastId = (event as MessageEvent).lastEventId || lastId;
       lastEventAt.value = Date.now();
       streamState.value = 'live';
-      pause = FIRST_PAUSE_MS;
-      const data = parse(event);
+      const data = parse(event as MessageEvent<string>);
       if (data !== null) deliver(data);
     };
-    source.onopen = () => {
-      if (openedBefore && source !== first) handlers.onGap({ reason: 'reconnected' });
-      openedBefore = true;
+    current.onopen = () => {
+      pause = FIRST_PAUSE_MS;
       streamState.value = 'live';
       lastEventAt.value = Date.now();
     };
-    source.onmessage = heard(handlers.onPoint);
-    source.addEventListener('alert', heard((data) => handlers.onNamed('alert', data)));
-    source.addEventListener('canary', heard((data) => handlers.onNamed('canary', data)));
-    source.addEventListener('gap', heard(handlers.onGap));
-    source.onerror = () => {
+    current.onmessage = heard(handlers.onPoint);
+    current.addEventListener('alert', heard((data) => handlers.onNamed('alert', data)));
+    current.addEventListener('canary', heard((data) => handlers.onNamed('canary', data)));
+    current.addEventListener('gap', heard(handlers.onGap));
+    current.onerror = () => {
       streamState.value = 'lost';
-      if (source.readyState !== EventSource.CLOSED) return;
+      if (current.readyState !== EventSource.CLOSED) return;
       setTimeout(connect, pause);
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
     };
-    return source;
   };
-  const first = connect();
+  connect();
+  watchSilence(() => source?.readyState === EventSource.OPEN);
+}
 
-  setInterval(() => {
-    if (streamState.value === 'live' && Date.now() - lastEventAt.value > STALE_AFTER_MS) streamState.value = 'stale';
+/// A connection that died without a word looks open for minutes. The collector's health tells the two kinds of silence apart.
+function watchSilence(isOpen: () => boolean): void {
+  let askedAt = 0;
+  setInterval(async () => {
+    const silent = Date.now() - lastEventAt.value > SILENT_AFTER_MS;
+    if (!isOpen() || !silent || Date.now() - askedAt < ASK_HEALTH_EVERY_MS) return;
+    askedAt = Date.now();
+    const healthy = await fetch('healthz', { cache: 'no-store', signal: AbortSignal.timeout(3000) }).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (isOpen() && Date.now() - lastEventAt.value > SILENT_AFTER_MS) streamState.value = healthy ? 'idle' : 'stale';
   }, 1000);
 }

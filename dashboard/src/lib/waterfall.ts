@@ -18,6 +18,8 @@ export interface Row {
   /// Whether the span lies on the critical path, and for how long the path stays in the span itself.
   readonly critical: boolean;
   readonly criticalTime: number;
+  /// Where the path stays in the span itself, as places and widths in the whole trace.
+  readonly segments: readonly { readonly left: number; readonly width: number }[];
   /// True when the span names a parent that is not in the trace.
   readonly orphan: boolean;
 }
@@ -25,6 +27,11 @@ export interface Row {
 export interface Waterfall {
   readonly rows: readonly Row[];
   readonly slowest: Row | null;
+}
+
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
 }
 
 interface Tree {
@@ -85,16 +92,16 @@ export function selfTime(span: Span, children: readonly Span[]): number {
 }
 
 /// Walks back from the end of each span: the child that ended last before the point is what was waited for, the rest is the span's own.
-/// Gives the time that the path spends in each span itself.
-export function criticalPath(root: Span, children: ReadonlyMap<Span, readonly Span[]>): Map<Span, number> {
-  const own = new Map<Span, number>();
+/// Gives the stretches of time that the path spends in each span itself.
+export function criticalPath(root: Span, children: ReadonlyMap<Span, readonly Span[]>): Map<Span, readonly Stretch[]> {
+  const own = new Map<Span, readonly Stretch[]>();
   const stack: { span: Span; until: number }[] = [{ span: root, until: root.start + root.duration }];
   while (stack.length > 0) {
     const { span, until } = stack.pop()!;
     if (own.has(span)) continue;
     const end = Math.min(until, span.start + span.duration);
     let point = end;
-    let spent = 0;
+    const spent: Stretch[] = [];
     const latestFirst = [...(children.get(span) ?? [])].sort((a, b) => b.start + b.duration - (a.start + a.duration));
     for (const child of latestFirst) {
       const childEnd = Math.min(child.start + child.duration, point);
@@ -102,11 +109,12 @@ export function criticalPath(root: Span, children: ReadonlyMap<Span, readonly Sp
       if (childEnd <= childStart || child.start >= point) continue;
       // A child that outlived the point it was waited for ran beside the path, not on it.
       if (child.start + child.duration > point + 0.001 && point < end) continue;
-      spent += point - childEnd;
+      if (point > childEnd) spent.push({ from: childEnd, to: point });
       stack.push({ span: child, until: childEnd });
       point = childStart;
     }
-    own.set(span, spent + Math.max(0, point - span.start));
+    if (point > span.start) spent.push({ from: span.start, to: point });
+    own.set(span, spent.reverse());
   }
   return own;
 }
@@ -115,7 +123,7 @@ export function layOut(trace: Trace): Waterfall {
   const { roots, children } = buildTree(trace.spans);
   const ids = new Set(trace.spans.map((span) => span.id));
   const longestRoot = roots.reduce<Span | undefined>((most, span) => (!most || span.duration > most.duration ? span : most), undefined);
-  const path = longestRoot ? criticalPath(longestRoot, children) : new Map<Span, number>();
+  const path = longestRoot ? criticalPath(longestRoot, children) : new Map<Span, readonly Stretch[]>();
   const total = trace.duration || 1;
   const rows: Row[] = [];
   const visited = new Set<Span>();
@@ -137,7 +145,8 @@ export function layOut(trace: Trace): Waterfall {
       width: clampShare(span.duration / total),
       selfTime: selfTime(span, own),
       critical: path.has(span),
-      criticalTime: path.get(span) ?? 0,
+      criticalTime: (path.get(span) ?? []).reduce((sum, { from, to }) => sum + to - from, 0),
+      segments: (path.get(span) ?? []).map(({ from, to }) => ({ left: clampShare((from - trace.start) / total), width: clampShare((to - from) / total) })),
       orphan: span.parentId !== null && !ids.has(span.parentId),
     };
     return descendants + 1;
