@@ -9,6 +9,10 @@
 namespace hms::net {
 namespace {
 
+// The timer whose callback runs in this thread; set to null when it is destroyed there. Not in the
+// wheel: a timer that is not armed may outlive its wheel.
+thread_local Timer* firing = nullptr;
+
 void make_ring(TimerLink& head) noexcept { head.previous = head.next = &head; }
 
 bool ring_empty(const TimerLink& head) noexcept { return head.next == &head; }
@@ -51,7 +55,7 @@ Timer::Timer(TimerWheel& wheel, std::function<void()> on_fire)
 
 Timer::~Timer() {
   disarm();
-  if (wheel_.firing_ == this) wheel_.firing_ = nullptr;
+  if (firing == this) firing = nullptr;
 }
 
 void Timer::arm(Millis delay) {
@@ -150,10 +154,10 @@ void TimerWheel::fire(Timer& timer) {
   // The callback may destroy the timer, and with it a function that is still running: so it runs
   // from here.
   auto on_fire = std::move(timer.on_fire_);
-  firing_ = &timer;
+  firing = &timer;
   on_fire();
-  if (firing_ != nullptr) timer.on_fire_ = std::move(on_fire);
-  firing_ = nullptr;
+  if (firing != nullptr) timer.on_fire_ = std::move(on_fire);
+  firing = nullptr;
 }
 
 void TimerWheel::plan_wake_up() {

@@ -90,7 +90,6 @@ class TimerWheel {
   uint64_t last_tick_ = 0;   // all ticks up to this one were collected
   uint64_t wake_tick_ = 0;   // what the driver was asked for; 0: nothing
   size_t armed_ = 0;
-  Timer* firing_ = nullptr;  // set to null by a timer that is destroyed in its own callback
   bool advancing_ = false;
 };
 
