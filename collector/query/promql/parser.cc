@@ -25,6 +25,9 @@ struct OpInfo {
   bool right_associative = false;
 };
 
+// For times in seconds and durations in milliseconds: sums of a few of them, in milliseconds, stay
+// far from overflow.
+constexpr double kMaxSeconds = 1e13;
 constexpr int kUnaryPrecedence = 5;  // -2^2 is -(2^2), -2*3 is (-2)*3
 
 std::string lower(std::string_view text) {
@@ -645,7 +648,7 @@ class Parser {
       const double seconds =
           word ? HUGE_VAL
                : (time.kind == TokenKind::duration ? time.number / 1000 : time.number) * sign;
-      if (!(std::fabs(seconds) <= 9.2e15))
+      if (!(std::fabs(seconds) <= kMaxSeconds))
         return fail(time.begin, "timestamp out of bounds for @ modifier");
       node->at = AtKind::time;
       node->at_millis = static_cast<int64_t>(std::llround(seconds * 1000));
@@ -668,7 +671,7 @@ class Parser {
       return false;
     }
     const double value = token.kind == TokenKind::duration ? token.number : token.number * 1000;
-    if (!(value <= 9.2e15)) {
+    if (!(value <= kMaxSeconds)) {
       fail(token.begin, "duration out of range");
       return false;
     }
