@@ -29,6 +29,8 @@ export interface Span {
 
 export interface Trace {
   readonly id: string;
+  /// The text of the x-trace header, where it is not the id itself.
+  readonly xTrace: string;
   readonly spans: readonly Span[];
   readonly start: number;
   readonly duration: number;
@@ -74,7 +76,8 @@ function isError(tags: readonly Attribute[]): boolean {
 
 function parentOf(span: Json): string | null {
   const references = list(span.references).map(object);
-  const parent = references.find((reference) => reference.refType === 'CHILD_OF') ?? references[0];
+  // A FOLLOWS_FROM may point into another trace: then it is a link, not a parent.
+  const parent = references.find((reference) => reference.refType === 'CHILD_OF') ?? references.find((reference) => reference.traceID === span.traceID);
   const id = text(parent?.spanID ?? span.parentSpanID);
   return id === '' || /^0+$/.test(id) ? null : id;
 }
@@ -118,6 +121,7 @@ export function parseTrace(raw: unknown): Trace {
   const end = spans.reduce((most, span) => Math.max(most, span.start + span.duration), -Infinity);
   return {
     id: text(trace.traceID),
+    xTrace: text(trace.xTrace),
     spans,
     start: spans.length ? start : 0,
     duration: spans.length ? end - start : 0,
