@@ -137,6 +137,11 @@ class Engine final : public StorageEngine {
   const KvReader& reader() const override { return *kv_; }
   std::vector<SenderLedger> ledger() const override { return ledger_.rows(); }
   KvStats stats() const override { return kv_->stats(); }
+  bool failing() const noexcept override { return kv_->failing(); }
+  EngineCounters counters() const override {
+    const std::lock_guard lock(mutex_);
+    return counters_;
+  }
 
   void close() override {
     {
@@ -160,6 +165,7 @@ class Engine final : public StorageEngine {
 
   Error refusal(const char* what) {
     const std::lock_guard lock(mutex_);
+    ++counters_.batches_refused;
     if (closing_) return {Code::unavailable, net::Side::self, true, "the collector is stopping"};
     return {Code::overloaded, net::Side::self, true, std::string("too many ") + what};
   }
@@ -260,11 +266,23 @@ class Engine final : public StorageEngine {
       for (const auto& observer : observers_) observer(batch);
     }
     tell_recovered();
+    count(fresh, 0);
     for (auto& item : fresh) item.done(AppendOutcome{false});
     answer_repeats(repeats);
   }
 
+  void count(const std::vector<Waiting>& stored, uint64_t failed) {
+    const std::lock_guard lock(mutex_);
+    counters_.batches_stored += stored.size();
+    counters_.batches_failed += failed;
+    for (const auto& item : stored) counters_.records_stored += item.records;
+  }
+
   void answer_repeats(std::vector<Waiting>& repeats) {
+    {
+      const std::lock_guard lock(mutex_);
+      counters_.batches_repeated += repeats.size();
+    }
     for (auto& item : repeats) {
       ledger_.repeated(item.unit, item.records);
       item.done(AppendOutcome{true});
@@ -278,6 +296,7 @@ class Engine final : public StorageEngine {
       for (auto* store : stores_) store->failed(batches);
     }
     tell_failed(error);
+    count({}, fresh.size());
     for (auto& item : fresh) item.done(error);
     // A repeat of a batch that is stored since before this group is still right; one of this
     // group's shares its fate.
@@ -384,7 +403,8 @@ class Engine final : public StorageEngine {
   Ledger ledger_;
   std::vector<std::function<void(const AcceptedBatch&)>> observers_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  EngineCounters counters_;  // mutex_
   std::condition_variable wake_;
   std::deque<Waiting> waiting_;  // mutex_
   std::deque<Write> writes_;     // mutex_

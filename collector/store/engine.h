@@ -49,6 +49,11 @@ struct SenderLedger {
   std::map<std::string, uint64_t> dropped;
 };
 
+/// Since start.
+struct EngineCounters {
+  uint64_t batches_stored = 0, batches_repeated = 0, batches_failed = 0, batches_refused = 0, records_stored = 0;
+};
+
 struct EngineOptions {
   KvOptions kv;
   uint32_t retention_days = 30;
@@ -70,6 +75,8 @@ class StorageEngine {
   [[nodiscard]] virtual const KvReader& reader() const = 0;
   [[nodiscard]] virtual std::vector<SenderLedger> ledger() const = 0;  // any thread
   [[nodiscard]] virtual KvStats stats() const = 0;                     // any thread
+  [[nodiscard]] virtual bool failing() const noexcept = 0;             // the disk refused the last write; any thread
+  [[nodiscard]] virtual EngineCounters counters() const = 0;           // any thread
   /// Writes what waits and stops. No append afterwards.
   virtual void close() = 0;
 };

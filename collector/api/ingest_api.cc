@@ -1,0 +1,127 @@
+#include "collector/api/ingest_api.h"
+
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace hms::collector {
+namespace {
+
+using net::Code;
+using net::Error;
+
+const char* path_text(IngestPath path) {
+  switch (path) {
+    case IngestPath::ingest:
+      return "/ingest";
+    case IngestPath::traces:
+      return "/v1/traces";
+    case IngestPath::metrics:
+      return "/v1/metrics";
+    case IngestPath::logs:
+      return "/v1/logs";
+  }
+  return "";
+}
+
+}  // namespace
+
+IngestApi::IngestApi(net::Loop& loop, Executor& executor, StorageEngine& engine,
+                     ReceiverOptions options, net::Clock clock)
+    : loop_(loop),
+      executor_(executor),
+      engine_(engine),
+      options_(options),
+      clock_(clock ? std::move(clock) : net::Clock(net::unix_nanos)) {}
+
+void IngestApi::register_routes(net::HttpServer& server, bool with_ingest) {
+  for (const IngestPath path :
+       {IngestPath::ingest, IngestPath::traces, IngestPath::metrics, IngestPath::logs}) {
+    if (path == IngestPath::ingest && !with_ingest) continue;
+    server.route("POST", path_text(path),
+                 [this, path](net::Request& request, const net::ReplyPtr& reply) {
+                   handle(path, request, reply);
+                 });
+  }
+}
+
+void IngestApi::handle(IngestPath path, net::Request& request, const net::ReplyPtr& reply) {
+  IngestRequest taken;
+  taken.path = path;
+  taken.content_type = request.header("content-type");
+  taken.content_encoding = request.header("content-encoding");
+  taken.batch_identity = request.header("x-hms-batch");
+  taken.dropped = request.header("x-hms-dropped");
+  taken.body = std::move(request.body);
+  const uint64_t bytes = taken.body.size();
+  body_bytes_ += bytes;
+  const std::string content_type = taken.content_type;
+  const auto overloaded = [&](const char* what) {
+    send(path, *reply,
+         storage_failure(path, content_type, Error{Code::overloaded, net::Side::self, true, what}));
+  };
+  if (bytes_in_flight_ + bytes > kMaxBytesInFlight) {
+    overloaded("too many requests are being stored");
+    return;
+  }
+  const uint64_t number = next_number_++;
+  auto task = [this, number, request_ = std::make_shared<IngestRequest>(std::move(taken))] {
+    const IngestPath of = request_->path;
+    std::string type = request_->content_type;
+    auto result = receive(std::move(*request_), clock_(), options_);
+    const auto later = [this, number](IngestReply r) {
+      loop_.post([this, number, answered = std::move(r)]() mutable {
+        answer(number, std::move(answered));
+      });
+    };
+    if (auto* refused = std::get_if<IngestReply>(&result)) {
+      later(std::move(*refused));
+      return;
+    }
+    auto& received = std::get<Received>(result);
+    if (!received.has_something_to_store) {
+      later(std::move(received.reply));
+      return;
+    }
+    engine_.append(std::move(received.unit), [later, of, content = std::move(type),
+                                              good = std::move(received.reply)](
+                                                 net::Result<AppendOutcome> outcome) mutable {
+      later(outcome.ok() ? std::move(good) : storage_failure(of, content, outcome.error()));
+    });
+  };
+  if (!executor_.try_run(std::move(task))) {
+    overloaded("too many requests wait to be decoded");
+    return;
+  }
+  bytes_in_flight_ += bytes;
+  waiting_.emplace(number, Waiting{reply, path, bytes});
+}
+
+void IngestApi::answer(uint64_t number, IngestReply reply) {
+  const auto it = waiting_.find(number);
+  if (it == waiting_.end()) return;
+  const Waiting waiting = std::move(it->second);
+  waiting_.erase(it);
+  bytes_in_flight_ -= waiting.bytes;
+  send(waiting.path, *waiting.reply, std::move(reply));
+}
+
+void IngestApi::send(IngestPath path, net::Reply& to, IngestReply reply) {
+  ++answered_[{path, reply.status}];
+  to.send(reply.status, reply.content_type, std::move(reply.body), std::move(reply.headers));
+}
+
+void IngestApi::write_metrics(telemetry::PromWriter& writer) const {
+  for (const auto& [key, count] : answered_) {
+    writer.counter("hms_collector_ingest_requests_total", "Telemetry requests answered.",
+                   {{"path", path_text(key.first)}, {"code", std::to_string(key.second)}},
+                   static_cast<double>(count));
+  }
+  writer.counter("hms_collector_ingest_body_bytes_total",
+                 "Bytes of telemetry request bodies, as sent.", {},
+                 static_cast<double>(body_bytes_));
+  writer.gauge("hms_collector_ingest_in_flight_bytes", "Bytes of bodies not yet answered.", {},
+               static_cast<double>(bytes_in_flight_));
+}
+
+}  // namespace hms::collector

@@ -1,0 +1,73 @@
+// main.cc: hms-collector: command line, signals, exit codes (contract.md, "Programs").
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "collector/app.h"
+#include "collector/options.h"
+#include "net/core/log.h"
+#include "net/io/signals.h"
+
+namespace {
+
+using namespace hms;
+
+constexpr int kBadConfiguration = 2;
+
+int check(const collector::CollectorOptions& options) {
+  const std::string faults = collector::check_files(options);
+  if (!faults.empty()) {
+    std::fputs(faults.c_str(), stderr);
+    return kBadConfiguration;
+  }
+  std::puts("the configuration is valid");
+  return 0;
+}
+
+int run(const collector::CollectorOptions& options) {
+  net::Loop loop;
+  auto started = collector::App::start(loop, options);
+  if (!started.ok()) {
+    net::log_error("hms-collector cannot start", {{"error", started.error().detail}});
+    return started.error().code == net::Code::bad_config ? kBadConfiguration : 1;
+  }
+  const std::unique_ptr<collector::App> app = std::move(started).value();
+  int terminations = 0;
+  const auto signals =
+      net::Signals::install(loop, {[&] {
+                                     if (++terminations == 1) {
+                                       net::log_info("stopping");
+                                       app->drain();
+                                     } else {
+                                       // What is acknowledged is in the synced log: nothing to
+                                       // save.
+                                       net::log_warn("stopped at once, as asked twice");
+                                       std::_Exit(0);
+                                     }
+                                   },
+                                   [&] { app->reload(); }});
+  net::log_info(
+      "ready",
+      {{"listen", app->listen_address()}, {"otlp", app->otlp_address()}, {"data", options.data}});
+  loop.run();
+  net::log_info("stopped");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  net::ignore_sigpipe();
+  const collector::CommandLine line =
+      collector::read_command_line(argc, argv, [](const char* name) { return std::getenv(name); });
+  if (line.action == collector::CommandLine::Action::exit) {
+    std::fputs(line.output.c_str(), stdout);
+    std::fputs(line.errors.c_str(), stderr);
+    return line.exit_code;
+  }
+  if (auto format = net::parse_log_format(line.options.log_format); format.ok())
+    net::log_set_format(format.value());
+  if (auto level = net::parse_log_level(line.options.log_level); level.ok())
+    net::log_set_level(level.value());
+  return line.options.check ? check(line.options) : run(line.options);
+}

@@ -1,0 +1,246 @@
+#include "collector/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <utility>
+
+#include "net/core/log.h"
+#include "net/http/url.h"
+#include "net/io/address.h"
+
+namespace hms::collector {
+namespace {
+
+constexpr uint64_t kMinMemory = 32ULL * 1024 * 1024;
+constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
+constexpr int64_t kMaxRetentionDays = 400;
+constexpr std::string_view kOff = "off";
+
+/// What flags and the environment gave, as texts: a value that is not there leaves the file's.
+struct GivenTexts {
+  std::string data, listen, otlp_listen, rules, config, log_format, log_level, memory,
+      retention_days, external_url;
+};
+
+struct Setting {
+  const char* flag;
+  const char* variable;
+  const char* help;
+  std::string GivenTexts::*text;
+};
+
+constexpr Setting kSettings[] = {
+    {"--data", "HMS_DATA",
+     "directory of the stored telemetry (made if only its last part is missing)",
+     &GivenTexts::data},
+    {"--listen", "HMS_LISTEN", "address of the API and the dashboard (127.0.0.1:9090)",
+     &GivenTexts::listen},
+    {"--otlp-listen", "HMS_OTLP_LISTEN",
+     "address that takes OTLP/HTTP only, or 'off' (127.0.0.1:4318)", &GivenTexts::otlp_listen},
+    {"--rules", "HMS_RULES",
+     "Prometheus rule file, or a directory of them (default: built-in rules)", &GivenTexts::rules},
+    {"--config", "HMS_CONFIG", "configuration file (YAML)", &GivenTexts::config},
+    {"--log-format", "HMS_LOG_FORMAT", "json or text (json)", &GivenTexts::log_format},
+    {"--log-level", "HMS_LOG_LEVEL", "debug, info, warn or error (info)", &GivenTexts::log_level},
+    {"--memory", "HMS_MEMORY",
+     "storage memory, 32MiB or more: block cache and memtables together (256MiB)",
+     &GivenTexts::memory},
+    {"--retention-days", "HMS_RETENTION_DAYS", "whole days kept, 1 to 400 (30)",
+     &GivenTexts::retention_days},
+    {"--external-url", "HMS_EXTERNAL_URL", "how people reach this collector, for links in alerts",
+     &GivenTexts::external_url},
+};
+
+class Faults {
+ public:
+  void add(const std::string& sentence) { text_ += sentence + "\n"; }
+  [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] bool empty() const { return text_.empty(); }
+
+ private:
+  std::string text_;
+};
+
+void apply_retention(const std::string& text, CollectorOptions& options, Faults& faults) {
+  int64_t days = 0;
+  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), days);
+  if (wrong != std::errc() || end != text.data() + text.size() || days < 1 ||
+      days > kMaxRetentionDays) {
+    faults.add("--retention-days: '" + text + "' is not a number of days from 1 to " +
+               std::to_string(kMaxRetentionDays));
+    return;
+  }
+  options.retention_days = static_cast<uint32_t>(days);
+}
+
+void apply_memory(const std::string& text, CollectorOptions& options, Faults& faults) {
+  // The file's reader knows sizes; one more grammar for them would drift apart.
+  net::YamlErrors errors;
+  if (!net::parse_yaml("memory: " + text, "--memory", errors)
+           .get("memory")
+           .read_size(options.memory_bytes, kMinMemory, kMaxMemory) ||
+      !errors.empty()) {
+    faults.add("--memory: '" + text + "' is not a size from 32MiB to 64GiB, such as 512MiB");
+  }
+}
+
+void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
+  const std::pair<const std::string*, std::string*> texts[] = {
+      {&given.data, &options.data},
+      {&given.listen, &options.listen},
+      {&given.otlp_listen, &options.otlp_listen},
+      {&given.rules, &options.rules},
+      {&given.config, &options.config},
+      {&given.log_format, &options.log_format},
+      {&given.log_level, &options.log_level},
+      {&given.external_url, &options.external_url}};
+  for (const auto& [from, to] : texts) {
+    if (!from->empty()) *to = *from;
+  }
+  if (!given.memory.empty()) apply_memory(given.memory, options, faults);
+  if (!given.retention_days.empty()) apply_retention(given.retention_days, options, faults);
+}
+
+void check_values(const CollectorOptions& options, Faults& faults) {
+  if (auto address = net::SocketAddress::parse(options.listen); !address.ok())
+    faults.add("--listen: " + address.error().detail);
+  if (options.otlp_listen != kOff) {
+    if (auto address = net::SocketAddress::parse(options.otlp_listen); !address.ok())
+      faults.add("--otlp-listen: " + address.error().detail);
+  }
+  if (auto format = net::parse_log_format(options.log_format); !format.ok())
+    faults.add("--log-format: " + format.error().detail);
+  if (auto level = net::parse_log_level(options.log_level); !level.ok())
+    faults.add("--log-level: " + level.error().detail);
+  if (!options.external_url.empty()) {
+    if (auto url = net::parse_url(options.external_url); !url.ok())
+      faults.add("--external-url: " + url.error().detail);
+  }
+  if (options.data.empty() && !options.check)
+    faults.add("--data: missing; give the directory where telemetry is to be stored");
+}
+
+void read_notifier(const net::YamlNode& node, NotifierSettings& out) {
+  node.require("name").read(out.name);
+  node.require("type").read_choice(out.type,
+                                   {"webhook", "pagerduty", "slack", "alertmanager", "log"});
+  const net::YamlNode url = node.get("url");
+  if (url.read(out.url)) {
+    if (auto parsed = net::parse_url(out.url); !parsed.ok()) url.fail(parsed.error().detail);
+  }
+  node.get("routing_key").read(out.routing_key);
+  node.get("soc").read(out.soc);
+  node.finish();
+  if ((out.type == "webhook" || out.type == "slack" || out.type == "alertmanager") &&
+      out.url.empty() && !url.present()) {
+    node.fail("a notifier of type " + out.type + " needs 'url'");
+  }
+  if (out.type == "pagerduty" && out.routing_key.empty())
+    node.fail("a notifier of type pagerduty needs 'routing_key'");
+}
+
+void read_notifiers(const net::YamlNode& list, CollectorOptions& options) {
+  if (!list.present()) return;
+  std::vector<NotifierSettings> out;
+  for (const auto& item : list.items()) {
+    NotifierSettings notifier;
+    read_notifier(item, notifier);
+    const bool taken = std::any_of(
+        out.begin(), out.end(), [&](const NotifierSettings& n) { return n.name == notifier.name; });
+    if (taken && !notifier.name.empty())
+      item.fail("two notifiers are named '" + notifier.name + "'");
+    out.push_back(std::move(notifier));
+  }
+  options.notifiers = std::move(out);
+}
+
+CommandLine stop(int code, std::string output, std::string errors) {
+  CommandLine out;
+  out.action = CommandLine::Action::exit;
+  out.exit_code = code;
+  out.output = std::move(output);
+  out.errors = std::move(errors);
+  return out;
+}
+
+}  // namespace
+
+void read_config(const net::YamlNode& root, CollectorOptions& options) {
+  root.get("data").read(options.data);
+  root.get("listen").read(options.listen);
+  root.get("otlp_listen").read(options.otlp_listen);
+  root.get("rules").read(options.rules);
+  root.get("log_format").read_choice(options.log_format, {"json", "text"});
+  root.get("log_level").read_choice(options.log_level, {"debug", "info", "warn", "error"});
+  root.get("external_url").read(options.external_url);
+  root.get("memory").read_size(options.memory_bytes, kMinMemory, kMaxMemory);
+  int64_t days = options.retention_days;
+  root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
+  options.retention_days = static_cast<uint32_t>(days);
+  read_notifiers(root.get("notifiers"), options);
+  root.finish();
+}
+
+std::vector<std::string> config_keys() {
+  return {"data",
+          "listen",
+          "otlp_listen",
+          "rules",
+          "log_format",
+          "log_level",
+          "external_url",
+          "memory",
+          "retention_days",
+          "notifiers",
+          "notifiers[].name",
+          "notifiers[].type",
+          "notifiers[].url",
+          "notifiers[].routing_key",
+          "notifiers[].soc"};
+}
+
+CommandLine read_command_line(int argc, const char* const* argv,
+                              const std::function<const char*(const char*)>& environment) {
+  CLI::App app(
+      "hms-collector: takes telemetry, keeps it, answers questions, raises alerts.\nEach flag may "
+      "also be given as HMS_<FLAG>.",
+      "hms-collector");
+  app.set_version_flag("--version", std::string("hms-collector ") + kVersion);
+  GivenTexts flags;
+  CommandLine out;
+  app.add_flag("--check", out.options.check,
+               "check the configuration and the rules, print every fault, exit 0 or 2");
+  for (const auto& setting : kSettings)
+    app.add_option(setting.flag, flags.*setting.text, setting.help);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return stop(0, app.help(), "");
+  } catch (const CLI::CallForVersion&) {
+    return stop(0, std::string("hms-collector ") + kVersion + "\n", "");
+  } catch (const CLI::ParseError& error) {
+    return stop(2, "", std::string("hms-collector: ") + error.what() + "; see --help\n");
+  }
+  GivenTexts variables;
+  for (const auto& setting : kSettings) {
+    if (const char* value = environment(setting.variable); value != nullptr)
+      variables.*setting.text = value;
+  }
+  Faults faults;
+  const std::string& config = flags.config.empty() ? variables.config : flags.config;
+  if (!config.empty()) {
+    net::YamlErrors errors;
+    const net::YamlNode root = net::load_yaml(config, errors);
+    if (root.present()) read_config(root, out.options);
+    if (!errors.empty()) faults.add(errors.text());
+  }
+  apply(variables, out.options, faults);
+  apply(flags, out.options, faults);
+  check_values(out.options, faults);
+  if (!faults.empty()) return stop(2, "", faults.text());
+  return out;
+}
+
+}  // namespace hms::collector

@@ -1,0 +1,65 @@
+// options.h: what hms-collector is told: flags over the environment (HMS_<FLAG>) over the
+// configuration file over these defaults.
+//
+// docs/config-collector.md has every key of the file; a unit test compares the two. Thread:
+// start-up.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "net/core/result.h"
+#include "net/core/yaml_reader.h"
+
+namespace hms::collector {
+
+/// One entry of `notifiers:`.
+struct NotifierSettings {
+  std::string name, type;
+  std::string url;          // empty: the service's own
+  std::string routing_key;  // pagerduty
+  bool soc = false;         // hears logs with severity security
+};
+
+struct CollectorOptions {
+  std::string data;
+  std::string listen = "127.0.0.1:9090";
+  std::string otlp_listen = "127.0.0.1:4318";  // "off": none
+  std::string rules;                           // a file or directory; empty: the built-in rules
+  std::string config;
+  std::string log_format = "json";
+  std::string log_level = "info";
+  std::string
+      external_url;  // how people reach this collector, for links in alerts; empty: http://<listen>
+  uint64_t memory_bytes = 256ULL * 1024 * 1024;
+  uint32_t retention_days = 30;
+  std::vector<NotifierSettings> notifiers;
+  bool check = false;
+};
+
+/// What the command line asks for.
+struct CommandLine {
+  enum class Action : uint8_t { run, exit };
+  Action action = Action::run;
+  int exit_code = 0;   // with Action::exit
+  std::string output;  // for stdout: help, version
+  std::string errors;  // for stderr: one fault a line
+  CollectorOptions options;
+};
+
+/// `environment(name)` gives a variable or nullptr. Reads the configuration file that they name.
+/// All faults are told at once (exit code 2).
+[[nodiscard]] CommandLine read_command_line(
+    int argc, const char* const* argv, const std::function<const char*(const char*)>& environment);
+
+/// Reads the configuration file's keys into `options`.
+void read_config(const net::YamlNode& root, CollectorOptions& options);
+
+/// Keys of the file, as docs/config-collector.md lists them ("notifiers[].url").
+[[nodiscard]] std::vector<std::string> config_keys();
+
+inline constexpr const char* kVersion = "0.1.0";
+
+}  // namespace hms::collector
