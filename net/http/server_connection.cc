@@ -96,7 +96,8 @@ ServerConnection::ServerConnection(ServerCore& core, std::unique_ptr<Stream> str
 
 ServerConnection::~ServerConnection() {
   if (reply_ != nullptr) reply_->detach();
-  forget_body();
+  // A retired connection may outlive the server, and gave its share back when it ended.
+  if (state_ != State::gone) forget_body();
 }
 
 void ServerConnection::start() {

@@ -32,7 +32,7 @@ TcpNode* TcpNode::make(Loop& loop) {
 void TcpNode::close(TcpNode* node) noexcept {
   node->owner = nullptr;
   uv_close(reinterpret_cast<uv_handle_t*>(&node->handle),
-           [](uv_handle_t* handle) { delete of(handle); });
+           [](uv_handle_t* closed) { delete of(closed); });
 }
 
 // === TcpStream

@@ -254,7 +254,7 @@ TEST_CASE("h1_codec: keep-alive follows version and Connection") {
 
 TEST_CASE("h1_codec: random bytes put into good messages never split whole from cut") {
   std::mt19937 random(20261122);
-  const std::string alphabet("\r\n\t :;,0a5x\0\x7f\x80GHC", 20);
+  const std::string alphabet("\r\n\t :;,0a5x\0\x7f\x80GHC", 17);
   const std::vector<Vector> vectors = request_vectors();
   for (int round = 0; round < 4000; ++round) {
     std::string bytes = vectors[random() % vectors.size()].bytes;
