@@ -1,0 +1,687 @@
+#include "telemetry/otlp_decode.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+#include <protozero/pbf_writer.hpp>
+
+using namespace hms::telemetry;
+using protozero::pbf_writer;
+
+namespace {
+
+const std::string kTraceBytes(16, '\xab'), kSpanBytes(8, '\x01');
+using Fill = std::function<void(pbf_writer&)>;
+
+/// Request > group (1) > resource (1) with service.name > scope group (2) > scope (1) > records
+/// (2).
+std::string request_of(const std::vector<Fill>& records) {
+  std::string out;
+  pbf_writer request(out);
+  pbf_writer group(request, 1);
+  {
+    pbf_writer scope_group(group, 2);
+    for (const Fill& fill : records) {
+      pbf_writer record(scope_group, 2);
+      fill(record);
+    }
+    pbf_writer scope(scope_group, 1);  // after the records: any order is allowed
+    scope.add_string(1, "my-library");
+  }
+  {
+    pbf_writer resource(group, 1);  // after the scopes as well
+    pbf_writer attribute(resource, 1);
+    attribute.add_string(1, "service.name");
+    pbf_writer value(attribute, 2);
+    value.add_string(1, "claims");
+  }
+  group.commit();
+  return out;
+}
+
+void add_text(pbf_writer& record, uint32_t tag, const std::string& key, const std::string& text) {
+  pbf_writer attribute(record, tag);
+  attribute.add_string(1, key);
+  pbf_writer value(attribute, 2);
+  value.add_string(1, text);
+}
+
+void add_value(pbf_writer& record, uint32_t tag, const std::string& key, const Fill& fill) {
+  pbf_writer attribute(record, tag);
+  attribute.add_string(1, key);
+  pbf_writer value(attribute, 2);
+  fill(value);
+}
+
+void good_span(pbf_writer& span) {
+  span.add_bytes(1, kTraceBytes);
+  span.add_bytes(2, kSpanBytes);
+  span.add_string(5, "op");
+}
+
+Decoded<TraceBatch> traces(const std::vector<Fill>& spans) {
+  auto decoded = decode_traces(request_of(spans), OtlpFormat::protobuf);
+  REQUIRE(decoded);
+  return std::move(decoded).value();
+}
+
+/// A metric whose data message has this tag and these points.
+Fill metric_of(const std::string& name, uint32_t data_tag, const std::vector<Fill>& points,
+               int temporality = 2, bool monotonic = true) {
+  return [=](pbf_writer& metric) {
+    {
+      pbf_writer data(metric, data_tag);
+      for (const Fill& fill : points) {
+        pbf_writer point(data, 1);
+        fill(point);
+      }
+      if (data_tag != 5 && data_tag != 11) data.add_enum(2, temporality);
+      if (data_tag == 7) data.add_bool(3, monotonic);
+    }
+    metric.add_string(1, name);  // after the data: any order is allowed
+    metric.add_string(3, "s");
+  };
+}
+
+Decoded<MetricBatch> metrics(const std::vector<Fill>& all) {
+  auto decoded = decode_metrics(request_of(all), OtlpFormat::protobuf);
+  REQUIRE(decoded);
+  return std::move(decoded).value();
+}
+
+std::string text(const BatchStorage& batch, AttributeRange range, std::string_view key) {
+  const Attribute* attribute = find_attribute(batch, range, key);
+  return attribute == nullptr ? "(absent)" : std::string(attribute->value.text);
+}
+
+}  // namespace
+
+// === protobuf: traces ===
+
+TEST_CASE("otlp protobuf: an empty request is an empty batch") {
+  const auto decoded = decode_traces("", OtlpFormat::protobuf);
+  REQUIRE(decoded);
+  CHECK(decoded->batch.spans.empty());
+  CHECK(decoded->rejected == 0);
+}
+
+TEST_CASE("otlp protobuf: resource and scope are found wherever they stand") {
+  const auto decoded = traces({good_span});
+  REQUIRE(decoded.batch.spans.size() == 1);
+  CHECK(decoded.batch.spans[0].scope_name == "my-library");
+  CHECK(decoded.batch.resources.at(decoded.batch.spans[0].resource).service_name == "claims");
+}
+
+TEST_CASE("otlp protobuf: texts are views into the body and survive a move of the batch") {
+  auto decoded = traces({good_span});
+  const TraceBatch batch = std::move(decoded.batch);
+  const char* body = batch.body->data();
+  CHECK(batch.spans[0].name.data() > body);
+  CHECK(batch.spans[0].name.data() < body + batch.body->size());
+  CHECK(batch.spans[0].name == "op");
+}
+
+TEST_CASE("otlp protobuf: attributes of every kind") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    good_span(span);
+    add_text(span, 9, "text", "value");
+    add_value(span, 9, "yes", [](pbf_writer& v) { v.add_bool(2, true); });
+    add_value(span, 9, "minus", [](pbf_writer& v) { v.add_int64(3, -5); });
+    add_value(span, 9, "half", [](pbf_writer& v) { v.add_double(4, 0.5); });
+    add_value(span, 9, "list", [](pbf_writer& v) {
+      pbf_writer array(v, 5);
+      for (int i = 1; i <= 2; ++i) {
+        pbf_writer item(array, 1);
+        item.add_int64(3, i);
+      }
+      array.add_bytes(1, "");  // a value without a kind
+    });
+    add_value(span, 9, "map", [](pbf_writer& v) {
+      pbf_writer map(v, 6);
+      add_text(map, 1, "a\"b", "c\n");
+    });
+    add_value(span, 9, "bytes", [](pbf_writer& v) { v.add_bytes(7, "hi!?"); });
+    add_value(span, 9, "none", [](pbf_writer&) {});
+    add_text(span, 9, "", "no key, no attribute");
+  }});
+  const TraceBatch& batch = decoded.batch;
+  const auto range = batch.spans.at(0).attributes;
+  CHECK(range.end - range.begin == 8);
+  CHECK(text(batch, range, "text") == "value");
+  CHECK(find_attribute(batch, range, "yes")->value.boolean);
+  CHECK(find_attribute(batch, range, "minus")->value.integer == -5);
+  CHECK(find_attribute(batch, range, "half")->value.real == 0.5);
+  CHECK(find_attribute(batch, range, "list")->value.kind == AttributeValue::Kind::json);
+  CHECK(text(batch, range, "list") == "[1,2,null]");
+  CHECK(text(batch, range, "map") == "{\"a\\\"b\":\"c\\n\"}");
+  CHECK(text(batch, range, "bytes") == "\"aGkhPw==\"");
+  CHECK(find_attribute(batch, range, "none")->value.kind == AttributeValue::Kind::empty);
+}
+
+TEST_CASE("otlp protobuf: events and links keep their own attributes apart from the span's") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    good_span(span);
+    add_text(span, 9, "first", "1");
+    {
+      pbf_writer event(span, 11);
+      event.add_fixed64(1, 77);
+      event.add_string(2, "exception");
+      add_text(event, 3, "exception.type", "Oops");
+    }
+    {
+      pbf_writer link(span, 13);
+      link.add_bytes(1, std::string(16, '\x09'));
+      link.add_bytes(2, kSpanBytes);
+    }
+    {
+      pbf_writer bad_link(span, 13);
+      bad_link.add_bytes(1, "short");
+    }
+    add_text(span, 9, "second", "2");
+  }});
+  const TraceBatch& batch = decoded.batch;
+  const SpanView& span = batch.spans.at(0);
+  CHECK(span.attributes.end - span.attributes.begin == 2);
+  CHECK(text(batch, span.attributes, "second") == "2");
+  REQUIRE(span.events_end - span.events_begin == 1);
+  const SpanEventView& event = batch.events[span.events_begin];
+  CHECK(event.name == "exception");
+  CHECK(event.time_unix_nanos == 77);
+  CHECK(text(batch, event.attributes, "exception.type") == "Oops");
+  CHECK(span.links_end - span.links_begin == 1);
+}
+
+TEST_CASE("otlp protobuf: wrong spans are left out with the first reason, the good ones stay") {
+  const auto zero_trace = [](pbf_writer& span) {
+    span.add_bytes(1, std::string(16, '\0'));
+    span.add_bytes(2, kSpanBytes);
+    add_text(span, 9, "lost", "attribute");
+  };
+  const auto short_span = [](pbf_writer& span) {
+    span.add_bytes(1, kTraceBytes);
+    span.add_bytes(2, "1234567");
+  };
+  const auto bad_parent = [](pbf_writer& span) {
+    good_span(span);
+    span.add_bytes(4, "123");
+  };
+  const auto decoded = traces({good_span, zero_trace, short_span, bad_parent, good_span});
+  CHECK(decoded.batch.spans.size() == 2);
+  CHECK(decoded.rejected == 3);
+  CHECK(decoded.first_rejection == "spans[1]: trace_id is all zero");
+  CHECK(find_attribute(decoded.batch, {0, static_cast<uint32_t>(decoded.batch.attributes.size())},
+                       "lost") == nullptr);
+}
+
+TEST_CASE("otlp protobuf: a span that ends before it begins has no duration") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    good_span(span);
+    span.add_fixed64(7, 100);
+    span.add_fixed64(8, 50);
+  }});
+  CHECK(decoded.batch.spans.at(0).end_unix_nanos == 100);
+}
+
+TEST_CASE("otlp protobuf: enums out of range become unspecified and unset") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    good_span(span);
+    span.add_enum(6, 99);
+    pbf_writer status(span, 15);
+    status.add_enum(3, -4);
+    status.add_string(2, "why");
+  }});
+  CHECK(decoded.batch.spans.at(0).kind == SpanKind::unspecified);
+  CHECK(decoded.batch.spans.at(0).status == SpanStatus::unset);
+  CHECK(decoded.batch.spans.at(0).status_message == "why");
+}
+
+TEST_CASE("otlp protobuf: a known field with another wire type is skipped like an unknown one") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    good_span(span);
+    span.add_uint32(5, 7);
+    span.add_string(7, "not a time");
+    span.add_fixed32(4'000, 1);
+  }});
+  CHECK(decoded.batch.spans.at(0).name == "op");
+  CHECK(decoded.batch.spans.at(0).start_unix_nanos == 0);
+}
+
+TEST_CASE("otlp protobuf: a body cut off anywhere is an error that names the byte, never a crash") {
+  const std::string whole = request_of({good_span, [](pbf_writer& span) {
+                                          good_span(span);
+                                          add_text(span, 9, "key", "value");
+                                        }});
+  for (size_t length = 1; length < whole.size(); ++length) {
+    const auto decoded = decode_traces(whole.substr(0, length), OtlpFormat::protobuf);
+    CAPTURE(length);
+    REQUIRE_FALSE(decoded);
+    CHECK(decoded.error().code == hms::net::Code::bad_message);
+    CHECK(decoded.error().detail.find("protobuf: ") == 0);
+    CHECK(decoded.error().detail.find("at byte ") != std::string::npos);
+  }
+}
+
+TEST_CASE(
+    "otlp protobuf: texts are cut at 64 KiB, records at 128 attributes, and both are counted") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    good_span(span);
+    std::string long_text(65'535, 'a');
+    long_text += "\xC3\xA9";  // the limit falls inside this character
+    add_text(span, 9, "long", long_text);
+    for (int i = 0; i < 200; ++i) add_text(span, 9, "k" + std::to_string(i), "v");
+  }});
+  const auto range = decoded.batch.spans.at(0).attributes;
+  CHECK(range.end - range.begin == 128);
+  CHECK(text(decoded.batch, range, "long").size() == 65'535);
+  CHECK(decoded.batch.truncated == 1 + 73);
+}
+
+TEST_CASE("otlp protobuf: nesting deeper than 16 levels is left out, not followed") {
+  std::string value;
+  for (int i = 0; i < 1'000; ++i) {
+    std::string array, outer;
+    pbf_writer(array).add_bytes(1, value);
+    pbf_writer(outer).add_bytes(5, array);
+    value = outer;
+  }
+  const auto decoded = traces({[&](pbf_writer& span) {
+    good_span(span);
+    pbf_writer attribute(span, 9);
+    attribute.add_string(1, "deep");
+    attribute.add_bytes(2, value);
+  }});
+  CHECK(text(decoded.batch, decoded.batch.spans.at(0).attributes, "deep").find("left out") !=
+        std::string::npos);
+  CHECK(decoded.batch.truncated == 1);
+}
+
+TEST_CASE("otlp protobuf: bytes that are no UTF-8 are replaced") {
+  const auto decoded = traces({[](pbf_writer& span) {
+    span.add_bytes(1, kTraceBytes);
+    span.add_bytes(2, kSpanBytes);
+    span.add_string(5, "a\xff\xed\xa0\x80z\xf4\x90");
+  }});
+  CHECK(decoded.batch.spans.at(0).name == "a\uFFFD\uFFFD\uFFFD\uFFFDz\uFFFD\uFFFD");
+}
+
+TEST_CASE("otlp: more attributes than fit the bounds of one body are refused as too large") {
+  const auto decoded = decode_traces(request_of({[](pbf_writer& record) {
+                                       good_span(record);
+                                       std::string links;
+                                       std::string attribute_list;
+                                       for (int i = 0; i < 128; ++i) add_text(record, 9, "k", "");
+                                     }}),
+                                     OtlpFormat::protobuf);
+  REQUIRE(decoded);
+  CHECK(decoded->batch.attributes.size() == 129);  // with the resource's one
+  const auto too_large =
+      decode_traces(std::string(64 * 1024 * 1024 + 1, '\0'), OtlpFormat::protobuf);
+  REQUIRE_FALSE(too_large);
+  CHECK(too_large.error().code == hms::net::Code::too_large);
+}
+
+TEST_CASE("otlp: a body of a million empty resources is refused before it fills the memory") {
+  std::string body;
+  for (int i = 0; i < 1'000'000; ++i) body += std::string("\x0a\x00", 2);
+  const auto decoded = decode_traces(std::move(body), OtlpFormat::protobuf);
+  REQUIRE_FALSE(decoded);
+  CHECK(decoded.error().code == hms::net::Code::too_large);
+  CHECK(decoded.error().detail.find("100000 resources") != std::string::npos);
+}
+
+// === protobuf: metrics ===
+
+TEST_CASE("otlp protobuf: gauges and sums, whole and real numbers") {
+  const auto decoded = metrics(
+      {metric_of("g", 5, {[](pbf_writer& p) { p.add_double(4, 1.5); }}),
+       metric_of("s", 7, {[](pbf_writer& p) {
+                   p.add_sfixed64(6, -3);
+                   p.add_fixed64(2, 10);
+                   p.add_fixed64(3, 20);
+                   add_text(p, 7, "k", "v");
+                 }},
+                 1),
+       metric_of("updown", 7, {[](pbf_writer& p) { p.add_double(4, 2); }}, 2, false),
+       metric_of("delta_updown", 7, {[](pbf_writer& p) { p.add_double(4, 2); }}, 1, false)});
+  const MetricBatch& batch = decoded.batch;
+  REQUIRE(batch.points.size() == 4);
+  CHECK(batch.points[0].kind == PointKind::gauge);
+  CHECK(batch.points[0].value == 1.5);
+  CHECK(batch.points[0].name == "g");
+  CHECK(batch.points[0].unit == "s");
+  CHECK(batch.points[1].kind == PointKind::counter);
+  CHECK(batch.points[1].temporality == Temporality::delta);
+  CHECK(batch.points[1].value == -3);
+  CHECK(batch.points[1].start_unix_nanos == 10);
+  CHECK(batch.points[1].time_unix_nanos == 20);
+  CHECK(text(batch, batch.points[1].attributes, "k") == "v");
+  CHECK(batch.points[2].kind == PointKind::gauge);  // a non-monotonic cumulative sum
+  CHECK(batch.points[3].kind == PointKind::counter);
+  CHECK_FALSE(batch.points[3].monotonic);
+}
+
+TEST_CASE(
+    "otlp protobuf: an exponential histogram finer than scale 5 is lowered, a coarser one kept") {
+  const auto histogram_at = [](int scale) {
+    return [scale](pbf_writer& p) {
+      p.add_fixed64(4, 7);
+      p.add_double(5, 8);
+      p.add_sint32(6, scale);
+      p.add_fixed64(7, 1);
+      p.add_double(12, 0);
+      p.add_double(13, 2);
+      pbf_writer buckets(p, 8);
+      buckets.add_sint32(1, -2);
+      const uint64_t counts[] = {1, 0, 2, 3};
+      buckets.add_packed_uint64(2, std::begin(counts), std::end(counts));
+    };
+  };
+  const auto decoded = metrics({metric_of("h", 10, {histogram_at(6), histogram_at(3)}, 1)});
+  REQUIRE(decoded.batch.histograms.size() == 2);
+  const Histogram& lowered = decoded.batch.histograms[0];
+  CHECK(lowered.scale == 5);
+  CHECK(lowered.positive == std::vector<Histogram::Bucket>{{-1, 1}, {0, 5}});
+  CHECK(lowered.count == 7);
+  CHECK(lowered.zero_count == 1);
+  CHECK(lowered.has_min_max);
+  CHECK(lowered.max == 2);
+  const Histogram& kept = decoded.batch.histograms[1];
+  CHECK(kept.scale == 3);
+  CHECK(kept.positive == std::vector<Histogram::Bucket>{{-2, 1}, {0, 2}, {1, 3}});
+  CHECK(decoded.batch.points[0].temporality == Temporality::delta);
+}
+
+TEST_CASE("otlp protobuf: explicit bounds, packed and not") {
+  const auto packed = [](pbf_writer& p) {
+    p.add_fixed64(4, 6);
+    p.add_double(5, 3);
+    const double bounds[] = {0.1, 1};
+    const uint64_t counts[] = {1, 2, 3};
+    p.add_packed_fixed64(6, std::begin(counts), std::end(counts));
+    p.add_packed_double(7, std::begin(bounds), std::end(bounds));
+  };
+  const auto single = [](pbf_writer& p) {
+    p.add_fixed64(4, 6);
+    p.add_double(5, 3);
+    for (const uint64_t count : {1, 2, 3}) p.add_fixed64(6, count);
+    for (const double bound : {0.1, 1.0}) p.add_double(7, bound);
+  };
+  const auto sum_only = [](pbf_writer& p) {
+    p.add_fixed64(4, 4);
+    p.add_double(5, 8);
+  };
+  const auto decoded = metrics({metric_of("h", 9, {packed, single, sum_only})});
+  REQUIRE(decoded.batch.histograms.size() == 3);
+  CHECK(decoded.batch.histograms[0] == decoded.batch.histograms[1]);
+  CHECK(decoded.batch.histograms[0].fraction_below(0.1) == doctest::Approx(1.0 / 6));
+  CHECK(decoded.batch.histograms[2].count == 4);
+  CHECK(decoded.batch.histograms[2].quantile(0.5) == doctest::Approx(2).epsilon(0.03));
+}
+
+TEST_CASE("otlp protobuf: a summary gives a gauge for each quantile, and two counters") {
+  const auto decoded = metrics({metric_of("rpc", 11, {[](pbf_writer& p) {
+                                            p.add_fixed64(4, 10);
+                                            p.add_double(5, 2.5);
+                                            add_text(p, 7, "route", "/x");
+                                            for (const double q : {0.5, 0.99}) {
+                                              pbf_writer value(p, 6);
+                                              value.add_double(1, q);
+                                              value.add_double(2, q * 10);
+                                            }
+                                          }})});
+  const MetricBatch& batch = decoded.batch;
+  REQUIRE(batch.points.size() == 4);
+  CHECK(batch.points[0].name == "rpc");
+  CHECK(text(batch, batch.points[0].attributes, "quantile") == "0.5");
+  CHECK(text(batch, batch.points[1].attributes, "quantile") == "0.99");
+  CHECK(text(batch, batch.points[1].attributes, "route") == "/x");
+  CHECK(batch.points[1].value == doctest::Approx(9.9));
+  CHECK(batch.points[2].name == "rpc_sum");
+  CHECK(batch.points[2].kind == PointKind::counter);
+  CHECK(batch.points[3].name == "rpc_count");
+  CHECK(batch.points[3].value == 10);
+  CHECK(text(batch, batch.points[3].attributes, "quantile") == "(absent)");
+}
+
+TEST_CASE("otlp protobuf: points that are wrong by themselves are left out, each with its reason") {
+  struct Case {
+    Fill metric;
+    const char* reason;
+  };
+  const Fill value = [](pbf_writer& p) { p.add_double(4, 1); };
+  const auto exponential = [](int scale, int offset, uint64_t count) {
+    return [=](pbf_writer& p) {
+      p.add_fixed64(4, count);
+      p.add_sint32(6, scale);
+      pbf_writer buckets(p, 8);
+      buckets.add_sint32(1, offset);
+      buckets.add_uint64(2, 1);
+    };
+  };
+  const Case cases[] = {
+      {metric_of("", 5, {value}), "the metric has no name"},
+      {metric_of("g", 5, {[](pbf_writer& p) { p.add_fixed64(3, 1); }}),
+       "the data point has no value"},
+      {metric_of("s", 7, {value}, 0),
+       "aggregationTemporality is neither 1 (delta) nor 2 (cumulative)"},
+      {metric_of("e", 10, {exponential(21, 0, 1)}), "scale is outside -11..20"},
+      {metric_of("e", 10, {exponential(5, 2'000'000'000, 1)}),
+       "a bucket index is outside the range of a double"},
+      {metric_of("e", 10, {exponential(5, 0, 2)}), "count is not the sum of the bucket counts"},
+      {metric_of("h", 9, {[](pbf_writer& p) { p.add_double(7, 1.0); }}),
+       "bucket_counts is not one longer than explicit_bounds"},
+      {metric_of("h", 9, {[](pbf_writer& p) {
+                   for (int i = 0; i < 3; ++i) p.add_fixed64(6, 0);
+                   for (const double bound : {2.0, 1.0}) p.add_double(7, bound);
+                 }}),
+       "explicit_bounds are not finite and rising"},
+  };
+  for (const Case& c : cases) {
+    const auto decoded = metrics({c.metric});
+    CAPTURE(c.reason);
+    CHECK(decoded.rejected == 1);
+    CHECK(decoded.first_rejection == std::string("data points[0]: ") + c.reason);
+    CHECK(decoded.batch.points.empty());
+    CHECK(decoded.batch.histograms.empty());
+  }
+}
+
+TEST_CASE("otlp protobuf: the flag `no recorded value` marks a point stale") {
+  const auto decoded = metrics({metric_of("g", 5, {[](pbf_writer& p) { p.add_uint32(8, 1); }})});
+  REQUIRE(decoded.batch.points.size() == 1);
+  CHECK(decoded.batch.points[0].stale);
+}
+
+// === protobuf: logs ===
+
+TEST_CASE("otlp protobuf: logs with level, severity, trace and any kind of body") {
+  const auto decoded = decode_logs(request_of({[](pbf_writer& log) {
+                                                 log.add_fixed64(1, 5);
+                                                 log.add_enum(2, 17);
+                                                 pbf_writer body(log, 5);
+                                                 body.add_string(1, "denied");
+                                                 body.commit();
+                                                 add_text(log, 6, "severity", "security");
+                                                 add_text(log, 6, "hms.x_trace", "order-42");
+                                                 log.add_bytes(9, kTraceBytes);
+                                                 log.add_bytes(10, kSpanBytes);
+                                               },
+                                               [](pbf_writer& log) {
+                                                 log.add_fixed64(11, 9);
+                                                 log.add_string(3, "WARNING");
+                                                 log.add_bytes(9, "short");
+                                                 pbf_writer body(log, 5);
+                                                 body.add_int64(3, 42);
+                                               },
+                                               [](pbf_writer& log) { log.add_uint32(7, 1); }}),
+                                   OtlpFormat::protobuf);
+  REQUIRE(decoded);
+  const LogBatch& batch = decoded->batch;
+  REQUIRE(batch.logs.size() == 3);
+  CHECK(batch.logs[0].level == "error");
+  CHECK(batch.logs[0].severity == "security");
+  CHECK(batch.logs[0].trace_text == "order-42");
+  CHECK(batch.logs[0].message == "denied");
+  CHECK_FALSE(batch.logs[0].trace_id.is_zero());
+  CHECK(batch.logs[1].level == "WARNING");
+  CHECK(batch.logs[1].severity_number == 13);
+  CHECK(batch.logs[1].time_unix_nanos == 9);
+  CHECK(batch.logs[1].message == "42");
+  CHECK(batch.logs[1].trace_id.is_zero());
+  CHECK(batch.logs[2].level.empty());
+}
+
+// === JSON ===
+
+TEST_CASE("otlp json: a trace request as the OpenTelemetry exporter sends it, keys in any order") {
+  auto decoded = decode_traces(R"({"resourceSpans":[{"scopeSpans":[{"spans":[{
+      "traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"eee19b7ec3c1b174","parentSpanId":"","name":"GET /x","kind":2,
+      "startTimeUnixNano":"1544712660000000000","endTimeUnixNano":1544712661000000000,
+      "attributes":[{"key":"n","value":{"intValue":"-7"}},{"key":"d","value":{"doubleValue":0.5}},{"key":"b","value":{"boolValue":true}},
+        {"key":"l","value":{"arrayValue":{"values":[{"stringValue":"a"},{"intValue":2},{}]}}},
+        {"key":"m","value":{"kvlistValue":{"values":[{"key":"k","value":{"bytesValue":"aGk="}}]}}}],
+      "status":{"code":2,"message":"bad"},"events":[{"timeUnixNano":"7","name":"e","attributes":[{"key":"x","value":{"stringValue":"y"}}]}],
+      "links":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}],
+      "unknownField":{"deep":[1,2,{"a":null}]}}],
+      "scope":{"name":"lib"}}],"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"claims"}}]}}],"more":[1]})",
+                               OtlpFormat::json);
+  REQUIRE(decoded);
+  CHECK(decoded->rejected == 0);
+  const TraceBatch batch = std::move(decoded->batch);
+  REQUIRE(batch.spans.size() == 1);
+  const SpanView& span = batch.spans[0];
+  CHECK(to_hex(span.trace_id) == "5b8efff798038103d269b633813fc60c");
+  CHECK(span.kind == SpanKind::server);
+  CHECK(span.name == "GET /x");
+  CHECK(span.scope_name == "lib");
+  CHECK(span.start_unix_nanos == 1'544'712'660'000'000'000);
+  CHECK(span.end_unix_nanos == 1'544'712'661'000'000'000);
+  CHECK(span.status == SpanStatus::error);
+  CHECK(span.status_message == "bad");
+  CHECK(batch.resources.at(span.resource).service_name == "claims");
+  CHECK(find_attribute(batch, span.attributes, "n")->value.integer == -7);
+  CHECK(find_attribute(batch, span.attributes, "d")->value.real == 0.5);
+  CHECK(find_attribute(batch, span.attributes, "b")->value.boolean);
+  CHECK(text(batch, span.attributes, "l") == "[\"a\",2,null]");
+  CHECK(text(batch, span.attributes, "m") == "{\"k\":\"aGk=\"}");
+  REQUIRE(span.events_end == 1);
+  CHECK(text(batch, batch.events[0].attributes, "x") == "y");
+  CHECK(span.links_end == 1);
+}
+
+TEST_CASE("otlp json: metrics of every kind") {
+  auto decoded = decode_metrics(R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+      {"name":"g","unit":"By","gauge":{"dataPoints":[{"asInt":"12","timeUnixNano":"9"},{"asDouble":"NaN"}]}},
+      {"sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{"asDouble":1.5,"attributes":[{"key":"k","value":{"stringValue":"v"}}]}]},"name":"s"},
+      {"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[{"count":"3","sum":4,"bucketCounts":["1",2],"explicitBounds":[1],"min":0.5,"max":2}]}},
+      {"name":"e","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[{"count":3,"sum":4,"scale":6,"zeroCount":"1","positive":{"offset":0,"bucketCounts":["1","1"]}}]}},
+      {"name":"q","summary":{"dataPoints":[{"count":"2","sum":1,"quantileValues":[{"quantile":0.5,"value":3}]}]}},
+      {"name":"bad","sum":{"dataPoints":[{"asInt":1}]}}
+      ]}]}]})",
+                                OtlpFormat::json);
+  REQUIRE(decoded);
+  CHECK(decoded->rejected == 1);
+  CHECK(decoded->first_rejection ==
+        "data points[6]: aggregationTemporality is neither 1 (delta) nor 2 (cumulative)");
+  const MetricBatch& batch = decoded->batch;
+  REQUIRE(batch.points.size() == 8);
+  CHECK(batch.points[0].value == 12);
+  CHECK(batch.points[0].unit == "By");
+  CHECK(std::isnan(batch.points[1].value));
+  CHECK(batch.points[2].name == "s");
+  CHECK(batch.points[2].temporality == Temporality::delta);
+  CHECK(batch.histograms.at(batch.points[3].histogram).fraction_below(1) ==
+        doctest::Approx(1.0 / 3));
+  CHECK(batch.histograms.at(batch.points[4].histogram).positive ==
+        std::vector<Histogram::Bucket>{{0, 2}});
+  CHECK(batch.points[5].name == "q");
+  CHECK(batch.points[7].name == "q_count");
+  CHECK(batch.resources.at(0).service_name == "unknown_service");
+}
+
+TEST_CASE("otlp json: logs") {
+  auto decoded = decode_logs(R"({"resourceLogs":[{"scopeLogs":[{"logRecords":[
+      {"timeUnixNano":"5","severityNumber":9,"body":{"stringValue":"hello \u00e9"},"attributes":[{"key":"severity","value":{"stringValue":"security"}}],
+       "traceId":"5b8efff798038103d269b633813fc60c"},
+      {"severityText":"Info","body":{"kvlistValue":{"values":[{"key":"a","value":{"intValue":1}}]}}}]}]}]})",
+                             OtlpFormat::json);
+  REQUIRE(decoded);
+  REQUIRE(decoded->batch.logs.size() == 2);
+  CHECK(decoded->batch.logs[0].level == "info");
+  CHECK(decoded->batch.logs[0].message == "hello \xC3\xA9");
+  CHECK(decoded->batch.logs[0].severity == "security");
+  CHECK(decoded->batch.logs[1].level == "Info");
+  CHECK(decoded->batch.logs[1].message == "{\"a\":1}");
+}
+
+TEST_CASE("otlp json: a wrong span is left out with its index") {
+  const auto decoded = decode_traces(R"({"resourceSpans":[{"scopeSpans":[{"spans":[
+      {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"},{"traceId":"xyz"}]}]}]})",
+                                     OtlpFormat::json);
+  REQUIRE(decoded);
+  CHECK(decoded->batch.spans.size() == 1);
+  CHECK(decoded->rejected == 1);
+  CHECK(decoded->first_rejection == "spans[1]: trace_id is not 16 bytes");
+}
+
+TEST_CASE("otlp json: what cannot be read names its place") {
+  const auto detail = [](std::string body) {
+    const auto decoded = decode_traces(std::move(body), OtlpFormat::json);
+    REQUIRE_FALSE(decoded);
+    CHECK(decoded.error().code == hms::net::Code::bad_message);
+    return decoded.error().detail;
+  };
+  CHECK(detail("").find("JSON: byte 1") == 0);
+  CHECK(detail("[]") == "JSON: the request: expected an object");
+  CHECK(detail("3") == "JSON: the request: expected an object");
+  CHECK(detail(R"({"resourceSpans":{}})") == "JSON: resourceSpans: expected an array");
+  CHECK(detail(R"({"resourceSpans":[7]})") == "JSON: resourceSpans[0]: expected an object");
+  CHECK(detail(R"({"resourceSpans":[{"scopeSpans":[{"spans":[{},[]]}]}]})") ==
+        "JSON: resourceSpans[0].scopeSpans[0].spans[1]: expected an object");
+  CHECK(detail(R"({"resourceSpans":[{"scopeSpans":[{"spans":[{"name": nul}]}]}]})")
+            .find("in resourceSpans[0].scopeSpans[0].spans[0].name: ") != std::string::npos);
+  CHECK(detail("{\"resourceSpans\":[{\"x\":\"\xff\"}]}").find("JSON: byte 25") == 0);
+  CHECK(detail(R"({"resourceSpans":)" + std::string(100, '[')).find("expected an object") !=
+        std::string::npos);
+  CHECK(detail(R"({"other":)" + std::string(100, '[')).find("nested deeper than 64 levels") !=
+        std::string::npos);
+}
+
+TEST_CASE("otlp json: null stands for absent, unknown fields are passed over") {
+  const auto decoded = decode_traces(R"({"resourceSpans":null})", OtlpFormat::json);
+  REQUIRE(decoded);
+  const auto more = decode_traces(
+      R"({"resourceSpans":[{"resource":null,"scopeSpans":[{"scope":null,"spans":null,"schemaUrl":"x"}]}],"x":{"resourceSpans":[3]}})",
+      OtlpFormat::json);
+  REQUIRE(more);
+  CHECK(more->batch.resources.size() == 1);
+}
+
+// === replies ===
+
+TEST_CASE("otlp reply: full success leaves partial_success unset") {
+  CHECK(encode_export_response(Signal::traces, OtlpFormat::protobuf, 0, "").empty());
+  CHECK(encode_export_response(Signal::traces, OtlpFormat::json, 0, "") == "{}");
+}
+
+TEST_CASE("otlp reply: partial success carries count and reason in both forms") {
+  CHECK(encode_export_response(Signal::traces, OtlpFormat::json, 2, "a \"b\"") ==
+        R"({"partialSuccess":{"rejectedSpans":"2","errorMessage":"a \"b\""}})");
+  CHECK(encode_export_response(Signal::metrics, OtlpFormat::json, 2, "") ==
+        R"({"partialSuccess":{"rejectedDataPoints":"2"}})");
+  CHECK(encode_export_response(Signal::logs, OtlpFormat::json, 0, "warning") ==
+        R"({"partialSuccess":{"errorMessage":"warning"}})");
+  const std::string reply =
+      encode_export_response(Signal::traces, OtlpFormat::protobuf, 300, "bad ids");
+  CHECK(rejected_in_response(reply) == 300);
+  CHECK(reply.find("bad ids") != std::string::npos);
+  CHECK(rejected_in_response("") == 0);
+  CHECK(rejected_in_response("{}") == 0);
+  CHECK(rejected_in_response("\xff\xff\xff") == 0);
+}
+
+TEST_CASE("otlp reply: google.rpc.Status in both forms") {
+  CHECK(encode_status(OtlpFormat::json, 3, "no") == R"({"code":3,"message":"no"})");
+  CHECK(encode_status(OtlpFormat::protobuf, 3, "no") == std::string("\x08\x03\x12\x02no"));
+}
