@@ -57,6 +57,8 @@ export function parsePoint(data: unknown): Point | null {
 
 export class SeriesStore {
   private readonly services = new Map<string, Map<string, SecondRing>>();
+  /// What the routes of a service came to, kept until one of them changes that second.
+  private readonly sums = new Map<string, SecondRing>();
   private count = 0;
   private newest = -Infinity;
   private readonly covered = new SecondRing(WINDOW_SECONDS, 1);
@@ -75,6 +77,7 @@ export class SeriesStore {
 
   add(point: Point): void {
     this.ring(point.service, point.route).write(point.second, point.values);
+    this.sums.get(point.service)?.erase(point.second);
     if (!this.covered.has(point.second)) this.covered.write(point.second, [1]);
     if (this.liveSince === Infinity) this.liveSince = point.second;
     if (point.second <= this.newest) return;
@@ -110,7 +113,9 @@ export class SeriesStore {
   fill(service: string, route: string, second: number, holds: number, values: readonly (number | null)[]): void {
     const ring = this.ring(service, route);
     for (let at = second - holds + 1; at <= second; at++) {
-      if (!ring.has(at)) ring.write(at, values);
+      if (ring.has(at)) continue;
+      ring.write(at, values);
+      this.sums.get(service)?.erase(at);
       if (!this.covered.has(at)) this.covered.write(at, [1]);
     }
     if (second > this.newest) this.newest = second;
@@ -165,28 +170,30 @@ export class SeriesStore {
     const routes = this.services.get(service);
     const ring = routes?.get(route);
     if (ring?.has(second)) return ring.read(second, FIELD[field]) ?? undefined;
-    const sum = routes && route === '' ? this.combine([...routes.values()], second, field) : null;
-    if (sum !== null) return sum;
+    if (routes && route === '' && this.sum(service, routes, second)) return this.sums.get(service)!.read(second, FIELD[field]) ?? undefined;
     // The newest seconds may still be on their way from a slower sidecar.
     if (!this.covered.has(second) || second > this.newest - SETTLE_SECONDS) return null;
     return field === 'rps' ? 0 : undefined;
   }
 
-  private combine(rings: readonly SecondRing[], second: number, field: Field): Value {
-    const parts = rings
-      .map((ring) => ({
-        count: ring.read(second, FIELD.rps),
-        errors: ring.read(second, FIELD.error_rate) ?? 0,
-        p50: ring.read(second, FIELD.p50),
-        p95: ring.read(second, FIELD.p95),
-        p99: ring.read(second, FIELD.p99),
-      }))
-      .filter((part): part is typeof part & { count: number } => part.count !== null);
-    if (parts.length === 0) return null;
-    const total = parts.reduce((sum, part) => sum + part.count, 0);
-    if (field === 'rps') return total;
-    if (field === 'error_rate') return total > 0 ? parts.reduce((sum, part) => sum + part.count * part.errors, 0) / total : 0;
-    return mixtureQuantile(parts, Number(field.slice(1)) / 100) ?? undefined;
+  /// Puts a service's second together if that has not been done. False: no route has that second.
+  private sum(service: string, routes: ReadonlyMap<string, SecondRing>, second: number): boolean {
+    let sums = this.sums.get(service);
+    if (!sums) this.sums.set(service, (sums = new SecondRing(WINDOW_SECONDS, Object.keys(FIELD).length)));
+    if (sums.has(second)) return true;
+    const parts: { count: number; p50: number | null; p95: number | null; p99: number | null }[] = [];
+    let total = 0;
+    let errors = 0;
+    for (const ring of routes.values()) {
+      const count = ring.read(second, FIELD.rps);
+      if (count === null) continue;
+      total += count;
+      errors += count * (ring.read(second, FIELD.error_rate) ?? 0);
+      parts.push({ count, p50: ring.read(second, FIELD.p50), p95: ring.read(second, FIELD.p95), p99: ring.read(second, FIELD.p99) });
+    }
+    if (parts.length === 0) return false;
+    const quantile = (share: number) => mixtureQuantile(parts, share);
+    return sums.write(second, [total, total > 0 ? errors / total : 0, quantile(0.5), quantile(0.95), quantile(0.99)]);
   }
 
   private ring(service: string, route: string): SecondRing {
@@ -213,6 +220,7 @@ export class SeriesStore {
     if (!oldest) return;
     const routes = this.services.get(oldest.service)!;
     routes.delete(oldest.route);
+    this.sums.delete(oldest.service);
     if (routes.size === 0) this.services.delete(oldest.service);
     this.count--;
     this.evicted++;

@@ -127,6 +127,11 @@ export function parseMoment(value: unknown): number | null {
   return number / 1e6;
 }
 
+/// 4.00 s is 4 s on an axis.
+export function shorten(text: string): string {
+  return text.replace(/(\d)\.0+(?=\D|$)/, '$1').replace(/(\.\d*?[1-9])0+(?=\D|$)/, '$1');
+}
+
 /// Enough of an id to recognise it; the whole is in the title.
 export function shortId(id: string, length = 8): string {
   return id.length > length + 1 ? id.slice(0, length) : id;

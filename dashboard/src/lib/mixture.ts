@@ -14,21 +14,19 @@ export interface Quantiles {
   readonly p99: number | null;
 }
 
-/// The share of a route's requests that took at most `ms`.
+/// The share of a route's requests that took at most `ms`. Runs some thousand times a second on a busy page: no arrays in here.
 function shareBelow(part: Quantiles, ms: number): number {
-  const knots: [number, number][] = [[0, 0]];
-  if (part.p50 !== null) knots.push([part.p50, 0.5]);
-  if (part.p95 !== null) knots.push([part.p95, 0.95]);
-  if (part.p99 !== null) knots.push([part.p99, 0.99], [part.p99 * SLOWEST_OVER_P99, 1]);
-  const last = knots[knots.length - 1]!;
-  if (ms >= last[0]) return last[1];
-  for (let index = 1; index < knots.length; index++) {
-    const [right, high] = knots[index]!;
-    if (ms > right) continue;
-    const [left, low] = knots[index - 1]!;
-    return right === left ? high : low + ((ms - left) / (right - left)) * (high - low);
-  }
-  return last[1];
+  const p50 = part.p50 ?? 0;
+  const p95 = part.p95 ?? p50;
+  const p99 = part.p99 ?? p95;
+  if (ms <= p50) return between(ms, 0, p50, 0, 0.5);
+  if (ms <= p95) return between(ms, p50, p95, 0.5, 0.95);
+  if (ms <= p99) return between(ms, p95, p99, 0.95, 0.99);
+  return between(Math.min(ms, p99 * SLOWEST_OVER_P99), p99, p99 * SLOWEST_OVER_P99, 0.99, 1);
+}
+
+function between(at: number, left: number, right: number, low: number, high: number): number {
+  return right > left ? low + ((at - left) / (right - left)) * (high - low) : high;
 }
 
 /// The quantile of the parts together, in milliseconds. Null when no part has both a count and a p99.
@@ -42,7 +40,7 @@ export function mixtureQuantile(parts: readonly Quantiles[], quantile: number): 
   const total = used.reduce((sum, part) => sum + part.count, 0);
   let low = 0;
   let high = Math.max(...used.map((part) => part.p99!)) * SLOWEST_OVER_P99;
-  for (let turn = 0; turn < 40; turn++) {
+  for (let turn = 0; turn < 24; turn++) {
     const middle = (low + high) / 2;
     const share = used.reduce((sum, part) => sum + part.count * shareBelow(part, middle), 0) / total;
     if (share < quantile) low = middle;

@@ -39,6 +39,12 @@ export class SecondRing {
     return Number.isNaN(value) ? null : value;
   }
 
+  /// Forgets one second.
+  erase(second: number): void {
+    if (!this.holds(second)) return;
+    for (const column of this.columns) column[this.slot(second)] = NaN;
+  }
+
   /// One field from `first` to `last`, both inclusive, a value per second.
   slice(first: number, last: number, field: number): (number | null)[] {
     const values: (number | null)[] = [];
