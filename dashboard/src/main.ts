@@ -23,7 +23,7 @@ openStream({
 const second = Math.floor(Date.now() / 1000);
 void fillHistory(second - WINDOW_SECONDS, second);
 /// The stream starts at its newest second, and storage lags a moment behind: once both have moved on, what lies between is asked for.
-setTimeout(() => void fillHistory(second - 15, second + 15), 12_000);
+for (const wait of [4_000, 12_000]) setTimeout(() => void fillHistory(second - 15, second + wait / 1000), wait);
 void loadAlerts();
 void loadCanaries();
 setInterval(() => {
