@@ -42,6 +42,7 @@ class Stream {
   /// Must be set before reading starts; may be replaced while no callback runs or from inside one. nullptr silences.
   virtual void set_handler(StreamHandler* handler) = 0;
   /// Counted: reading happens while no one pauses it. A new stream is paused once: call `resume_reading` to start.
+  /// A pause holds back bytes and the end, not the news of a reset. It is cheap: no system call unless data arrives meanwhile.
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 
@@ -52,7 +53,7 @@ class Stream {
   [[nodiscard]] virtual size_t queued_bytes() const noexcept = 0;
   [[nodiscard]] bool above_high_watermark() const noexcept { return queued_bytes() > kHighWatermark; }
 
-  /// Sends FIN after the queue. Reading goes on.
+  /// Sends FIN after the queue. Reading goes on. A later `write` is a fault (Code::closed).
   virtual void shutdown_write() = 0;
   /// Sends RST instead of FIN when the stream is destroyed: the peer must see that the message was cut.
   virtual void mark_for_reset() = 0;

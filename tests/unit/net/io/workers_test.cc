@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/unit/net/io/tcp_pair.h"
+
 namespace hms::net {
 
 TEST_CASE(
@@ -44,6 +46,81 @@ TEST_CASE("worker: stopping at once, twice or never asked for") {
     Worker worker("brief");
     if (i % 2 == 0) worker.stop_and_join();
     if (i % 4 == 0) worker.stop_and_join();
+  }
+}
+
+TEST_CASE(
+    "worker: each accepts on the same port and echoes with a slab, timers and chunks of its own") {
+  constexpr size_t kWorkers = 2;
+  constexpr size_t kClients = 12;
+  struct Echo final : StreamHandler {
+    std::unique_ptr<Stream> stream;
+    void on_bytes(std::string_view bytes) override { stream->write(bytes); }
+    void on_eof() override { stream->shutdown_write(); }
+    void on_closed(const Error&) override {}
+  };
+  struct Server {
+    explicit Server(const std::string& name) : worker(name) {}
+    Worker worker;
+    std::unique_ptr<Acceptor> acceptor;           // the worker's
+    std::vector<std::unique_ptr<Echo>> sessions;  // the worker's
+  };
+  std::vector<std::unique_ptr<Server>> servers;
+  SocketAddress address = SocketAddress::parse("127.0.0.1:0").value();
+  for (size_t i = 0; i < kWorkers; ++i) {
+    servers.push_back(std::make_unique<Server>("echo-" + std::to_string(i)));
+    Server& server = *servers.back();
+    server.worker.call([&] {
+      server.acceptor =
+          std::move(Acceptor::listen(server.worker.loop(), address, {.reuse_port = true},
+                                     [&server](std::unique_ptr<Stream> stream) {
+                                       auto echo = std::make_unique<Echo>();
+                                       echo->stream = std::move(stream);
+                                       echo->stream->set_handler(echo.get());
+                                       echo->stream->resume_reading();
+                                       server.sessions.push_back(std::move(echo));
+                                     }))
+              .value();
+      address = server.acceptor->local();
+    });
+  }
+
+  struct Caller {
+    Recorder saw;
+    std::unique_ptr<Connector> connector;
+    std::unique_ptr<Stream> stream;
+    std::string sent;
+  };
+  Loop loop;
+  std::vector<std::unique_ptr<Caller>> callers;
+  for (size_t i = 0; i < kClients; ++i) {
+    callers.push_back(std::make_unique<Caller>());
+    Caller& caller = *callers.back();
+    caller.sent.assign(400'000 + i, static_cast<char>('a' + i));
+    caller.connector =
+        Connector::connect(loop, address, kLong, [&](Result<std::unique_ptr<Stream>> result) {
+          REQUIRE(result.ok());
+          caller.stream = std::move(result).value();
+          caller.stream->set_handler(&caller.saw);
+          caller.stream->resume_reading();
+          caller.stream->write(caller.sent);
+          caller.stream->shutdown_write();
+        });
+  }
+  REQUIRE(loop.run_until(
+      [&] {
+        for (const auto& caller : callers) {
+          if (!caller->saw.eof) return false;
+        }
+        return true;
+      },
+      kLong));
+  for (const auto& caller : callers) CHECK(caller->saw.bytes == caller->sent);
+  for (const auto& server : servers) {
+    server->worker.call([&] {
+      server->sessions.clear();
+      server->acceptor.reset();
+    });
   }
 }
 
