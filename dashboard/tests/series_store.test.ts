@@ -71,12 +71,14 @@ describe('SeriesStore', () => {
     expect(store.recent('claims', '', 10).rps).toBe(0);
   });
 
-  test('the number of series is bounded, the longest silent one goes first', () => {
+  test('the number of series is bounded: silent ones make room, busy ones stay', () => {
     const store = new SeriesStore();
-    for (let index = 0; index < MAX_SERIES + 5; index++) store.add(point(1000 + index, `service-${index}`, '/'));
-    expect(store.seriesCount).toBe(MAX_SERIES);
-    expect(store.evicted).toBe(5);
-    expect(store.serviceNames()).not.toContain('service-0');
-    expect(store.serviceNames()).toContain(`service-${MAX_SERIES + 4}`);
+    store.add(point(1000, 'silent', '/'));
+    for (let index = 1; index < MAX_SERIES; index++) store.add(point(1100, 'busy', `/${index}`));
+    store.add(point(1100, 'new', '/'));
+    expect(store.serviceNames()).toEqual(['busy', 'new']);
+    store.add(point(1100, 'newer', '/'));
+    expect(store.serviceNames()).toEqual(['busy', 'new']);
+    expect([store.seriesCount, store.refusedCount]).toEqual([MAX_SERIES, 1]);
   });
 });

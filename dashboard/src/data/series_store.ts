@@ -4,14 +4,16 @@
 // The stream sends a point only for a route that had requests. So a second that the stream has covered and that has no point had none:
 // its rate is 0 and its latency undefined. A second that is not covered is null: nobody knows. Charts draw on through the first and
 // break at the second.
-// Limits: MAX_SERIES rings of 900 s * 5 fields * 8 bytes = 36 kB each, 11 MB in all; the series silent for longest makes room.
+// Limits: MAX_SERIES rings of 900 s * 5 fields * 8 bytes = 36 kB each, 36 MB in all. A series silent for a minute makes room for a new one;
+// while none is, new ones are refused and counted: throwing out what is busy would leave holes everywhere.
 // Pure apart from time stamps in the points. Tests: tests/series_store.test.ts.
 import { parseMoment } from '../lib/format';
 import { mixtureQuantile } from '../lib/mixture';
 import { SecondRing } from '../lib/second_ring';
 
 export const WINDOW_SECONDS = 900;
-export const MAX_SERIES = 300;
+export const MAX_SERIES = 1000;
+const SILENT_SECONDS = 60;
 export const FIELD = { rps: 0, error_rate: 1, p50: 2, p95: 3, p99: 4 } as const;
 export type Field = keyof typeof FIELD;
 
@@ -64,8 +66,8 @@ export class SeriesStore {
   private readonly covered = new SecondRing(WINDOW_SECONDS, 1);
   /// The stream has told everything from here on; Infinity while it is broken off or has not begun.
   private liveSince = Infinity;
-  /// Series thrown out to make room; the page says so.
-  evicted = 0;
+  /// Routes that found no room; the page says so.
+  private readonly refused = new Set<string>();
 
   get newestSecond(): number {
     return this.newest;
@@ -75,8 +77,12 @@ export class SeriesStore {
     return this.count;
   }
 
+  get refusedCount(): number {
+    return this.refused.size;
+  }
+
   add(point: Point): void {
-    this.ring(point.service, point.route).write(point.second, point.values);
+    this.ring(point.service, point.route)?.write(point.second, point.values);
     this.sums.get(point.service)?.erase(point.second);
     if (!this.covered.has(point.second)) this.covered.write(point.second, [1]);
     if (this.liveSince === Infinity) this.liveSince = point.second;
@@ -112,6 +118,7 @@ export class SeriesStore {
   /// History: writes only where the stream has written nothing, and holds each value back over the seconds before it that it stands for.
   fill(service: string, route: string, second: number, holds: number, values: readonly (number | null)[]): void {
     const ring = this.ring(service, route);
+    if (!ring) return;
     for (let at = second - holds + 1; at <= second; at++) {
       if (ring.has(at)) continue;
       ring.write(at, values);
@@ -196,33 +203,35 @@ export class SeriesStore {
     return sums.write(second, [total, total > 0 ? errors / total : 0, quantile(0.5), quantile(0.95), quantile(0.99)]);
   }
 
-  private ring(service: string, route: string): SecondRing {
-    let routes = this.services.get(service);
-    if (!routes) this.services.set(service, (routes = new Map()));
-    let ring = routes.get(route);
-    if (!ring) {
-      if (this.count >= MAX_SERIES) this.evictOldest();
-      routes = this.services.get(service) ?? new Map<string, SecondRing>();
-      this.services.set(service, routes);
-      routes.set(route, (ring = new SecondRing(WINDOW_SECONDS, Object.keys(FIELD).length)));
-      this.count++;
+  /// The ring of a series, made if there is room. Null: refused.
+  private ring(service: string, route: string): SecondRing | null {
+    const known = this.services.get(service)?.get(route);
+    if (known) return known;
+    if (this.count >= MAX_SERIES && !this.evictSilent()) {
+      if (this.refused.size < MAX_SERIES) this.refused.add(`${service}\n${route}`);
+      return null;
     }
+    const ring = new SecondRing(WINDOW_SECONDS, Object.keys(FIELD).length);
+    const routes = this.services.get(service) ?? new Map<string, SecondRing>();
+    routes.set(route, ring);
+    this.services.set(service, routes);
+    this.count++;
     return ring;
   }
 
-  private evictOldest(): void {
+  private evictSilent(): boolean {
     let oldest: { service: string; route: string; second: number } | null = null;
     for (const [service, routes] of this.services) {
       for (const [route, ring] of routes) {
         if (!oldest || ring.newestSecond < oldest.second) oldest = { service, route, second: ring.newestSecond };
       }
     }
-    if (!oldest) return;
+    if (!oldest || oldest.second > this.newest - SILENT_SECONDS) return false;
     const routes = this.services.get(oldest.service)!;
     routes.delete(oldest.route);
     this.sums.delete(oldest.service);
     if (routes.size === 0) this.services.delete(oldest.service);
     this.count--;
-    this.evicted++;
+    return true;
   }
 }
