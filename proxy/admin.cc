@@ -1,0 +1,304 @@
+// admin.cc: the admin interface (docs/http.md): what is going on, and the few things that may be
+// asked of a running proxy. Loopback by default. Whatever changes something is a POST: GET on it
+// answers 405. Secrets are masked.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "net/core/log.h"
+#include "net/http/url.h"
+#include "proxy/sidecar.h"
+
+namespace hms::proxy {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string duration_text(Millis duration) { return std::to_string(duration.count()) + "ms"; }
+
+/// A URL's query may hold a token.
+std::string masked_url(const std::string& url) {
+  const size_t query = url.find('?');
+  return query == std::string::npos ? url : url.substr(0, query) + "?***";
+}
+
+/// Values of resource attributes whose name smells of a secret.
+bool is_secret_name(std::string name) {
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  for (const char* word : {"secret", "token", "password", "key", "credential"}) {
+    if (name.find(word) != std::string::npos) return true;
+  }
+  return false;
+}
+
+Json route_json(const RoutePlan& route, const Snapshot& snapshot) {
+  Json match = Json::object();
+  const RouteConfig& config = route.config;
+  if (config.listener != ListenerChoice::any)
+    match["listener"] = config.listener == ListenerChoice::inbound ? "inbound" : "outbound";
+  if (!config.host.empty()) match["host"] = config.host;
+  if (!config.path.empty()) match["path"] = config.path;
+  if (!config.methods.empty()) match["methods"] = config.methods;
+  Json split = Json::array();
+  for (const SplitPlan& entry : route.split)
+    split.push_back(
+        {{"upstream", snapshot.upstreams[entry.upstream].name}, {"weight", entry.weight}});
+  Json on = Json::array();
+  if (config.retries.on_connect) on.push_back("connect");
+  if (config.retries.on_reset) on.push_back("reset");
+  for (size_t status = 0; status < config.retries.on_status.size(); ++status) {
+    if (config.retries.on_status.test(status)) on.push_back(std::to_string(status));
+  }
+  Json json = {{"match", match}, {"split", split}};
+  json["sticky"] = config.sticky == StickyKind::none    ? std::string("none")
+                   : config.sticky == StickyKind::trace ? std::string("trace")
+                                                        : "header:" + config.sticky_header;
+  if (config.timeout.count() > 0) json["timeout"] = duration_text(config.timeout);
+  json["retries"] = {
+      {"attempts", config.retries.attempts}, {"on", on}, {"budget", config.retries.budget}};
+  json["place"] = config.place;
+  return json;
+}
+
+Json config_json(const Snapshot& snapshot) {
+  const Config& config = snapshot.config;
+  Json json;
+  json["service"] = config.service;
+  if (!config.service_version.empty()) json["service_version"] = config.service_version;
+  Json resource = Json::object();
+  for (const auto& [key, value] : config.resource)
+    resource[key] = is_secret_name(key) ? "***" : value;
+  json["resource"] = resource;
+  json["collector"] = {{"url", masked_url(config.collector_url)},
+                       {"spool", config.spool_bytes},
+                       {"spool_dir", config.spool_dir}};
+  json["listeners"] = {
+      {"inbound", {{"address", config.inbound_address}, {"app", config.app}}},
+      {"outbound",
+       {{"address", config.outbound_address.empty() ? "off" : config.outbound_address}}}};
+  json["admin"] = {{"address", config.admin_address}};
+  json["threads"] = config.threads;
+  json["telemetry"] = config.telemetry;
+  json["access_log"] = config.access_log;
+  json["log_level"] = config.log_level;
+  json["trust_forwarded"] = config.trust_forwarded;
+  const Timeouts& t = config.timeouts;
+  json["timeouts"] = {{"connect", duration_text(t.connect)},
+                      {"connect_loopback", duration_text(t.connect_loopback)},
+                      {"header", duration_text(t.header)},
+                      {"body_stall", duration_text(t.body_stall)},
+                      {"write_stall", duration_text(t.write_stall)},
+                      {"idle", duration_text(t.idle)},
+                      {"upstream_idle", duration_text(t.upstream_idle)}};
+  const Limits& l = config.limits;
+  json["limits"] = {{"connections", l.connections},
+                    {"requests", l.requests},
+                    {"request_line", l.request_line},
+                    {"head", l.head},
+                    {"fields", l.fields},
+                    {"idle_upstream", l.idle_upstream}};
+  json["drain"] = {{"grace", duration_text(config.drain.grace)},
+                   {"deadline", duration_text(config.drain.deadline)}};
+  Json upstreams = Json::object();
+  for (const UpstreamPlan& upstream : snapshot.upstreams) {
+    Json endpoints = Json::array();
+    for (const auto& address : upstream.endpoints) endpoints.push_back(address.to_string());
+    upstreams[upstream.name] = {{"endpoints", endpoints},
+                                {"balance", balance_name(upstream.balance)}};
+  }
+  json["upstreams"] = upstreams;
+  Json routes = Json::array();
+  for (const RoutePlan& route : snapshot.routes) routes.push_back(route_json(route, snapshot));
+  json["routes"] = routes;
+  return json;
+}
+
+Json canaries_json(const Snapshot& snapshot) {
+  Json list = Json::array();
+  for (const CanaryWeight& canary : snapshot.canaries) {
+    list.push_back({{"name", canary.name},
+                    {"service", canary.service},
+                    {"baseline", canary.baseline},
+                    {"canary", canary.canary},
+                    {"weight", canary.weight}});
+  }
+  return list;
+}
+
+void send_json(const net::ReplyPtr& reply, const Json& json, int status = 200) {
+  reply->send(status, "application/json",
+              json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+net::Result<net::SocketAddress> Sidecar::start_admin() {
+  net::ServerOptions options;
+  options.max_body_bytes = 64 * 1024;
+  options.max_buffered_bytes = 1024 * 1024;
+  options.max_connections = 64;
+  admin_ = net::HttpServer::create(loop_, options);
+  using net::ReplyPtr;
+  using net::Request;
+  admin_->route("GET", "/healthz",
+                [](Request&, const ReplyPtr& reply) { reply->send(200, "text/plain", "ok\n"); });
+  admin_->route("GET", "/readyz", [this](Request&, const ReplyPtr& reply) {
+    if (ready_ && !draining_)
+      reply->send(200, "text/plain", "ready\n");
+    else
+      reply->send(503, "text/plain", draining_ ? "draining\n" : "starting\n");
+  });
+  admin_->route("GET", "/metrics",
+                [this](Request& request, const ReplyPtr& reply) { admin_metrics(request, reply); });
+  admin_->route("GET", "/config", [this](Request&, const ReplyPtr& reply) { admin_config(reply); });
+  admin_->route("GET", "/routes", [this](Request&, const ReplyPtr& reply) { admin_routes(reply); });
+  admin_->route("GET", "/upstreams",
+                [this](Request&, const ReplyPtr& reply) { admin_upstreams(reply); });
+  admin_->route("POST", "/drain", [this](Request&, const ReplyPtr& reply) {
+    if (!draining_) {
+      net::log_info("drain asked for: not ready any more, still accepting");
+      begin_drain();
+    }
+    reply->send(200, "application/json", "{\"status\":\"success\",\"draining\":true}\n");
+  });
+  admin_->route("POST", "/reload", [this](Request&, const ReplyPtr& reply) {
+    if (reload("POST /reload"))
+      send_json(reply, {{"status", "success"}, {"generation", generation_}});
+    else
+      net::send_error(*reply, 400, "bad_config", last_reload_error_);
+  });
+  admin_->route("POST", "/loglevel", [this](Request& request, const ReplyPtr& reply) {
+    admin_loglevel(request, reply);
+  });
+  auto wanted = net::SocketAddress::parse(config_.admin_address);
+  if (!wanted.ok()) return wanted.error();
+  return admin_->listen(*wanted);
+}
+
+void Sidecar::admin_metrics(const net::Request& request, const net::ReplyPtr& reply) {
+  const auto format = telemetry::PromWriter::negotiate(request.header("accept"));
+  // A flip, so that the page is not up to a second old; the delta goes the usual way.
+  collect(ProxyWorker::Detail::delta, [this, reply, format](Reports reports) {
+    note(reports);
+    const OwnNumbers all = numbers(reports);
+    if (!ended_) export_deltas(std::move(reports), false);
+    reply->send(200, telemetry::PromWriter::content_type(format),
+                metrics_page(all, totals_, config_.service, format));
+  });
+}
+
+void Sidecar::admin_config(const net::ReplyPtr& reply) {
+  Json json = config_json(*snapshot_);
+  json["generation"] = snapshot_->generation;
+  json["canaries"] = {{"version", snapshot_->canary_version},
+                      {"splits", canaries_json(*snapshot_)}};
+  if (!last_reload_error_.empty()) json["last_reload_error"] = last_reload_error_;
+  send_json(reply, json);
+}
+
+void Sidecar::admin_routes(const net::ReplyPtr& reply) {
+  collect(ProxyWorker::Detail::everything, [this, reply](Reports reports) {
+    Json configured = Json::array();
+    for (const RoutePlan& route : snapshot_->routes)
+      configured.push_back(route_json(route, *snapshot_));
+    Json learned = Json::array();
+    uint64_t folded = 0;
+    std::vector<std::string> seen;
+    for (const auto& report : reports) {
+      folded += report->routes_folded;
+      for (const std::string& route : report->routes) {
+        if (std::find(seen.begin(), seen.end(), route) == seen.end()) seen.push_back(route);
+      }
+    }
+    for (const std::string& route : seen) learned.push_back(route);
+    send_json(reply, {{"configured", configured},
+                      {"learned", learned},
+                      {"folded_into_other", folded},
+                      {"limit", RouteLearner::kMaxTemplates}});
+  });
+}
+
+void Sidecar::admin_upstreams(const net::ReplyPtr& reply) {
+  collect(ProxyWorker::Detail::everything, [this, reply](Reports reports) {
+    struct Sum {
+      EndpointState state;
+      double latency = 0;
+      size_t workers = 0;
+    };
+    std::vector<Sum> sums;
+    for (const auto& report : reports) {
+      for (const EndpointState& e : report->endpoints) {
+        auto at = std::find_if(sums.begin(), sums.end(), [&e](const Sum& s) {
+          return s.state.upstream == e.upstream && s.state.address == e.address;
+        });
+        if (at == sums.end()) {
+          sums.push_back({e, e.latency_ms, 1});
+          continue;
+        }
+        EndpointState& s = at->state;
+        s.in_flight += e.in_flight, s.connections += e.connections, s.idle += e.idle,
+            s.requests += e.requests, s.failures += e.failures;
+        s.connects += e.connects, s.connect_failures += e.connect_failures, s.reused += e.reused,
+            s.stale += e.stale;
+        at->latency += e.latency_ms;
+        ++at->workers;
+      }
+    }
+    Json upstreams = Json::array();
+    for (const UpstreamPlan& plan : snapshot_->upstreams) {
+      Json endpoints = Json::array();
+      for (const Sum& sum : sums) {
+        const EndpointState& s = sum.state;
+        if (s.upstream != plan.name) continue;
+        // No active health checks yet: an endpoint is what its connections say.
+        const bool healthy = s.connect_failures == 0 || s.connections > 0;
+        endpoints.push_back({{"address", s.address},
+                             {"health", healthy ? "healthy" : "failing"},
+                             {"weight", s.weight},
+                             {"in_flight", s.in_flight},
+                             {"ejected_until", nullptr},
+                             {"connections", s.connections},
+                             {"idle", s.idle},
+                             {"latency_ms", sum.latency / static_cast<double>(sum.workers)},
+                             {"idle_limit_ms", s.idle_limit_ms},
+                             {"requests", s.requests},
+                             {"failures", s.failures},
+                             {"connects", s.connects},
+                             {"connect_failures", s.connect_failures},
+                             {"reused", s.reused},
+                             {"stale", s.stale}});
+      }
+      upstreams.push_back(
+          {{"name", plan.name}, {"balance", balance_name(plan.balance)}, {"endpoints", endpoints}});
+    }
+    Json direct = Json::array();
+    for (const Sum& sum : sums) {
+      if (!sum.state.upstream.empty()) continue;
+      direct.push_back({{"address", sum.state.address},
+                        {"in_flight", sum.state.in_flight},
+                        {"idle", sum.state.idle},
+                        {"requests", sum.state.requests}});
+    }
+    Json splits = Json::array();
+    for (const RoutePlan& route : snapshot_->routes) {
+      if (route.is_split) splits.push_back(route_json(route, *snapshot_));
+    }
+    send_json(reply,
+              {{"upstreams", upstreams},
+               {"direct", direct},
+               {"splits", splits},
+               {"canaries",
+                {{"version", snapshot_->canary_version}, {"splits", canaries_json(*snapshot_)}}}});
+  });
+}
+
+void Sidecar::admin_loglevel(const net::Request& request, const net::ReplyPtr& reply) {
+  const std::string* text = request.query_value("level");
+  const auto level = net::parse_log_level(text != nullptr ? *text : std::string());
+  if (!level.ok())
+    return net::send_error(*reply, 400, "bad_data", "level: " + level.error().detail);
+  net::log_set_level(*level);
+  reply->send(200, "application/json", "{\"status\":\"success\",\"level\":\"" + *text + "\"}\n");
+}
+
+}  // namespace hms::proxy

@@ -1,0 +1,66 @@
+#include "proxy/balance/balancer.h"
+
+#include "net/core/random.h"
+
+namespace hms::proxy {
+
+namespace {
+
+Endpoint* in_turn(Cluster& cluster, const Endpoint* avoid, uint64_t) noexcept {
+  const size_t count = cluster.endpoints.size();
+  Endpoint* chosen = cluster.endpoints[cluster.next++ % count];
+  if (chosen == avoid && count > 1) chosen = cluster.endpoints[cluster.next++ % count];
+  return chosen;
+}
+
+/// The cheapest of all (up to four) or of two at random.
+template <class Cost>
+Endpoint* cheapest(Cluster& cluster, const Endpoint* avoid, Cost&& cost) noexcept {
+  const size_t count = cluster.endpoints.size();
+  Endpoint* best = nullptr;
+  double best_cost = 0;
+  const auto consider = [&](Endpoint* candidate) {
+    if (candidate == avoid && count > 1) return;
+    const double its = cost(*candidate);
+    if (best == nullptr || its < best_cost) best = candidate, best_cost = its;
+  };
+  if (count <= 4) {
+    const uint32_t first = cluster.next++;  // equals take turns
+    for (size_t i = 0; i < count; ++i) consider(cluster.endpoints[(first + i) % count]);
+  } else {
+    const auto one = net::random_below(count);
+    const auto other = (one + 1 + net::random_below(count - 1)) % count;
+    consider(cluster.endpoints[one]);
+    consider(cluster.endpoints[other]);
+  }
+  return best != nullptr ? best : cluster.endpoints.front();
+}
+
+Endpoint* fewest_requests(Cluster& cluster, const Endpoint* avoid, uint64_t) noexcept {
+  return cheapest(cluster, avoid,
+                  [](const Endpoint& e) { return static_cast<double>(e.in_flight); });
+}
+
+Endpoint* lowest_peak_ewma(Cluster& cluster, const Endpoint* avoid, uint64_t now_millis) noexcept {
+  return cheapest(cluster, avoid, [now_millis](const Endpoint& e) {
+    // An endpoint that was never asked costs 1 µs: it is tried soon, and not by everybody at once.
+    const double latency = std::max(e.latency.nanos(now_millis), 1'000.0);
+    return latency * (static_cast<double>(e.in_flight) + 1.0);
+  });
+}
+
+}  // namespace
+
+const std::array<BalancerEntry, 3> kBalancers = {{
+    {Balance::round_robin, "round_robin", in_turn},
+    {Balance::least_request, "least_request", fewest_requests},
+    {Balance::peak_ewma, "peak_ewma", lowest_peak_ewma},
+}};
+
+Endpoint* pick_endpoint(Cluster& cluster, const Endpoint* avoid, uint64_t now_millis) noexcept {
+  if (cluster.endpoints.empty()) return nullptr;
+  if (cluster.endpoints.size() == 1) return cluster.endpoints.front();
+  return kBalancers[static_cast<size_t>(cluster.plan->balance)].pick(cluster, avoid, now_millis);
+}
+
+}  // namespace hms::proxy

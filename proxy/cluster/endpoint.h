@@ -1,0 +1,97 @@
+// endpoint.h: one address of an upstream as a worker sees it: its idle connections, what is in
+// flight, how fast it answers.
+//
+// Keyed by address and kept over reloads, so that a new configuration forgets nothing. Idle
+// connections are used last in, first out: few of them, and warm. Thread: the worker's.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/io/loop.h"
+#include "net/io/stream.h"
+
+namespace hms::proxy {
+
+class Pool;
+struct Endpoint;
+
+/// Who holds a leased connection.
+class UpstreamUser {
+ public:
+  virtual void on_upstream_bytes(std::string_view bytes) = 0;
+  virtual void on_upstream_eof() = 0;
+  virtual void on_upstream_writable() = 0;
+  virtual void on_upstream_closed(const net::Error& error) = 0;
+
+ protected:
+  ~UpstreamUser() = default;
+};
+
+/// A connection to an endpoint: leased to a user, or idle in its endpoint's list.
+class UpstreamConnection final : public net::StreamHandler {
+ public:
+  UpstreamConnection(Pool& pool, Endpoint& endpoint, std::unique_ptr<net::Stream> stream);
+  ~UpstreamConnection();
+
+  [[nodiscard]] net::Stream& stream() noexcept { return *stream_; }
+  [[nodiscard]] Endpoint& endpoint() noexcept { return endpoint_; }
+  void set_user(UpstreamUser* user) noexcept { user_ = user; }
+
+  uint64_t idle_since_millis = 0;
+  uint64_t requests = 0;  // answered on this connection
+
+ private:
+  void on_bytes(std::string_view bytes) override;
+  void on_eof() override;
+  void on_writable() override;
+  void on_closed(const net::Error& error) override;
+
+  Pool& pool_;
+  Endpoint& endpoint_;
+  std::unique_ptr<net::Stream> stream_;
+  UpstreamUser* user_ = nullptr;
+};
+
+/// Peak-sensitive moving average of the time to a reply (Finagle's PeakEwma): rises at once, decays
+/// over 10 s.
+class PeakEwma {
+ public:
+  void observe(uint64_t nanos, uint64_t now_millis) noexcept {
+    const auto value = static_cast<double>(nanos);
+    const double elapsed = static_cast<double>(now_millis - stamp_millis_);
+    const double keep = std::exp(-elapsed / kDecayMillis);
+    nanos_ = value > nanos_ ? value : nanos_ * keep + value * (1.0 - keep);
+    stamp_millis_ = now_millis;
+  }
+  /// An endpoint that nobody asks is forgiven over time.
+  [[nodiscard]] double nanos(uint64_t now_millis) const noexcept {
+    return nanos_ * std::exp(-static_cast<double>(now_millis - stamp_millis_) / kDecayMillis);
+  }
+  [[nodiscard]] double last() const noexcept { return nanos_; }
+
+ private:
+  static constexpr double kDecayMillis = 10'000;
+  double nanos_ = 0;
+  uint64_t stamp_millis_ = 0;
+};
+
+struct Endpoint {
+  net::SocketAddress address;
+  std::string text;
+  uint32_t name_id = 0;     // of the worker's NameTable
+  bool referenced = false;  // by the view in force; otherwise it goes when its last request ends
+  std::vector<std::unique_ptr<UpstreamConnection>> idle;
+  bool dynamic = false;  // an outbound host without a route: forgotten a minute after its last use
+  uint64_t last_used_millis = 0;
+  uint32_t in_flight = 0;
+  uint32_t connections = 0;  // open, idle ones included
+  PeakEwma latency;
+  uint64_t idle_limit_millis = 0;  // learned; 0: not yet
+  uint64_t requests = 0, failures = 0, connects = 0, connect_failures = 0, reused = 0, stale = 0;
+};
+
+}  // namespace hms::proxy

@@ -1,0 +1,197 @@
+#include "proxy/cluster/pool.h"
+
+#include <algorithm>
+
+#include "net/core/log.h"
+
+namespace hms::proxy {
+
+namespace {
+constexpr net::Millis kSweepEvery{500};
+constexpr uint64_t kLeastLearnedMillis =
+    500;  // a restarted service closes everything at once: that says nothing about its limit
+}  // namespace
+
+// === UpstreamConnection
+
+UpstreamConnection::UpstreamConnection(Pool& pool, Endpoint& endpoint,
+                                       std::unique_ptr<net::Stream> stream)
+    : pool_(pool), endpoint_(endpoint), stream_(std::move(stream)) {
+  ++endpoint_.connections;
+  stream_->set_handler(this);
+  stream_->resume_reading();
+}
+
+UpstreamConnection::~UpstreamConnection() { --endpoint_.connections; }
+
+void UpstreamConnection::on_bytes(std::string_view bytes) {
+  if (user_ != nullptr)
+    user_->on_upstream_bytes(bytes);
+  else
+    pool_.idle_ended(*this);  // an answer that nobody asked for: this connection cannot be trusted
+}
+
+void UpstreamConnection::on_eof() {
+  if (user_ != nullptr)
+    user_->on_upstream_eof();
+  else
+    pool_.idle_ended(*this);
+}
+
+void UpstreamConnection::on_writable() {
+  if (user_ != nullptr) user_->on_upstream_writable();
+}
+
+void UpstreamConnection::on_closed(const net::Error& error) {
+  if (user_ != nullptr)
+    user_->on_upstream_closed(error);
+  else
+    pool_.idle_ended(*this);
+}
+
+// === Pool
+
+Pool::Pool(net::Loop& loop, telemetry::NameTable& names, Dial dial)
+    : loop_(loop), names_(names), dial_(std::move(dial)), sweep_timer_(loop, [this] { sweep(); }) {
+  if (!dial_) {
+    dial_ = [this](const net::SocketAddress& address, net::Millis timeout,
+                   net::Connector::OnConnect on_connect) {
+      return net::Connector::connect(loop_, address, timeout, std::move(on_connect));
+    };
+  }
+}
+
+Pool::~Pool() { close_idle(); }
+
+Endpoint& Pool::endpoint(const net::SocketAddress& address) {
+  std::string text = address.to_string();
+  auto& entry = endpoints_[text];
+  if (!entry) {
+    entry = std::make_unique<Endpoint>();
+    entry->address = address;
+    entry->name_id = names_.intern(text);
+    entry->text = std::move(text);
+  }
+  return *entry;
+}
+
+std::unique_ptr<UpstreamConnection> Pool::lease(Endpoint& endpoint) {
+  while (!endpoint.idle.empty()) {
+    auto connection = std::move(endpoint.idle.back());
+    endpoint.idle.pop_back();
+    const bool young = loop_.now_millis() - connection->idle_since_millis < idle_limit(endpoint);
+    if (young && connection->stream().idle_and_open()) {
+      ++endpoint.reused;
+      return connection;
+    }
+    if (young) ++endpoint.stale;
+    discard(std::move(connection));
+  }
+  return nullptr;
+}
+
+std::unique_ptr<net::Connector> Pool::open(Endpoint& endpoint, net::Millis timeout,
+                                           net::Connector::OnConnect on_connect) {
+  ++endpoint.connects;
+  return dial_(endpoint.address, timeout, std::move(on_connect));
+}
+
+std::unique_ptr<UpstreamConnection> Pool::adopt(Endpoint& endpoint,
+                                                std::unique_ptr<net::Stream> stream) {
+  return std::make_unique<UpstreamConnection>(*this, endpoint, std::move(stream));
+}
+
+void Pool::give_back(std::unique_ptr<UpstreamConnection> connection) {
+  Endpoint& endpoint = connection->endpoint();
+  connection->set_user(nullptr);
+  if (!endpoint.referenced || endpoint.idle.size() >= idle_connections_) {
+    discard(std::move(connection));
+    return;
+  }
+  connection->idle_since_millis = loop_.now_millis();
+  endpoint.idle.push_back(std::move(connection));
+  if (!sweep_timer_.armed()) sweep_timer_.arm(kSweepEvery);
+}
+
+void Pool::discard(std::unique_ptr<UpstreamConnection> connection) {
+  connection->set_user(nullptr);
+  connection->stream().set_handler(nullptr);
+  loop_.retire(std::move(connection));
+}
+
+void Pool::idle_ended(UpstreamConnection& connection) {
+  Endpoint& endpoint = connection.endpoint();
+  const auto found =
+      std::find_if(endpoint.idle.begin(), endpoint.idle.end(),
+                   [&connection](const auto& idle) { return idle.get() == &connection; });
+  if (found == endpoint.idle.end()) return;
+  const uint64_t age = loop_.now_millis() - connection.idle_since_millis;
+  const uint64_t limit = age * 8 / 10;
+  if (age >= kLeastLearnedMillis &&
+      (endpoint.idle_limit_millis == 0 || limit < endpoint.idle_limit_millis)) {
+    endpoint.idle_limit_millis = limit;
+    net::log_info(
+        "idle limit learned",
+        {{"endpoint", endpoint.text}, {"service_closed_after_ms", age}, {"pool_set_to_ms", limit}});
+  }
+  auto ended = std::move(*found);
+  endpoint.idle.erase(found);
+  discard(std::move(ended));
+}
+
+void Pool::learn_idle_limit(Endpoint& endpoint, uint64_t seconds) {
+  const uint64_t limit = std::min<uint64_t>(seconds, 3'600) * 800;
+  if (limit == 0 || endpoint.idle_limit_millis == limit) return;
+  endpoint.idle_limit_millis = limit;
+  net::log_info(
+      "idle limit learned",
+      {{"endpoint", endpoint.text}, {"service_says_s", seconds}, {"pool_set_to_ms", limit}});
+}
+
+uint64_t Pool::idle_limit(const Endpoint& endpoint) const noexcept {
+  return endpoint.idle_limit_millis != 0 ? endpoint.idle_limit_millis : idle_cap_millis_;
+}
+
+void Pool::set_limits(net::Millis idle, size_t idle_connections) {
+  idle_cap_millis_ = static_cast<uint64_t>(idle.count());
+  idle_connections_ = idle_connections;
+}
+
+void Pool::sweep() {
+  const uint64_t now = loop_.now_millis();
+  bool any = false;
+  for (auto& [text, endpoint] : endpoints_) {
+    auto& idle = endpoint->idle;
+    size_t old = 0;  // the oldest are in front
+    while (old < idle.size() &&
+           (!endpoint->referenced || now - idle[old]->idle_since_millis >= idle_limit(*endpoint)))
+      discard(std::move(idle[old++]));
+    idle.erase(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(old));
+    any = any || !idle.empty();
+  }
+  if (any) sweep_timer_.arm(kSweepEvery);
+}
+
+void Pool::forget_unused() {
+  for (auto at = endpoints_.begin(); at != endpoints_.end();) {
+    Endpoint& endpoint = *at->second;
+    if (!endpoint.referenced) {
+      for (auto& connection : endpoint.idle) discard(std::move(connection));
+      endpoint.idle.clear();
+    }
+    // Retired connections still name their endpoint until the end of the turn: it goes on a later
+    // call.
+    const bool unused =
+        !endpoint.referenced && endpoint.in_flight == 0 && endpoint.connections == 0;
+    at = unused ? endpoints_.erase(at) : std::next(at);
+  }
+}
+
+void Pool::close_idle() {
+  for (auto& [text, endpoint] : endpoints_) {
+    for (auto& connection : endpoint->idle) connection->stream().set_handler(nullptr);
+    endpoint->idle.clear();
+  }
+}
+
+}  // namespace hms::proxy

@@ -1,0 +1,39 @@
+// view.h: a Snapshot as one worker uses it: clusters point at the worker's endpoints, names are
+// interned.
+//
+// An exchange pins the view it started with (a plain count: views never leave their worker), so a
+// reload changes nothing under way. Thread: the worker's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "proxy/cluster/pool.h"
+#include "proxy/config/snapshot.h"
+
+namespace hms::proxy {
+
+struct Cluster {
+  const UpstreamPlan* plan = nullptr;
+  std::vector<Endpoint*> endpoints;
+  uint32_t name_id = 0;
+  uint32_t next = 0;  // round robin
+};
+
+struct RouteView {
+  const RoutePlan* plan = nullptr;
+  uint32_t name_id = 0;  // 0: learned
+};
+
+struct View {
+  SnapshotPtr snapshot;
+  std::vector<Cluster> clusters;  // as Snapshot::upstreams
+  std::vector<RouteView> routes;
+  uint32_t pins = 0;
+};
+
+[[nodiscard]] std::unique_ptr<View> make_view(SnapshotPtr snapshot, Pool& pool,
+                                              telemetry::NameTable& names);
+
+}  // namespace hms::proxy

@@ -1,0 +1,70 @@
+// keys.h: every key that a configuration file may hold, once. docs/config.md must have a row for
+// each (config_keys_test.cc compares), and the parser must accept each example. `restart` says
+// whether a change needs a new process.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace hms::proxy {
+
+struct ConfigKey {
+  std::string_view path;           // "upstreams.*.balance"; * stands for a name, [] for a list item
+  std::string_view unit;           // what is written
+  std::string_view default_value;  // as documented
+  std::string_view example;        // YAML that the parser accepts at this place
+  bool restart;
+};
+
+inline constexpr std::array kConfigKeys = {
+    ConfigKey{"service", "text", "found by itself", "claims", true},
+    ConfigKey{"service_version", "text", "none", "1.4.2", true},
+    ConfigKey{"resource", "map of texts", "none", "{k8s.namespace.name: shop}", true},
+    ConfigKey{"collector.url", "URL", "none", "http://127.0.0.1:9090", true},
+    ConfigKey{"collector.spool", "size", "64MiB", "16MiB", true},
+    ConfigKey{"collector.spool_dir", "path", "none", "/var/lib/hms", true},
+    ConfigKey{"listeners.inbound.address", "address", "127.0.0.1:15006", "0.0.0.0:15006", true},
+    ConfigKey{"listeners.inbound.app", "address", "none", "127.0.0.1:8080", false},
+    ConfigKey{"listeners.outbound.address", "address", "off", "127.0.0.1:15001", true},
+    ConfigKey{"admin.address", "address", "127.0.0.1:15000", "127.0.0.1:15000", true},
+    ConfigKey{"threads", "number", "1", "2", true},
+    ConfigKey{"telemetry", "on or off", "on", "off", false},
+    ConfigKey{"access_log", "on or off", "off", "on", false},
+    ConfigKey{"log_level", "debug, info, warn, error", "info", "debug", false},
+    ConfigKey{"trust_forwarded", "true or false", "false", "true", false},
+    ConfigKey{"timeouts.connect", "duration", "1s", "500ms", false},
+    ConfigKey{"timeouts.connect_loopback", "duration", "250ms", "100ms", false},
+    ConfigKey{"timeouts.header", "duration", "10s", "5s", false},
+    ConfigKey{"timeouts.body_stall", "duration", "60s", "30s", false},
+    ConfigKey{"timeouts.write_stall", "duration", "60s", "30s", false},
+    ConfigKey{"timeouts.idle", "duration", "75s", "30s", false},
+    ConfigKey{"timeouts.upstream_idle", "duration", "3s", "2s", false},
+    ConfigKey{"limits.connections", "number", "10000", "1000", false},
+    ConfigKey{"limits.requests", "number", "10000", "1000", false},
+    ConfigKey{"limits.request_line", "size", "8KiB", "4KiB", false},
+    ConfigKey{"limits.head", "size", "64KiB", "16KiB", false},
+    ConfigKey{"limits.fields", "number", "128", "100", false},
+    ConfigKey{"limits.idle_upstream", "number", "256", "64", false},
+    ConfigKey{"drain.grace", "duration", "0s", "5s", false},
+    ConfigKey{"drain.deadline", "duration", "25s", "20s", false},
+    ConfigKey{"upstreams.*.endpoints", "list of addresses", "required", "[\"127.0.0.1:8080\"]",
+              false},
+    ConfigKey{"upstreams.*.balance", "round_robin, least_request, peak_ewma", "peak_ewma",
+              "round_robin", false},
+    ConfigKey{"upstreams.*.connect_timeout", "duration", "timeouts.connect", "300ms", false},
+    ConfigKey{"routes[].match.listener", "inbound, outbound, any", "any", "outbound", false},
+    ConfigKey{"routes[].match.host", "name", "any", "claims", false},
+    ConfigKey{"routes[].match.path", "pattern", "any", "/claims/{id}", false},
+    ConfigKey{"routes[].match.methods", "list of methods", "any", "[GET, POST]", false},
+    ConfigKey{"routes[].upstream", "name of an upstream", "none", "u", false},
+    ConfigKey{"routes[].split[].upstream", "name of an upstream", "required", "u", false},
+    ConfigKey{"routes[].split[].weight", "number", "required", "5", false},
+    ConfigKey{"routes[].sticky", "trace, none, header:NAME", "trace", "\"header:x-user\"", false},
+    ConfigKey{"routes[].timeout", "duration", "none", "15s", false},
+    ConfigKey{"routes[].retries.attempts", "number", "1", "2", false},
+    ConfigKey{"routes[].retries.on", "list of connect, reset, status", "[connect]",
+              "[connect, reset, 503]", false},
+    ConfigKey{"routes[].retries.budget", "share", "20%", "10%", false},
+};
+
+}  // namespace hms::proxy

@@ -1,0 +1,176 @@
+#include "proxy/config/snapshot.h"
+
+#include <algorithm>
+
+namespace hms::proxy {
+
+namespace {
+
+uint64_t fnv1a(uint64_t hash, std::string_view text) noexcept {
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+uint64_t mix(uint64_t value) noexcept {  // splitmix64's finalizer
+  value ^= value >> 30;
+  value *= 0xbf58476d1ce4e5b9ULL;
+  value ^= value >> 27;
+  value *= 0x94d049bb133111ebULL;
+  return value ^ (value >> 31);
+}
+
+int index_of(const std::vector<UpstreamPlan>& upstreams, const std::string& name) {
+  for (size_t i = 0; i < upstreams.size(); ++i) {
+    if (upstreams[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void add_endpoints(const net::HostPort& target, const Resolved& resolved,
+                   std::vector<net::SocketAddress>& endpoints) {
+  const std::string text = text_of(target);
+  if (auto literal = net::SocketAddress::parse(text); literal.ok()) {
+    endpoints.push_back(*literal);
+  } else if (const auto found = resolved.find(text); found != resolved.end()) {
+    endpoints.insert(endpoints.end(), found->second.begin(), found->second.end());
+  }
+}
+
+/// A canary takes its percent of what baseline and canary have together.
+void apply_canary(const CanaryWeight& canary, const std::vector<UpstreamPlan>& upstreams,
+                  RoutePlan& route) {
+  const int baseline = index_of(upstreams, canary.baseline);
+  const int candidate = index_of(upstreams, canary.canary);
+  if (baseline < 0 || candidate < 0) return;
+  const auto find = [&route](int upstream) {
+    return std::find_if(route.split.begin(), route.split.end(), [upstream](const SplitPlan& s) {
+      return static_cast<int>(s.upstream) == upstream;
+    });
+  };
+  auto old_version = find(baseline);
+  if (old_version == route.split.end()) return;
+  if (find(candidate) == route.split.end()) {
+    if (route.split.size() != 1)
+      return;  // a split that somebody wrote without the canary stays as written
+    route.split.push_back({static_cast<uint32_t>(candidate), 0, 0});
+    old_version = find(baseline);
+  }
+  auto new_version = find(candidate);
+  const double both = old_version->weight + new_version->weight;
+  new_version->weight = both * canary.weight / 100.0;
+  old_version->weight = both - new_version->weight;
+}
+
+void settle(RoutePlan& route) {
+  double sum = 0;
+  for (const SplitPlan& entry : route.split) sum += entry.weight;
+  double at = 0;
+  for (SplitPlan& entry : route.split) {
+    at += sum > 0 ? entry.weight / sum : 0;
+    entry.end = at;
+    entry.weight = sum > 0 ? entry.weight / sum * 100.0 : 0;
+  }
+  route.is_split = route.split.size() > 1;
+}
+
+RoutePlan plan_route(const RouteConfig& config, const std::vector<UpstreamPlan>& upstreams,
+                     const std::vector<CanaryWeight>& canaries) {
+  RoutePlan route;
+  route.config = config;
+  route.name = config.path;
+  route.path = compile_path(config.path);
+  route.seed = 0xcbf29ce484222325ULL;
+  for (const SplitEntry& entry : config.split) {
+    const int upstream = index_of(upstreams, entry.upstream);
+    if (upstream < 0) continue;
+    if (route.split.empty()) route.seed = fnv1a(route.seed, entry.upstream);
+    route.split.push_back({static_cast<uint32_t>(upstream), entry.weight, 0});
+  }
+  for (const CanaryWeight& canary : canaries) apply_canary(canary, upstreams, route);
+  settle(route);
+  return route;
+}
+
+}  // namespace
+
+std::string text_of(const net::HostPort& target) {
+  const bool v6 = target.host.find(':') != std::string::npos;
+  return (v6 ? "[" + target.host + "]" : target.host) + ":" + std::to_string(target.port);
+}
+
+std::vector<net::HostPort> names_to_resolve(const Config& config) {
+  std::vector<net::HostPort> names;
+  const auto add = [&names](const net::HostPort& target) {
+    if (!net::SocketAddress::parse(text_of(target)).ok()) names.push_back(target);
+  };
+  if (auto app = net::parse_host_port(config.app); !config.app.empty() && app.ok()) add(*app);
+  for (const UpstreamConfig& upstream : config.upstreams) {
+    for (const net::HostPort& endpoint : upstream.endpoints) add(endpoint);
+  }
+  return names;
+}
+
+SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
+                          const std::vector<CanaryWeight>& canaries, uint64_t canary_version,
+                          uint64_t generation) {
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->generation = generation;
+  snapshot->config = config;
+  snapshot->canaries = canaries;
+  snapshot->canary_version = canary_version;
+  if (!config.app.empty()) {
+    UpstreamPlan app{"app", Balance::round_robin, Millis{0}, {}};
+    if (auto target = net::parse_host_port(config.app); target.ok())
+      add_endpoints(*target, resolved, app.endpoints);
+    snapshot->upstreams.push_back(std::move(app));
+    snapshot->has_app = true;
+  }
+  for (const UpstreamConfig& upstream : config.upstreams) {
+    UpstreamPlan plan{upstream.name, upstream.balance, upstream.connect_timeout, {}};
+    for (const net::HostPort& endpoint : upstream.endpoints)
+      add_endpoints(endpoint, resolved, plan.endpoints);
+    snapshot->upstreams.push_back(std::move(plan));
+  }
+  for (const RouteConfig& route : config.routes)
+    snapshot->routes.push_back(plan_route(route, snapshot->upstreams, canaries));
+  return snapshot;
+}
+
+PathPattern compile_path(std::string_view pattern) {
+  PathPattern compiled;
+  if (pattern.empty()) return compiled;
+  compiled.any = false;
+  size_t begin = 1;
+  while (begin <= pattern.size()) {
+    const size_t end = std::min(pattern.find('/', begin), pattern.size());
+    const std::string_view segment = pattern.substr(begin, end - begin);
+    if (segment == "*") {
+      compiled.rest = true;
+      break;
+    }
+    compiled.segments.emplace_back(
+        !segment.empty() && segment.front() == '{' ? std::string_view("{") : segment);
+    begin = end + 1;
+  }
+  return compiled;
+}
+
+bool path_matches(const PathPattern& pattern, std::string_view path) noexcept {
+  if (pattern.any) return true;
+  if (path.empty() || path[0] != '/') return false;
+  size_t begin = 1;
+  for (const std::string& wanted : pattern.segments) {
+    if (begin > path.size()) return false;
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view segment = path.substr(begin, end - begin);
+    if (wanted == "{" ? segment.empty() : segment != wanted) return false;
+    begin = end + 1;
+  }
+  return pattern.rest || begin > path.size();
+}
+
+double share_of_key(uint64_t seed, std::string_view key) noexcept {
+  return static_cast<double>(mix(fnv1a(seed, key)) >> 11) * 0x1.0p-53;
+}
+
+}  // namespace hms::proxy

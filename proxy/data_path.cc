@@ -1,0 +1,227 @@
+#include "proxy/data_path.h"
+
+#include <algorithm>
+
+#include "net/core/clock.h"
+
+namespace hms::proxy {
+
+namespace {
+constexpr size_t kMaxCachedNames = 1'024;
+constexpr uint64_t kNameMillis = 5'000;
+constexpr uint64_t kDynamicMillis = 60'000;
+constexpr size_t kFreeExchanges =
+    256;  // kept for reuse; beyond a burst they are given back to the heap
+}  // namespace
+
+DataPath::DataPath(net::Loop& loop, Options options)
+    : unix_offset_nanos(net::unix_nanos() - net::monotonic_nanos()),
+      loop_(loop),
+      learner_(recorder_.names()),
+      pool_(loop, recorder_.names(), std::move(options.dial)),
+      own_addresses_(std::move(options.own_addresses)) {
+  for (const auto direction : {telemetry::Direction::inbound, telemetry::Direction::outbound}) {
+    const auto i = static_cast<size_t>(direction);
+    via_names_[i] = options.proxy_tag + (i == 0 ? "-in" : "-out");
+    via_lines_[i] = "via: 1.1 " + via_names_[i] + "\r\n";
+  }
+  access_line.reserve(2'048);
+}
+
+DataPath::~DataPath() {
+  stopping_ = true;
+  cut_all();
+  free_exchanges_.clear();
+  exchanges_.clear();
+  sessions_.clear();
+}
+
+void DataPath::apply(SnapshotPtr snapshot) {
+  const Config& config = snapshot->config;
+  const net::HttpLimits limits{
+      .start_line_bytes = static_cast<uint32_t>(config.limits.request_line),
+      .head_bytes = static_cast<uint32_t>(config.limits.head),
+      .fields = static_cast<uint16_t>(config.limits.fields)};
+  const bool same_limits = limits.start_line_bytes == limits_.start_line_bytes &&
+                           limits.head_bytes == limits_.head_bytes &&
+                           limits.fields == limits_.fields;
+  limits_ = limits;
+  if (!same_limits) {
+    std::erase_if(exchanges_, [this](const auto& exchange) {
+      return std::find(free_exchanges_.begin(), free_exchanges_.end(), exchange.get()) !=
+             free_exchanges_.end();
+    });
+    free_exchanges_.clear();
+  }
+  pool_.set_limits(config.timeouts.upstream_idle, config.limits.idle_upstream);
+  auto next = make_view(std::move(snapshot), pool_, recorder_.names());
+  for (const auto& [text, endpoint] : pool_.endpoints()) endpoint->referenced = endpoint->dynamic;
+  for (Cluster& cluster : next->clusters) {
+    for (Endpoint* endpoint : cluster.endpoints) {
+      endpoint->referenced = true;
+      endpoint->dynamic = false;
+    }
+  }
+  if (view_ && view_->pins > 0) old_views_.push_back(std::move(view_));
+  view_ = std::move(next);
+  if (old_views_.empty()) pool_.forget_unused();
+}
+
+void DataPath::unpin(View& view) {
+  if (--view.pins > 0 || &view == view_.get()) return;
+  std::erase_if(old_views_, [&view](const auto& old) { return old.get() == &view; });
+  if (old_views_.empty()) pool_.forget_unused();
+}
+
+void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction) {
+  const auto i = static_cast<size_t>(direction);
+  ++count.connections_accepted[i];
+  if (sessions_.size() >= config().limits.connections) {
+    ++count.connections_refused;
+    ++count.local_replies[static_cast<size_t>(LocalError::overloaded)];
+    stream->write(format_local_reply({.error = LocalError::overloaded, .detail = "connections"}));
+    stream->shutdown_write();
+    loop_.retire(std::move(stream));
+    return;
+  }
+  ++count.connections_open[i];
+  sessions_.push_back(std::make_unique<Session>(*this, std::move(stream), direction));
+  sessions_.back()->index = sessions_.size() - 1;
+  sessions_.back()->start();
+}
+
+void DataPath::remove(Session& session) {
+  --count.connections_open[static_cast<size_t>(session.direction())];
+  const size_t index = session.index;
+  auto gone = std::move(sessions_[index]);
+  if (index + 1 != sessions_.size()) {
+    sessions_[index] = std::move(sessions_.back());
+    sessions_[index]->index = index;
+  }
+  sessions_.pop_back();
+  loop_.retire(std::move(gone));
+}
+
+Exchange* DataPath::take_exchange(Session& session) {
+  if (running_ >= config().limits.requests) return nullptr;
+  if (free_exchanges_.empty()) {
+    exchanges_.push_back(std::make_unique<Exchange>(*this, limits_));
+    free_exchanges_.push_back(exchanges_.back().get());
+    exchanges_.back()->index = exchanges_.size() - 1;
+  }
+  Exchange* exchange = free_exchanges_.back();
+  free_exchanges_.pop_back();
+  ++running_;
+  exchange->freshen(limits_);
+  exchange->begin(session);
+  return exchange;
+}
+
+void DataPath::recycle(Exchange& exchange) {
+  --running_;
+  if (free_exchanges_.size() < kFreeExchanges) {
+    free_exchanges_.push_back(&exchange);
+    return;
+  }
+  const size_t index = exchange.index;
+  auto surplus =
+      std::move(exchanges_[index]);  // it is still in its own call: it goes at the end of the turn
+  if (index + 1 != exchanges_.size()) {
+    exchanges_[index] = std::move(exchanges_.back());
+    exchanges_[index]->index = index;
+  }
+  exchanges_.pop_back();
+  loop_.retire(std::move(surplus));
+}
+
+// === drain
+
+void DataPath::begin_drain() { draining_ = true; }
+
+void DataPath::close_idle_sessions(uint64_t quiet_millis) {
+  const uint64_t now = loop_.now_millis();
+  for (const auto& session : sessions_) {
+    if (session->idle() && now - session->idle_since() >= quiet_millis) session->close_gracefully();
+  }
+}
+
+size_t DataPath::cut_all() {
+  size_t cut = 0;
+  while (!sessions_.empty()) cut += sessions_.back()->cut() ? 1 : 0;
+  pool_.close_idle();
+  return cut;
+}
+
+// === numbers
+
+Counters DataPath::counters() const {
+  Counters copy = count;
+  copy.requests_running[0] = running_;
+  return copy;
+}
+
+std::vector<EndpointState> DataPath::endpoint_states() const {
+  std::vector<EndpointState> states;
+  const auto add = [this, &states](const std::string& upstream, double weight, const Endpoint& e) {
+    states.push_back({upstream, e.text, weight, e.in_flight, e.connections,
+                      static_cast<uint32_t>(e.idle.size()),
+                      e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis, e.requests,
+                      e.failures, e.connects, e.connect_failures, e.reused, e.stale});
+  };
+  for (const Cluster& cluster : view_->clusters) {
+    for (const Endpoint* endpoint : cluster.endpoints)
+      add(cluster.plan->name, 100.0 / static_cast<double>(cluster.endpoints.size()), *endpoint);
+  }
+  for (const auto& [text, endpoint] : pool_.endpoints()) {
+    if (endpoint->dynamic) add("", 100, *endpoint);
+  }
+  return states;
+}
+
+telemetry::RecorderDelta DataPath::flip() {
+  const uint64_t now = net::unix_nanos();
+  unix_offset_nanos = now - net::monotonic_nanos();
+  forget_dynamic_endpoints();
+  return recorder_.flip(now);
+}
+
+// === outbound hosts
+
+Endpoint& DataPath::dynamic_endpoint(const net::SocketAddress& address) {
+  Endpoint& endpoint = pool_.endpoint(address);
+  if (!endpoint.referenced) {
+    endpoint.dynamic = true;
+    endpoint.referenced = true;
+  }
+  return endpoint;
+}
+
+void DataPath::forget_dynamic_endpoints() {
+  bool any = false;
+  for (const auto& [text, endpoint] : pool_.endpoints()) {
+    if (endpoint->dynamic && endpoint->in_flight == 0 &&
+        loop_.now_millis() - endpoint->last_used_millis > kDynamicMillis) {
+      endpoint->dynamic = endpoint->referenced = false;
+      any = true;
+    }
+  }
+  if (any && old_views_.empty()) pool_.forget_unused();
+}
+
+const net::SocketAddress* DataPath::cached_name(const std::string& name) const {
+  const auto found = cached_names_.find(name);
+  return found != cached_names_.end() && found->second.until_millis > loop_.now_millis()
+             ? &found->second.address
+             : nullptr;
+}
+
+void DataPath::remember_name(const std::string& name, const net::SocketAddress& address) {
+  if (cached_names_.size() >= kMaxCachedNames) cached_names_.clear();
+  cached_names_[name] = {address, loop_.now_millis() + kNameMillis};
+}
+
+bool DataPath::is_own_address(const net::SocketAddress& address) const noexcept {
+  return std::find(own_addresses_.begin(), own_addresses_.end(), address) != own_addresses_.end();
+}
+
+}  // namespace hms::proxy

@@ -1,0 +1,125 @@
+// data_path.h: everything one worker needs to serve requests, and the only thing its sessions
+// share.
+//
+// A DataPath belongs to one loop and one thread; several of them never meet. The main thread talks
+// to it by posting values: snapshots in, counters and recorder deltas out. It knows no thread and
+// no listener, so tests and fuzzers drive it with streams of their own. Limits: limits.connections
+// sessions and limits.requests exchanges at the same time; beyond: 503 `overloaded` and a counter.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/http/h1_codec.h"
+#include "proxy/cluster/pool.h"
+#include "proxy/cluster/view.h"
+#include "proxy/counters.h"
+#include "proxy/exchange.h"
+#include "proxy/gather.h"
+#include "proxy/retry_budget.h"
+#include "proxy/route_learner.h"
+#include "proxy/session.h"
+
+namespace hms::proxy {
+
+struct EndpointState {
+  std::string upstream, address;
+  double weight = 0;
+  uint32_t in_flight = 0, connections = 0, idle = 0;
+  double latency_ms = 0;
+  uint64_t idle_limit_ms = 0, requests = 0, failures = 0, connects = 0, connect_failures = 0,
+           reused = 0, stale = 0;
+};
+
+class DataPath {
+ public:
+  struct Options {
+    std::string proxy_tag = "hms";                  // for Via: names this process
+    Pool::Dial dial;                                // empty: real connections
+    std::vector<net::SocketAddress> own_addresses;  // what it would be a loop to connect to
+  };
+
+  DataPath(net::Loop& loop, Options options);
+  ~DataPath();
+
+  void apply(SnapshotPtr snapshot);
+  void accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
+  void set_own_addresses(std::vector<net::SocketAddress> addresses) {
+    own_addresses_ = std::move(addresses);
+  }
+
+  /// Replies ask callers to close; idle sessions end once they were quiet for `quiet_millis`.
+  void begin_drain();
+  void close_idle_sessions(uint64_t quiet_millis);
+  /// Ends everything at once. Returns how many requests were cut.
+  size_t cut_all();
+  [[nodiscard]] bool draining() const noexcept { return draining_; }
+  [[nodiscard]] size_t sessions_open() const noexcept { return sessions_.size(); }
+  [[nodiscard]] size_t exchanges_running() const noexcept { return running_; }
+
+  [[nodiscard]] Counters counters() const;
+  [[nodiscard]] std::vector<EndpointState> endpoint_states() const;
+  [[nodiscard]] std::vector<std::string> learned_routes() const { return learner_.templates(); }
+  [[nodiscard]] uint64_t routes_folded() const noexcept { return learner_.folded(); }
+  [[nodiscard]] telemetry::RecorderDelta flip();
+
+  // For sessions and exchanges.
+  [[nodiscard]] net::Loop& loop() noexcept { return loop_; }
+  [[nodiscard]] View* view() noexcept { return view_.get(); }
+  [[nodiscard]] const Config& config() const noexcept { return view_->snapshot->config; }
+  [[nodiscard]] Exchange* take_exchange(Session& session);
+  void recycle(Exchange& exchange);
+  void remove(Session& session);
+  void unpin(View& view);
+
+  Counters count;
+  Gather request_out, reply_out;
+  RetryBudget retry_budget;
+  uint64_t unix_offset_nanos = 0;  // unix = monotonic + offset, set at each flip
+  telemetry::Recorder& recorder() noexcept { return recorder_; }
+  RouteLearner& learner() noexcept { return learner_; }
+  Pool& pool() noexcept { return pool_; }
+  [[nodiscard]] std::string_view via_line(telemetry::Direction direction) const noexcept {
+    return via_lines_[static_cast<size_t>(direction)];
+  }
+  /// "hms-1f2e3d4c-in": what a Via field must not hold already.
+  [[nodiscard]] std::string_view via_name(telemetry::Direction direction) const noexcept {
+    return via_names_[static_cast<size_t>(direction)];
+  }
+  [[nodiscard]] const net::HttpLimits& http_limits() const noexcept { return limits_; }
+  /// The endpoint of an outbound host without a route.
+  [[nodiscard]] Endpoint& dynamic_endpoint(const net::SocketAddress& address);
+  /// Names of outbound hosts are kept for 5 s, at most 1,024 of them.
+  [[nodiscard]] const net::SocketAddress* cached_name(const std::string& name) const;
+  void remember_name(const std::string& name, const net::SocketAddress& address);
+  [[nodiscard]] bool is_own_address(const net::SocketAddress& address) const noexcept;
+  std::string access_line;  // scratch
+
+ private:
+  struct CachedName {
+    net::SocketAddress address;
+    uint64_t until_millis = 0;
+  };
+  void forget_dynamic_endpoints();
+
+  net::Loop& loop_;
+  telemetry::Recorder recorder_;
+  RouteLearner learner_;
+  Pool pool_;
+  std::unique_ptr<View> view_;
+  std::vector<std::unique_ptr<View>> old_views_;
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<Exchange>> exchanges_;  // all
+  std::vector<Exchange*> free_exchanges_;
+  size_t running_ = 0;
+  net::HttpLimits limits_;
+  std::unordered_map<std::string, CachedName> cached_names_;
+  std::string via_lines_[2], via_names_[2];
+  std::vector<net::SocketAddress> own_addresses_;
+  bool draining_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace hms::proxy

@@ -1,0 +1,60 @@
+// head_edit.h: which bytes of a head are forwarded, and which lines are added: the header rules of
+// the proxy in one place.
+//
+// Forwarded as they came: name case, order, duplicates, reason phrase. Left out: hop-by-hop fields
+// and what `Connection` names (never framing or Host), what vouches for something (x-forwarded-*
+// unless trusted, x-hms-error), and what is written anew (x-trace, traceparent, framing). Nothing
+// is rebuilt and nothing is allocated: the result is a list of slices of the head and of the
+// AddedBlock. Thread: the worker's. docs/http.md has the table.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "net/http/message_head.h"
+#include "proxy/gather.h"
+#include "telemetry/trace_context.h"
+
+namespace hms::proxy {
+
+/// True if one of the comma-separated tokens of every `Connection` field is `token` (lower case).
+[[nodiscard]] bool connection_has(const net::MessageHead& head, std::string_view token) noexcept;
+
+struct RequestEdit {
+  const telemetry::TraceContext* trace = nullptr;
+  bool outbound = false;         // the service's own call: its x-forwarded-* are its own business
+  bool trust_forwarded = false;  // incoming x-forwarded-* are appended to instead of replaced
+  bool keep_upgrade = false;     // ask the service for the tunnel that the caller asked for
+  std::string_view peer_ip;
+  std::string_view via_line;   // "via: 1.1 name\r\n"
+  std::string_view authority;  // of an absolute-form target, or what stands in for a missing Host;
+                               // empty: Host stays as it is
+};
+
+/// Appends the edited request head, up to and with the empty line.
+void add_request_head(const net::MessageHead& head, const RequestEdit& edit, AddedBlock& added,
+                      Gather& out) noexcept;
+
+enum class ReplyFraming : uint8_t { as_is, chunked, until_close };
+struct ReplyEdit {
+  std::string_view x_trace;  // empty on 1xx
+  ReplyFraming framing = ReplyFraming::as_is;
+  bool close = false;           // "Connection: close"
+  bool say_keep_alive = false;  // "Connection: keep-alive": an HTTP/1.0 caller asked
+  bool strip_own_error = true;  // x-hms-error of a service is not ours; on the outbound side it is
+                                // another proxy's and stays
+  bool upgrade = false;         // 101
+};
+void add_reply_head(const net::MessageHead& head, const ReplyEdit& edit, AddedBlock& added,
+                    Gather& out) noexcept;
+
+/// The path and query of a target in any form, as sent to a service: "/" for an empty path.
+[[nodiscard]] std::string_view origin_form(std::string_view target) noexcept;
+/// The authority of an absolute-form target, or an empty view.
+[[nodiscard]] std::string_view authority_of(std::string_view target) noexcept;
+
+/// Canonical text of a UUID, 36 bytes.
+void write_uuid(const std::array<uint8_t, 16>& uuid, char* out) noexcept;
+
+}  // namespace hms::proxy

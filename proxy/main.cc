@@ -1,0 +1,59 @@
+// main.cc: hms-proxy. Reads flags, environment and file, then hands over to the Sidecar. Exit
+// codes: 0 asked to stop, 2 bad usage or configuration, 1 anything else.
+#include <cstdio>
+
+#include "net/core/log.h"
+#include "net/io/loop.h"
+#include "net/io/signals.h"
+#include "proxy/service_name.h"
+#include "proxy/sidecar.h"
+
+namespace {
+
+uint16_t port_of(const std::string& app) {
+  const auto target = hms::net::parse_host_port(app);
+  return target.ok() ? target->port : uint16_t{0};
+}
+
+int run(const hms::proxy::Options& options) {
+  using namespace hms;
+  if (auto format = net::parse_log_format(options.log_format); format.ok())
+    net::log_set_format(*format);
+  net::YamlErrors errors;
+  proxy::Config config = proxy::load_config(options, errors);
+  if (!errors.empty()) {
+    std::fprintf(stderr, "%s", errors.text().c_str());
+    return 2;
+  }
+  if (options.check) {
+    std::printf("configuration is good: %zu upstreams, %zu routes\n", config.upstreams.size(),
+                config.routes.size());
+    return 0;
+  }
+  if (config.app.empty() && config.outbound_address.empty() && config.routes.empty()) {
+    std::fprintf(stderr,
+                 "hms-proxy: nothing to do: give --app (the service beside it), --outbound, or a "
+                 "--config with routes; see hms-proxy --help\n");
+    return 2;
+  }
+  if (config.service.empty()) config.service = proxy::find_service_name(port_of(config.app));
+  net::Loop loop;
+  auto sidecar = proxy::Sidecar::start(loop, options, std::move(config));
+  if (!sidecar.ok()) {
+    net::log_error("cannot start", {{"error", sidecar.error().detail}});
+    return 1;
+  }
+  return (*sidecar)->run();
+}
+
+}  // namespace
+
+int main(int argument_count, char** arguments) {
+  hms::net::ignore_sigpipe();
+  const hms::proxy::Options options = hms::proxy::parse_options(argument_count, arguments);
+  if (options.exit_code) {
+    std::fputs(options.message.c_str(), *options.exit_code == 0 ? stdout : stderr);
+    return *options.exit_code;
+  }
+  return run(options);
+}

@@ -1,0 +1,179 @@
+#include "proxy/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+
+#include "net/core/log.h"
+#include "net/http/url.h"
+#include "net/io/address.h"
+#include "proxy/config/parse.h"
+#include "proxy/version.h"
+
+namespace hms::proxy {
+
+namespace {
+
+using Target = std::optional<std::string>;
+
+/// One flag and its environment variable. CLI11 would read the variable itself, but not tell which
+/// of the two it was.
+void add_flag(CLI::App& app, Target& target, const char* flag, const std::string& help) {
+  app.add_option_function<std::string>(
+         flag, [&target](const std::string& value) { target = value; }, help)
+      ->take_last();
+}
+
+void from_environment(Target& target, const char* name) {
+  if (target) return;
+  if (const char* value = std::getenv(name); value != nullptr && *value != '\0') target = value;
+}
+
+void set_switch(const Target& text, const char* flag, bool& target, net::YamlErrors& errors) {
+  if (!text) return;
+  if (*text == "on")
+    target = true;
+  else if (*text == "off")
+    target = false;
+  else
+    errors.add({"", 0, 0, flag, "'" + *text + "' is neither on nor off"});
+}
+
+void set_address(const Target& text, const char* flag, std::string& target,
+                 net::YamlErrors& errors) {
+  if (!text) return;
+  if (auto parsed = net::SocketAddress::parse(*text); !parsed.ok())
+    errors.add({"", 0, 0, flag, parsed.error().detail});
+  else
+    target = *text;
+}
+
+void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
+  if (options.service) {
+    const bool visible = !options.service->empty() && options.service->size() <= 255 &&
+                         std::all_of(options.service->begin(), options.service->end(),
+                                     [](char c) { return c > 0x20 && c < 0x7f; });
+    if (visible)
+      config.service = *options.service;
+    else
+      errors.add({"", 0, 0, "--service", "a service's name has 1 to 255 visible characters"});
+  }
+  set_address(options.listen, "--listen", config.inbound_address, errors);
+  if (options.outbound && *options.outbound == "off")
+    config.outbound_address.clear();
+  else
+    set_address(options.outbound, "--outbound", config.outbound_address, errors);
+  set_address(options.admin, "--admin", config.admin_address, errors);
+  if (options.app) {
+    if (auto parsed = net::parse_host_port(*options.app); !parsed.ok())
+      errors.add({"", 0, 0, "--app", parsed.error().detail});
+    else
+      config.app = *options.app;
+  }
+  if (options.collector) {
+    if (auto parsed = net::parse_url(*options.collector); !parsed.ok())
+      errors.add({"", 0, 0, "--collector", parsed.error().detail});
+    else
+      config.collector_url = *options.collector;
+  }
+  if (options.spool_dir) config.spool_dir = *options.spool_dir;
+  if (options.threads) {
+    const std::string& text = *options.threads;
+    const bool number = !text.empty() && text.size() <= 3 &&
+                        text.find_first_not_of("0123456789") == std::string::npos;
+    const int threads = number ? std::stoi(text) : 0;
+    if (threads < 1 || threads > 256)
+      errors.add({"", 0, 0, "--threads", "'" + text + "' is not a number from 1 to 256"});
+    else
+      config.threads = static_cast<uint32_t>(threads);
+  }
+  if (options.log_level) {
+    if (auto level = net::parse_log_level(*options.log_level); !level.ok())
+      errors.add({"", 0, 0, "--log-level", level.error().detail});
+    else
+      config.log_level = *options.log_level;
+  }
+  set_switch(options.access_log, "--access-log", config.access_log, errors);
+  set_switch(options.telemetry, "--telemetry", config.telemetry, errors);
+}
+
+}  // namespace
+
+Options parse_options(int argument_count, char** arguments) {
+  Options options;
+  CLI::App app{
+      "hms-proxy: the sidecar of HMS-OPS. Stands beside a service, gives each request a trace, "
+      "measures every route, steers the traffic."};
+  app.name("hms-proxy");
+  bool version = false;
+  std::optional<std::string> log_format;
+  add_flag(app, options.config_path, "--config",
+           "YAML file, or a directory whose *.yaml are merged (HMS_CONFIG)");
+  app.add_flag("--check", options.check, "read the configuration, print every error, exit 0 or 2");
+  add_flag(app, options.service, "--service",
+           "name of the service it stands beside (HMS_SERVICE; default: found by itself)");
+  add_flag(app, options.listen, "--listen",
+           "inbound address, default 127.0.0.1:15006 (HMS_LISTEN)");
+  add_flag(app, options.app, "--app", "address of the service (HMS_APP)");
+  add_flag(app, options.outbound, "--outbound",
+           "address for the service's own calls, default off (HMS_OUTBOUND)");
+  add_flag(app, options.admin, "--admin", "admin address, default 127.0.0.1:15000 (HMS_ADMIN)");
+  add_flag(app, options.collector, "--collector", "URL of the collector (HMS_COLLECTOR)");
+  add_flag(app, options.spool_dir, "--spool-dir",
+           "directory where the instance's identity is kept over restarts (HMS_SPOOL_DIR)");
+  add_flag(app, options.threads, "--threads", "worker threads, default 1 (HMS_THREADS)");
+  add_flag(app, options.access_log, "--access-log",
+           "on or off: one JSON line a request on stdout (HMS_ACCESS_LOG)");
+  add_flag(app, options.telemetry, "--telemetry",
+           "on or off: histograms and spans, default on (HMS_TELEMETRY)");
+  add_flag(app, options.log_level, "--log-level", "debug, info, warn or error (HMS_LOG_LEVEL)");
+  add_flag(app, log_format, "--log-format", "json or text (HMS_LOG_FORMAT)");
+  app.add_flag("--version", version, "print the version");
+  try {
+    app.parse(argument_count, arguments);
+  } catch (const CLI::CallForHelp&) {
+    options.message = app.help();
+    options.exit_code = 0;
+    return options;
+  } catch (const CLI::ParseError& error) {
+    options.message = std::string("hms-proxy: ") + error.what() + "; see hms-proxy --help\n";
+    options.exit_code = 2;
+    return options;
+  }
+  if (version) {
+    options.message = std::string("hms-proxy ") + kVersion + "\n";
+    options.exit_code = 0;
+    return options;
+  }
+  from_environment(options.config_path, "HMS_CONFIG");
+  from_environment(options.service, "HMS_SERVICE");
+  from_environment(options.listen, "HMS_LISTEN");
+  from_environment(options.app, "HMS_APP");
+  from_environment(options.outbound, "HMS_OUTBOUND");
+  from_environment(options.admin, "HMS_ADMIN");
+  from_environment(options.collector, "HMS_COLLECTOR");
+  from_environment(options.spool_dir, "HMS_SPOOL_DIR");
+  from_environment(options.threads, "HMS_THREADS");
+  from_environment(options.access_log, "HMS_ACCESS_LOG");
+  from_environment(options.telemetry, "HMS_TELEMETRY");
+  from_environment(options.log_level, "HMS_LOG_LEVEL");
+  from_environment(log_format, "HMS_LOG_FORMAT");
+  if (log_format) options.log_format = *log_format;
+  if (auto format = net::parse_log_format(options.log_format); !format.ok()) {
+    options.message = "hms-proxy: --log-format: " + format.error().detail + "\n";
+    options.exit_code = 2;
+  }
+  return options;
+}
+
+Config load_config(const Options& options, net::YamlErrors& errors) {
+  Config config;
+  // A pod is taken out of its Service some time after it was told to stop: go on serving that long.
+  if (std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) config.drain.grace = Millis{5'000};
+  if (options.config_path) read_config(*options.config_path, config, errors);
+  overlay(options, config, errors);
+  check_config(config, errors);
+  return config;
+}
+
+}  // namespace hms::proxy

@@ -1,0 +1,88 @@
+#include "proxy/router.h"
+
+#include <algorithm>
+
+#include "net/core/random.h"
+#include "proxy/head_edit.h"
+
+namespace hms::proxy {
+
+namespace {
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+/// `wanted` is lower case already.
+bool same_host(std::string_view wanted, std::string_view host) noexcept {
+  return wanted.size() == host.size() && std::equal(wanted.begin(), wanted.end(), host.begin(),
+                                                    [](char a, char b) { return a == lower(b); });
+}
+
+bool matches(const RoutePlan& route, const RouteQuery& query) noexcept {
+  const RouteConfig& config = route.config;
+  if (config.listener == ListenerChoice::inbound && query.outbound) return false;
+  if (config.listener == ListenerChoice::outbound && !query.outbound) return false;
+  if (!config.host.empty() && !same_host(config.host, query.host)) return false;
+  if (!config.methods.empty() &&
+      std::find(config.methods.begin(), config.methods.end(), query.method) == config.methods.end())
+    return false;
+  return path_matches(route.path, query.path);
+}
+
+}  // namespace
+
+const RouteView* find_route(const View& view, const RouteQuery& query) noexcept {
+  for (const RouteView& route : view.routes) {
+    if (matches(*route.plan, query)) return &route;
+  }
+  return nullptr;
+}
+
+uint32_t pick_split(const RoutePlan& route, const net::MessageHead& head,
+                    const telemetry::TraceContext& trace) noexcept {
+  if (route.split.size() == 1) return route.split.front().upstream;
+  double share = 0;
+  const std::string_view by_header = route.config.sticky == StickyKind::header
+                                         ? head.get(route.config.sticky_header)
+                                         : std::string_view{};
+  if (!by_header.empty()) {
+    share = share_of_key(route.seed, by_header);
+  } else if (route.config.sticky == StickyKind::none) {
+    share = static_cast<double>(net::random_u64() >> 11) * 0x1.0p-53;
+  } else {
+    share = share_of_key(route.seed, {reinterpret_cast<const char*>(trace.trace_id.bytes.data()),
+                                      trace.trace_id.bytes.size()});
+  }
+  uint32_t last = route.split.front().upstream;
+  for (const SplitPlan& entry : route.split) {
+    if (entry.weight <= 0) continue;
+    last = entry.upstream;
+    if (share < entry.end) break;
+  }
+  return last;
+}
+
+std::string_view host_of(const net::MessageHead& head) noexcept {
+  std::string_view host = authority_of(head.target);
+  if (host.empty()) host = head.get(net::KnownHeader::host);
+  if (!host.empty() && host.front() == '[') return host.substr(0, host.find(']') + 1);
+  return host.substr(0, host.find(':'));
+}
+
+bool via_names(const net::MessageHead& head, std::string_view name) noexcept {
+  for (uint16_t i = 0; i < head.field_count; ++i) {
+    if (head.fields[i].known == net::KnownHeader::via &&
+        head.value(head.fields[i]).find(name) != std::string_view::npos)
+      return true;
+  }
+  return false;
+}
+
+bool upgrades_to_http2(std::string_view upgrade) noexcept {
+  for (size_t i = 0; i + 3 <= upgrade.size(); ++i) {
+    if (lower(upgrade[i]) == 'h' && upgrade[i + 1] == '2' && lower(upgrade[i + 2]) == 'c')
+      return true;
+  }
+  return false;
+}
+
+}  // namespace hms::proxy

@@ -1,0 +1,307 @@
+#include "proxy/session.h"
+
+#include "proxy/data_path.h"
+#include "proxy/exchange.h"
+
+namespace hms::proxy {
+
+namespace {
+constexpr net::Millis kLinger{2'000};  // after our FIN: for the caller to read the reply and close
+constexpr uint64_t kLingerBytes = 1024 * 1024;  // of an upload that nobody wants any more
+constexpr size_t kStashBytes = 64 * 1024;  // pipelined requests that may wait; then reading pauses
+}  // namespace
+
+using net::H1Codec;
+
+Session::Session(DataPath& data, std::unique_ptr<net::Stream> stream,
+                 telemetry::Direction direction)
+    : data_(data),
+      stream_(std::move(stream)),
+      timer_(data.loop(), [this] { on_timer(); }),
+      direction_(direction) {}
+
+Session::~Session() = default;
+
+void Session::start() {
+  since_millis_ = data_.loop().now_millis();
+  stream_->set_handler(this);
+  schedule(data_.config().timeouts.header);  // a caller that connects and says nothing
+  stream_->resume_reading();
+}
+
+std::string_view Session::peer_ip() {
+  if (peer_ip_.empty()) peer_ip_ = stream_->peer().ip_text();
+  return peer_ip_;
+}
+
+uint32_t Session::peer_name_id() {
+  if (peer_name_id_ == 0) peer_name_id_ = data_.recorder().names().intern(peer_ip());
+  return peer_name_id_;
+}
+
+void Session::pause(Pause reason) {
+  if (pauses_ == 0) stream_->pause_reading();
+  pauses_ = static_cast<uint8_t>(pauses_ | reason);
+}
+
+void Session::resume(Pause reason) {
+  if ((pauses_ & reason) == 0) return;
+  pauses_ = static_cast<uint8_t>(pauses_ & ~reason);
+  if (pauses_ == 0) stream_->resume_reading();
+}
+
+// === bytes
+
+void Session::on_bytes(std::string_view bytes) {
+  if (closing_) {
+    closing_bytes_ += bytes.size();
+    if (closing_bytes_ > kLingerBytes) finish();
+    return;
+  }
+  if (exchange_ != nullptr && exchange_->tunnelling()) {
+    exchange_->on_tunnel_bytes(bytes);
+    return;
+  }
+  if (stash_.empty()) {
+    process(bytes);
+    if (!finished_ && !closing_ && !bytes.empty()) stash_.assign(bytes);
+  } else {
+    stash_.append(bytes);
+    process_stash();
+  }
+  if (!finished_ && stash_.size() > kStashBytes) pause(pipelined);
+}
+
+void Session::process_stash() {
+  std::string_view input = stash_;
+  process(input);
+  if (finished_ || closing_) return;
+  if (input.empty())
+    stash_ = std::string();
+  else
+    stash_.erase(0, stash_.size() - input.size());
+  if (stash_.size() <= kStashBytes) resume(pipelined);
+}
+
+void Session::process(std::string_view& input) {
+  processing_ = true;
+  while (!finished_ && !closing_) {
+    if (exchange_ == nullptr) {
+      if (input.empty() || stream_->above_high_watermark())
+        break;  // replies are waiting for a slow reader
+      exchange_ = data_.take_exchange(*this);
+      if (exchange_ == nullptr) {
+        refuse(LocalError::overloaded, "requests");
+        break;
+      }
+      since_millis_ = data_.loop().now_millis();
+    }
+    if (exchange_->request_complete()) break;  // what follows is the next request: its turn comes
+    H1Codec& codec = exchange_->request_codec();
+    const H1Codec::Step step = codec.next(input);
+    if (step == H1Codec::Step::need_more) {
+      schedule(exchange_->head_seen() ? data_.config().timeouts.body_stall
+                                      : data_.config().timeouts.header);
+      break;
+    }
+    switch (step) {
+      case H1Codec::Step::head:
+        exchange_->on_request_head();
+        break;
+      case H1Codec::Step::body:
+        exchange_->on_request_body(codec.body());
+        break;
+      case H1Codec::Step::trailers:
+        break;  // the codec keeps them until the end
+      case H1Codec::Step::end:
+      case H1Codec::Step::upgrade:
+        exchange_->on_request_end();
+        break;
+      case H1Codec::Step::failed: {
+        const net::HttpFault fault = codec.fault();
+        exchange_->fail_request(local_error_of_status(fault.status), fault.site);
+        break;
+      }
+      case H1Codec::Step::need_more:
+        break;
+    }
+  }
+  if (exchange_ != nullptr && !finished_) exchange_->flush_request();
+  processing_ = false;
+}
+
+std::string Session::take_stash() {
+  std::string taken = std::move(stash_);
+  stash_ = std::string();
+  resume(pipelined);
+  return taken;
+}
+
+void Session::on_eof() {
+  peer_eof_ = true;
+  if (closing_) return;  // on_closed follows once our own FIN is out
+  if (exchange_ == nullptr) {
+    if (stash_.empty()) close_gracefully();
+    return;
+  }
+  if (exchange_->tunnelling() || exchange_->request_complete()) {
+    exchange_->on_downstream_eof();
+    return;
+  }
+  if (!exchange_->head_seen() && !exchange_->request_codec().at_message_start()) {
+    exchange_->fail_request(LocalError::bad_request, "message_cut");
+    return;
+  }
+  Exchange* ended = exchange_;
+  exchange_ = nullptr;
+  if (ended->head_seen()) ++data_.count.requests_cut;
+  ended->on_downstream_gone();
+  close_gracefully();
+}
+
+void Session::on_writable() {
+  if (closing_) return;
+  if (exchange_ != nullptr)
+    exchange_->on_downstream_writable();
+  else if (!stash_.empty())
+    process_stash();
+}
+
+void Session::on_closed(const net::Error&) {
+  if (exchange_ != nullptr) {
+    Exchange* ended = exchange_;
+    exchange_ = nullptr;
+    ended->on_downstream_gone();
+  }
+  finish();
+}
+
+// === endings
+
+void Session::exchange_ended(bool keep_alive) {
+  exchange_ = nullptr;
+  since_millis_ = data_.loop().now_millis();
+  resume(connecting);
+  resume(upstream_slow);
+  if (!keep_alive || (peer_eof_ && stash_.empty())) {
+    close_gracefully();
+    return;
+  }
+  schedule(data_.config().timeouts.idle);
+  if (!processing_ && !stash_.empty()) {
+    process_stash();
+    if (!finished_ && !closing_ && peer_eof_ && exchange_ == nullptr) close_gracefully();
+  }
+}
+
+void Session::refuse(LocalError error, std::string_view detail) {
+  ++data_.count.local_replies[static_cast<size_t>(error)];
+  stream_->write(format_local_reply({.error = error, .detail = detail}));
+  close_gracefully();
+}
+
+void Session::close_gracefully() {
+  if (closing_ || finished_) return;
+  closing_ = true;
+  since_millis_ = data_.loop().now_millis();
+  last_written_ = stream_->bytes_written();
+  stash_ = std::string();
+  stream_->shutdown_write();
+  if (pauses_ != 0) {
+    pauses_ = 0;
+    stream_->resume_reading();
+  }
+  armed_until_ = 0;
+  schedule(kLinger);
+}
+
+void Session::abort() {
+  exchange_ = nullptr;
+  stream_->mark_for_reset();
+  finish();
+}
+
+bool Session::cut() {
+  const bool running = exchange_ != nullptr && exchange_->head_seen();
+  if (exchange_ != nullptr) {
+    Exchange* ended = exchange_;
+    exchange_ = nullptr;
+    ended->on_downstream_gone();
+    stream_->mark_for_reset();
+  }
+  finish();
+  return running;
+}
+
+void Session::finish() {
+  if (finished_) return;
+  finished_ = true;
+  timer_.disarm();
+  stream_->set_handler(nullptr);
+  data_.remove(*this);
+}
+
+// === time
+
+void Session::schedule(net::Millis within) {
+  const uint64_t due = data_.loop().now_millis() + static_cast<uint64_t>(within.count());
+  if (armed_until_ != 0 && armed_until_ <= due) return;  // it looks again when it fires
+  armed_until_ = due;
+  timer_.arm(within);
+}
+
+void Session::on_timer() {
+  armed_until_ = 0;
+  if (finished_) return;
+  const Timeouts& timeouts = data_.config().timeouts;
+  const uint64_t now = data_.loop().now_millis();
+  const uint64_t written = stream_->bytes_written();
+  const uint64_t read = stream_->bytes_read();
+  const auto due_after = [this](net::Millis time) {
+    return since_millis_ + static_cast<uint64_t>(time.count());
+  };
+  const auto wait_until = [this, now](uint64_t due) {
+    schedule(net::Millis(static_cast<int64_t>(due - now)));
+  };
+
+  if (closing_) {
+    const bool moving = stream_->queued_bytes() > 0 && written != last_written_;
+    last_written_ = written;
+    if (moving) return schedule(timeouts.write_stall);
+    if (stream_->queued_bytes() > 0) stream_->mark_for_reset();
+    return finish();
+  }
+  if (exchange_ == nullptr) {
+    const uint64_t due = due_after(read == 0 ? timeouts.header : timeouts.idle);
+    return now >= due ? close_gracefully() : wait_until(due);
+  }
+  if (!exchange_->head_seen()) {
+    const uint64_t due = due_after(timeouts.header);
+    if (now < due) return wait_until(due);
+    if (!exchange_->request_codec().at_message_start())
+      return exchange_->fail_request(LocalError::request_timeout, "head");
+    Exchange* empty = exchange_;
+    exchange_ = nullptr;
+    empty->on_downstream_gone();
+    return close_gracefully();
+  }
+  const bool body_open = !exchange_->request_complete() && pauses_ == 0;
+  const bool write_open = stream_->queued_bytes() > 0;
+  if (write_open && written == last_written_) {
+    ++data_.count.stalled_readers;
+    Exchange* stalled = exchange_;
+    exchange_ = nullptr;
+    stalled->on_downstream_gone();
+    return abort();
+  }
+  if (body_open && read == last_read_) {
+    ++data_.count.stalled_bodies;
+    return exchange_->fail_request(LocalError::request_timeout, "body");
+  }
+  last_read_ = read;
+  last_written_ = written;
+  if (body_open) schedule(timeouts.body_stall);
+  if (write_open) schedule(timeouts.write_stall);
+}
+
+}  // namespace hms::proxy

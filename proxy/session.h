@@ -1,0 +1,91 @@
+// session.h: one connection from a caller: finds its requests in the bytes, one exchange at a time,
+// and ends it properly.
+//
+// Requests are answered in the order in which they came; what is pipelined waits here. An idle
+// session holds no buffer, no codec and no exchange. One timer: it is armed for the earliest of
+// what may end the connection (head, body, idle, a reader that does not read) and looks again when
+// it fires, so a request in the steady state never touches it. Closing after a reply: FIN, then
+// what still comes is thrown away (at most 1 MiB, 2 s), so that no reset overtakes the reply.
+// Thread: the worker's. Owner: DataPath.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "net/io/stream.h"
+#include "net/io/timer_wheel.h"
+#include "proxy/local_reply.h"
+#include "telemetry/recorder.h"
+
+namespace hms::proxy {
+
+class DataPath;
+class Exchange;
+
+class Session final : public net::StreamHandler {
+ public:
+  Session(DataPath& data, std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
+  ~Session();
+
+  void start();
+  [[nodiscard]] net::Stream& stream() noexcept { return *stream_; }
+  [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
+  [[nodiscard]] std::string_view peer_ip();
+  [[nodiscard]] uint32_t peer_name_id();
+  [[nodiscard]] bool peer_sent_eof() const noexcept { return peer_eof_; }
+
+  enum Pause : uint8_t { upstream_slow = 1, connecting = 2, pipelined = 4 };
+  void pause(Pause reason);
+  void resume(Pause reason);
+
+  /// The exchange is over and has been recycled. `keep_alive`: the next request may come.
+  void exchange_ended(bool keep_alive);
+  /// The reply was cut: the caller must see that (RST), and this session ends.
+  void abort();
+  /// A tunnel begins: bytes go to the exchange as they are. `early` are those that came before the
+  /// answer.
+  [[nodiscard]] std::string take_stash();
+  void schedule(net::Millis within);
+  /// Inside a read: what an exchange wants to send to the service waits for the rest of the read.
+  [[nodiscard]] bool processing() const noexcept { return processing_; }
+  [[nodiscard]] bool idle() const noexcept { return exchange_ == nullptr && !closing_; }
+  [[nodiscard]] uint64_t idle_since() const noexcept { return since_millis_; }
+  /// Cuts everything at once; true if a request was running.
+  bool cut();
+  /// Ends an idle session with FIN.
+  void close_gracefully();
+
+  size_t index = 0;  // in DataPath::sessions
+
+ private:
+  void on_bytes(std::string_view bytes) override;
+  void on_eof() override;
+  void on_writable() override;
+  void on_closed(const net::Error& error) override;
+
+  void process(std::string_view& input);
+  void process_stash();
+  void on_timer();
+  void refuse(LocalError error, std::string_view detail);
+  void finish();
+
+  DataPath& data_;
+  std::unique_ptr<net::Stream> stream_;
+  Exchange* exchange_ = nullptr;
+  std::string stash_;  // bytes of further requests
+  net::Timer timer_;
+  uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began
+  uint64_t armed_until_ = 0;
+  uint64_t last_read_ = 0, last_written_ = 0;  // at the timer's last look
+  uint64_t closing_bytes_ = 0;
+  uint32_t peer_name_id_ = 0;
+  std::string peer_ip_;
+  telemetry::Direction direction_;
+  uint8_t pauses_ = 0;
+  bool peer_eof_ = false;
+  bool closing_ = false;
+  bool finished_ = false;
+  bool processing_ = false;
+};
+
+}  // namespace hms::proxy

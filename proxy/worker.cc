@@ -1,0 +1,95 @@
+#include "proxy/worker.h"
+
+namespace hms::proxy {
+
+ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, SnapshotPtr snapshot)
+    : worker_("proxy-" + std::to_string(index)) {
+  worker_.call([&] {
+    DataPath::Options options;
+    options.proxy_tag = std::move(proxy_tag);
+    data_ = std::make_unique<DataPath>(worker_.loop(), std::move(options));
+    data_->apply(std::move(snapshot));
+  });
+}
+
+ProxyWorker::~ProxyWorker() {
+  worker_.call([this] {
+    listeners_.clear();
+    data_->cut_all();
+  });
+  // A turn later what was retired is gone, and nothing names the data path any more.
+  worker_.call([this] { data_.reset(); });
+  worker_.stop_and_join();
+}
+
+net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction direction,
+                                                    const net::SocketAddress& address,
+                                                    bool reuse_port) {
+  net::Result<net::SocketAddress> bound = net::Error{};
+  worker_.call([&] {
+    net::AcceptOptions options;
+    options.reuse_port = reuse_port;
+    auto acceptor = net::Acceptor::listen(worker_.loop(), address, options,
+                                          [this, direction](std::unique_ptr<net::Stream> stream) {
+                                            data_->accept(std::move(stream), direction);
+                                          });
+    if (!acceptor.ok()) {
+      bound = acceptor.error();
+      return;
+    }
+    bound = (*acceptor)->local();
+    listeners_.push_back({direction, std::move(acceptor).value()});
+  });
+  return bound;
+}
+
+void ProxyWorker::set_own_addresses(std::vector<net::SocketAddress> addresses) {
+  worker_.call([&] { data_->set_own_addresses(std::move(addresses)); });
+}
+
+void ProxyWorker::apply(SnapshotPtr snapshot) {
+  worker_.loop().post(
+      [this, snapshot = std::move(snapshot)]() mutable { data_->apply(std::move(snapshot)); });
+}
+
+void ProxyWorker::report(Detail detail, std::function<void(std::unique_ptr<WorkerReport>)> tell) {
+  worker_.loop().post([this, detail, tell = std::move(tell)] {
+    auto report = std::make_unique<WorkerReport>();
+    report->counters = data_->counters();
+    for (const Listener& listener : listeners_)
+      report->counters.accept_pauses += listener.acceptor->accept_pauses();
+    report->sessions = data_->sessions_open();
+    report->running = data_->exchanges_running();
+    report->routes_folded = data_->routes_folded();
+    if (detail == Detail::everything) {
+      report->endpoints = data_->endpoint_states();
+      report->routes = data_->learned_routes();
+    } else if (detail == Detail::delta) {
+      report->delta = data_->flip();
+      report->has_delta = true;
+    }
+    tell(std::move(report));
+  });
+}
+
+void ProxyWorker::begin_drain() {
+  worker_.loop().post([this] { data_->begin_drain(); });
+}
+
+void ProxyWorker::stop_accepting(telemetry::Direction direction) {
+  worker_.loop().post([this, direction] {
+    std::erase_if(listeners_, [direction](const Listener& l) { return l.direction == direction; });
+  });
+}
+
+void ProxyWorker::close_idle_sessions(uint64_t quiet_millis) {
+  worker_.loop().post([this, quiet_millis] { data_->close_idle_sessions(quiet_millis); });
+}
+
+size_t ProxyWorker::cut_all() {
+  size_t cut = 0;
+  worker_.call([&] { cut = data_->cut_all(); });
+  return cut;
+}
+
+}  // namespace hms::proxy

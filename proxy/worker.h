@@ -1,0 +1,58 @@
+// worker.h: a thread with a loop, its listeners and its DataPath. The main thread speaks to it only
+// by posting.
+//
+// Thread: every public function belongs to the main thread; what it starts runs on the worker's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/io/tcp.h"
+#include "net/io/workers.h"
+#include "proxy/data_path.h"
+
+namespace hms::proxy {
+
+/// What a worker tells about itself, by value.
+struct WorkerReport {
+  Counters counters;
+  std::vector<EndpointState> endpoints;
+  std::vector<std::string> routes;
+  uint64_t routes_folded = 0;
+  size_t sessions = 0, running = 0;
+  bool has_delta = false;
+  telemetry::RecorderDelta delta;
+};
+
+class ProxyWorker {
+ public:
+  ProxyWorker(size_t index, std::string proxy_tag, SnapshotPtr snapshot);
+  ~ProxyWorker();
+
+  net::Result<net::SocketAddress> listen(telemetry::Direction direction,
+                                         const net::SocketAddress& address, bool reuse_port);
+  void set_own_addresses(std::vector<net::SocketAddress> addresses);
+  void apply(SnapshotPtr snapshot);
+  enum class Detail { counters, everything, delta };
+  /// `tell` runs on the worker's thread: it posts the report on.
+  void report(Detail detail, std::function<void(std::unique_ptr<WorkerReport>)> tell);
+  void begin_drain();
+  void stop_accepting(telemetry::Direction direction);
+  void close_idle_sessions(uint64_t quiet_millis);
+  /// Cuts what runs, returns how many requests that were.
+  size_t cut_all();
+
+ private:
+  struct Listener {
+    telemetry::Direction direction;
+    std::unique_ptr<net::Acceptor> acceptor;
+  };
+  net::Worker worker_;
+  // Of the worker's thread:
+  std::unique_ptr<DataPath> data_;
+  std::vector<Listener> listeners_;
+};
+
+}  // namespace hms::proxy
