@@ -1,8 +1,11 @@
-// series_store.h: every metric's points by label set: recent ones in memory heads backed by the log, older ones in compressed chunks per day.
+// series_store.h: every metric's points by label set: recent ones in memory heads backed by the
+// log, older ones in compressed chunks per day.
 //
-// Names and labels are in Prometheus form (http_server_request_duration_seconds{service_name="claims"}). Delta points are added up per series, so that
-// what is read is cumulative, as PromQL wants it; a histogram sample is a cumulative exponential histogram.
-// Thread: prepare/committed/maintain on the commit thread, select from any.
+// Names and labels are in Prometheus form
+// (http_server_request_duration_seconds{service_name="claims"}). Delta points are added up per
+// series, so that what is read is cumulative, as PromQL wants it; a histogram sample is a
+// cumulative exponential histogram. Thread: prepare/committed/maintain on the commit thread, select
+// from any.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +41,9 @@ struct HistogramSample {
 
 struct Series {
   LabelSet labels;
-  std::vector<Sample> samples;               // rising in time
-  std::vector<HistogramSample> histograms;   // rising in time; a series has one or the other, or both after a change of kind
+  std::vector<Sample> samples;  // rising in time
+  std::vector<HistogramSample>
+      histograms;  // rising in time; a series has one or the other, or both after a change of kind
 };
 
 struct SelectLimits {
@@ -58,22 +62,31 @@ class SeriesSource {
   virtual ~SeriesSource() = default;
   /// Series that match, with points in (start, end] (left-open, as Prometheus 3), sorted by labels.
   /// Errors: bad_message (a matcher's regular expression), too_large (a limit, named), canceled.
-  [[nodiscard]] virtual net::Result<std::vector<Series>> select(const std::vector<LabelMatcher>& matchers, int64_t start_millis,
-                                                                int64_t end_millis, const SelectLimits& limits) const = 0;
+  [[nodiscard]] virtual net::Result<std::vector<Series>> select(
+      const std::vector<LabelMatcher>& matchers, int64_t start_millis, int64_t end_millis,
+      const SelectLimits& limits) const = 0;
   /// Label sets only, of series with a point in the range.
-  [[nodiscard]] virtual net::Result<std::vector<LabelSet>> series(const std::vector<LabelMatcher>& matchers, int64_t start_millis,
-                                                                  int64_t end_millis, const SelectLimits& limits) const = 0;
+  [[nodiscard]] virtual net::Result<std::vector<LabelSet>> series(
+      const std::vector<LabelMatcher>& matchers, int64_t start_millis, int64_t end_millis,
+      const SelectLimits& limits) const = 0;
   [[nodiscard]] virtual std::vector<MetricMetadata> metadata() const = 0;
 };
 
 struct SeriesStoreOptions {
-  uint64_t max_series = 200'000;  // beyond: points go to the overflow series {__name__="hms_overflow"} and are counted
+  uint64_t max_series = 200'000;  // beyond: points are counted in {__name__="hms_overflow"} instead
+  uint32_t retention_days =
+      30;  // older points are rejected, as are those more than 5 minutes ahead of their arrival
+  uint64_t seal_bytes =
+      64ULL * 1024 *
+      1024;  // of compressed points in memory: then they are stored as chunks and the log is cut
+  uint32_t seal_seconds = 1800;  // or after this time
 };
 
 class SeriesStore : public SignalStore, public SeriesSource {
  public:
   struct Stats {
-    uint64_t series = 0, head_samples = 0, samples_appended = 0, samples_rejected = 0, overflowed = 0, head_bytes = 0;
+    uint64_t series = 0, head_samples = 0, samples_appended = 0, samples_rejected = 0,
+             overflowed = 0, head_bytes = 0;
   };
   [[nodiscard]] virtual Stats stats() const = 0;
 };

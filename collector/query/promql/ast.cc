@@ -159,6 +159,13 @@ std::string matching_text(const Matching& matching) {
   return out;
 }
 
+/// Operators write their own parentheses already.
+std::string bracketed(const Expr& expr) {
+  const bool has = expr.kind == NodeKind::paren || expr.kind == NodeKind::binary ||
+                   expr.kind == NodeKind::unary_minus;
+  return has ? to_text(expr) : "(" + to_text(expr) + ")";
+}
+
 std::string aggregate_text(const Expr& expr) {
   std::string out(aggregate_name(expr.aggregate));
   if (expr.without || !expr.grouping.empty()) {
@@ -183,13 +190,13 @@ std::string to_text(const Expr& expr) {
       return selector_text(*expr.children[0]) + "[" + duration_text(expr.range_millis) + "]" +
              modifiers_text(*expr.children[0]);
     case NodeKind::subquery:
-      return "(" + to_text(*expr.children[0]) + ")[" + duration_text(expr.range_millis) + ":" +
+      return bracketed(*expr.children[0]) + "[" + duration_text(expr.range_millis) + ":" +
              (expr.step_millis > 0 ? duration_text(expr.step_millis) : "") + "]" +
              modifiers_text(expr);
     case NodeKind::unary_minus:
       return "(-" + to_text(*expr.children[0]) + ")";
     case NodeKind::paren:
-      return "(" + to_text(*expr.children[0]) + ")";
+      return bracketed(*expr.children[0]);
     case NodeKind::binary:
       return "(" + to_text(*expr.children[0]) + " " + std::string(op_text(expr.op)) +
              (expr.return_bool ? " bool" : "") + matching_text(expr.matching) + " " +

@@ -1,0 +1,46 @@
+// series_index.h: which series have which labels (postings), and on which days they have points.
+//
+// A selector starts from the shortest list of a matcher that names values, and checks the rest of
+// its matchers on each candidate. Thread: not synchronised; the store locks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "collector/store/series_regex.h"
+#include "collector/store/series_store.h"
+
+namespace hms::collector {
+
+/// A set of series numbers.
+class SeriesSet {
+ public:
+  void insert(uint32_t id);
+  void erase(uint32_t id);
+  [[nodiscard]] bool contains(uint32_t id) const noexcept {
+    return id / 64 < words_.size() && ((words_[id / 64] >> (id % 64)) & 1) != 0;
+  }
+
+ private:
+  std::vector<uint64_t> words_;
+};
+
+class SeriesIndex {
+ public:
+  /// `labels` must stay alive. Numbers rise.
+  void add(uint32_t id, const LabelSet& labels);
+  void remove(uint32_t id, const LabelSet& labels);
+  /// Numbers of the series that match, rising.
+  [[nodiscard]] std::vector<uint32_t> find(const std::vector<CompiledMatcher>& matchers) const;
+
+ private:
+  using Postings = std::vector<uint32_t>;
+  [[nodiscard]] Postings candidates(const std::vector<CompiledMatcher>& matchers) const;
+  std::unordered_map<std::string, std::map<std::string, Postings, std::less<>>> labels_;
+  std::map<uint32_t, const LabelSet*> all_;
+};
+
+}  // namespace hms::collector
