@@ -1,0 +1,7 @@
+// otlp_metrics_fuzz.cc: any bytes as an OTLP metrics request, in protobuf and in JSON.
+#include "tests/fuzz/otlp_check.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  hms::fuzz::run(hms::telemetry::decode_metrics, data, size);
+  return 0;
+}
