@@ -38,6 +38,22 @@ describe('layOut', () => {
     expect(result.rows.find((row) => row.span.id === 'lost')?.orphan).toBe(true);
   });
 
+  test('a call without a parent goes below the request its service was serving, and says that this is inferred', () => {
+    const of = (one: Span, service: string, kind: string): Span => ({ ...one, service, kind });
+    const result = layOut(
+      trace(
+        of(span('1', null, 0, 100), 'ui', 'server'),
+        of(span('2', null, 1, 98), 'ui', 'client'),
+        of(span('3', '2', 2, 96), 'claims', 'server'),
+        of(span('4', null, 3, 94), 'claims', 'client'),
+        of(span('5', '4', 4, 92), 'store', 'server'),
+        of(span('6', null, 150, 20), 'ui', 'client'),
+      ),
+    );
+    expect(result.rows.map((row) => [row.span.id, row.depth, row.inferred])).toEqual([['1', 0, false], ['2', 1, true], ['3', 2, false], ['4', 3, true], ['5', 4, false], ['6', 0, false]]);
+    expect(result.slowest?.span.service).toBe('store');
+  });
+
   test('an empty trace and a trace of no duration do not divide by zero', () => {
     expect(layOut({ id: 't', xTrace: '', spans: [], start: 0, duration: 0, left_out: 0 })).toEqual({ rows: [], slowest: null });
     expect(layOut(trace(span('a', null, 5, 0))).rows[0]).toMatchObject({ left: 0, width: 0 });

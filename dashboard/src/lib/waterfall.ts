@@ -1,6 +1,8 @@
 // waterfall.ts: a trace's spans as rows: tree order, place in time, time of its own, and the chain that made the caller wait.
 //
-// A span whose parent is missing becomes a root; the spans of a cycle become roots too. Times are milliseconds. Pure.
+// A span whose parent is missing becomes a root; the spans of a cycle become roots too. One exception: a service that passes on x-trace
+// but not traceparent leaves its own calls without a parent. Such a call is put below the request of the same service that was being served
+// meanwhile, and the row says that this is inferred. Times are milliseconds. Pure.
 // Tests: tests/waterfall.test.ts.
 import type { Span, Trace } from './jaeger';
 
@@ -22,6 +24,8 @@ export interface Row {
   readonly segments: readonly { readonly left: number; readonly width: number }[];
   /// True when the span names a parent that is not in the trace.
   readonly orphan: boolean;
+  /// True when its place below its parent was told by time and service, not by its own words.
+  readonly inferred: boolean;
 }
 
 export interface Waterfall {
@@ -37,6 +41,22 @@ interface Stretch {
 interface Tree {
   readonly roots: readonly Span[];
   readonly children: ReadonlyMap<Span, readonly Span[]>;
+  readonly inferred: ReadonlySet<Span>;
+}
+
+/// Clocks of one sidecar agree; what is allowed for is rounding.
+const SAME_TIME_MS = 2;
+
+/// The request of the same service during which `call` ran; the one that began last, if there are several.
+function servedMeanwhile(call: Span, spans: readonly Span[]): Span | undefined {
+  if (call.kind.toLowerCase() !== 'client') return undefined;
+  let best: Span | undefined;
+  for (const span of spans) {
+    if (span.service !== call.service || span.kind.toLowerCase() !== 'server') continue;
+    if (span.start > call.start + SAME_TIME_MS || span.start + span.duration < call.start + call.duration - SAME_TIME_MS) continue;
+    if (!best || span.start > best.start) best = span;
+  }
+  return best;
 }
 
 function byStart(left: Span, right: Span): number {
@@ -49,8 +69,11 @@ function buildTree(spans: readonly Span[]): Tree {
   for (const span of spans) if (!byId.has(span.id)) byId.set(span.id, span);
   const children = new Map<Span, Span[]>();
   const roots: Span[] = [];
+  const inferred = new Set<Span>();
   for (const span of spans) {
-    const parent = span.parentId === null ? undefined : byId.get(span.parentId);
+    const named = span.parentId === null ? undefined : byId.get(span.parentId);
+    const parent = named ?? servedMeanwhile(span, spans);
+    if (!named && parent) inferred.add(span);
     if (!parent || isAncestor(span, parent, byId)) {
       roots.push(span);
       continue;
@@ -60,7 +83,7 @@ function buildTree(spans: readonly Span[]): Tree {
     else children.set(parent, [span]);
   }
   for (const list of children.values()) list.sort(byStart);
-  return { roots: roots.sort(byStart), children };
+  return { roots: roots.sort(byStart), children, inferred };
 }
 
 /// Whether following parents from `start` leads to `candidate`: then making `start` its parent would close a cycle.
@@ -120,7 +143,7 @@ export function criticalPath(root: Span, children: ReadonlyMap<Span, readonly Sp
 }
 
 export function layOut(trace: Trace): Waterfall {
-  const { roots, children } = buildTree(trace.spans);
+  const { roots, children, inferred } = buildTree(trace.spans);
   const ids = new Set(trace.spans.map((span) => span.id));
   const longestRoot = roots.reduce<Span | undefined>((most, span) => (!most || span.duration > most.duration ? span : most), undefined);
   const path = longestRoot ? criticalPath(longestRoot, children) : new Map<Span, readonly Stretch[]>();
@@ -148,6 +171,7 @@ export function layOut(trace: Trace): Waterfall {
       criticalTime: (path.get(span) ?? []).reduce((sum, { from, to }) => sum + to - from, 0),
       segments: (path.get(span) ?? []).map(({ from, to }) => ({ left: clampShare((from - trace.start) / total), width: clampShare((to - from) / total) })),
       orphan: span.parentId !== null && !ids.has(span.parentId),
+      inferred: inferred.has(span),
     };
     return descendants + 1;
   };
