@@ -1,0 +1,26 @@
+// prometheus_api.h: the Prometheus HTTP API: /api/v1/query, query_range, series, labels,
+// label/{name}/values, metadata, query_exemplars, status/buildinfo. GET, and POST with a form body
+// where Prometheus takes it.
+//
+// Questions run on the executor, answers leave on the loop; a caller that leaves cancels its
+// question. Errors: 400 bad_data, 422 execution, 503 timeout, canceled, unavailable. Limits: 11,000
+// steps, 20,000,000 samples in memory a query, 2 minutes (`timeout` lowers it). /rules and /alerts
+// are in alerts_api. Thread: the loop's. Source: prometheus/docs/querying/api.md.
+#pragma once
+
+#include "collector/executor.h"
+#include "collector/query/promql/engine.h"
+#include "net/core/clock.h"
+#include "net/http/server.h"
+#include "net/io/loop.h"
+
+namespace hms::collector {
+
+/// Of the API's queries. Alerts and canaries choose their own.
+[[nodiscard]] promql::QueryOptions api_query_options();
+
+/// All must outlive the server; the executor must be closed before `source` goes.
+void register_prometheus_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
+                             const SeriesSource& source, net::Clock clock = net::Clock());
+
+}  // namespace hms::collector
