@@ -20,14 +20,18 @@ void answer(LiveHub& hub, const net::Request& request, const net::ReplyPtr& repl
   std::string last(request.header("last-event-id"));
   if (last.empty()) last = parameter(request, "lastEventId");
   if (!hub.subscribe(reply, std::move(filter), last)) {
-    net::send_error(*reply, 503, "unavailable", "the live stream has as many subscribers as it may have; try again later", {{"Retry-After", "5"}});
+    net::send_error(*reply, 503, "unavailable",
+                    "the live stream has as many subscribers as it may have; try again later",
+                    {{"Retry-After", "5"}});
   }
 }
 
 }  // namespace
 
 void register_stream_api(net::HttpServer& server, LiveHub& hub) {
-  server.route("GET", "/ops/stream", [&hub](net::Request& request, const net::ReplyPtr& reply) { answer(hub, request, reply); });
+  server.route("GET", "/ops/stream", [&hub](net::Request& request, const net::ReplyPtr& reply) {
+    answer(hub, request, reply);
+  });
 }
 
 }  // namespace hms::collector

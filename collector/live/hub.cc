@@ -15,7 +15,8 @@ namespace hms::collector {
 namespace {
 
 constexpr size_t kHighQueue = 256 * 1024;  // bytes on one connection before we wait for its reader
-constexpr net::Millis kPumpEvery{100};     // how often readers that lag are looked at; a Reply does not tell when it drained
+constexpr net::Millis kPumpEvery{
+    100};  // how often readers that lag are looked at; a Reply does not tell when it drained
 
 struct Event {
   uint64_t sequence = 0;
@@ -27,16 +28,18 @@ struct Event {
 struct Subscriber {
   net::ReplyPtr reply;
   HubFilter filter;
-  uint64_t next = 0;  // the sequence to look at next
-  uint64_t last_written_at = 0;            // loop milliseconds
-  std::optional<uint64_t> blocked_since;   // loop milliseconds
-  std::optional<int64_t> gap_from;         // when the last event it was sent happened
+  uint64_t next = 0;                      // the sequence to look at next
+  uint64_t last_written_at = 0;           // loop milliseconds
+  std::optional<uint64_t> blocked_since;  // loop milliseconds
+  std::optional<int64_t> gap_from;        // when the last event it was sent happened
   int64_t last_event_at = 0;
   bool gone = false;
 };
 
 bool passes(const HubFilter& filter, const Event& event) {
-  const auto fits = [](const std::string& wanted, const std::string& have) { return wanted.empty() || have.empty() || wanted == have; };
+  const auto fits = [](const std::string& wanted, const std::string& have) {
+    return wanted.empty() || have.empty() || wanted == have;
+  };
   return fits(filter.service, event.service) && fits(filter.route, event.route);
 }
 
@@ -47,15 +50,23 @@ struct LiveHub::Impl {
       : loop(event_loop), options(std::move(given)), pump_timer(event_loop, [this] { on_pump(); }) {
     if (!options.clock) options.clock = net::unix_nanos;
     // Milliseconds and a random part: two starts within one millisecond still differ.
-    epoch = std::to_string(options.clock() / 1'000'000) + "x" + std::to_string(net::random_below(1'000'000));
+    epoch = std::to_string(options.clock() / 1'000'000) + "x" +
+            std::to_string(net::random_below(1'000'000));
     pump_timer.arm(kPumpEvery);
   }
 
-  [[nodiscard]] int64_t now_millis() const { return static_cast<int64_t>(options.clock() / 1'000'000); }
-  [[nodiscard]] uint64_t first_sequence() const { return ring.empty() ? next_sequence : ring.front().sequence; }
-  [[nodiscard]] std::string id(uint64_t sequence) const { return epoch + "-" + std::to_string(sequence); }
+  [[nodiscard]] int64_t now_millis() const {
+    return static_cast<int64_t>(options.clock() / 1'000'000);
+  }
+  [[nodiscard]] uint64_t first_sequence() const {
+    return ring.empty() ? next_sequence : ring.front().sequence;
+  }
+  [[nodiscard]] std::string id(uint64_t sequence) const {
+    return epoch + "-" + std::to_string(sequence);
+  }
 
-  void publish(std::string_view name, std::string_view service, std::string_view route, std::string_view json) {
+  void publish(std::string_view name, std::string_view service, std::string_view route,
+               std::string_view json) {
     Event event{next_sequence++, now_millis(), std::string(service), std::string(route), {}};
     event.text = net::sse_event(name, id(event.sequence), json);
     kept_bytes += event.text.size();
@@ -74,7 +85,8 @@ struct LiveHub::Impl {
     }
   }
 
-  /// Where a subscriber with this Last-Event-ID goes on; sets `reason` when events may have been missed.
+  /// Where a subscriber with this Last-Event-ID goes on; sets `reason` when events may have been
+  /// missed.
   uint64_t place_of(std::string_view last_id, std::string_view& reason) const {
     if (last_id.empty()) return next_sequence;
     const size_t dash = last_id.rfind('-');
@@ -84,7 +96,8 @@ struct LiveHub::Impl {
       return next_sequence;
     }
     const std::string_view digits = last_id.substr(dash + 1);
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), sequence);
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), sequence);
     if (error != std::errc() || end != digits.data() + digits.size() || sequence >= next_sequence) {
       reason = "unknown";
       return next_sequence;
@@ -128,7 +141,8 @@ struct LiveHub::Impl {
     }
   }
 
-  /// A comment, and the id up to which a filtered reader has heard everything, though nothing of it was for him: so that he can resume there.
+  /// A comment, and the id up to which a filtered reader has heard everything, though nothing of it
+  /// was for him: so that he can resume there.
   [[nodiscard]] std::string keep_alive_text(const Subscriber& subscriber) const {
     std::string text = ": keep-alive\n";
     if (subscriber.next > 1) text += "id: " + id(subscriber.next - 1) + "\n";
@@ -138,8 +152,10 @@ struct LiveHub::Impl {
   void write_gap(Subscriber& subscriber, std::string_view reason, std::optional<int64_t> from) {
     ++gaps;
     const int64_t now = now_millis();
-    const std::string json = "{\"ts\":" + std::to_string(now) + ",\"reason\":\"" + std::string(reason) + "\",\"from\":" +
-                             (from ? std::to_string(*from) : "null") + ",\"to\":" + std::to_string(now) + "}";
+    const std::string json = "{\"ts\":" + std::to_string(now) + ",\"reason\":\"" +
+                             std::string(reason) +
+                             "\",\"from\":" + (from ? std::to_string(*from) : "null") +
+                             ",\"to\":" + std::to_string(now) + "}";
     const uint64_t place = subscriber.next == 0 ? 0 : subscriber.next - 1;
     subscriber.reply->write(net::sse_event("gap", id(place), json));
     subscriber.last_written_at = loop.now_millis();
@@ -172,10 +188,12 @@ struct LiveHub::Impl {
     }
   }
 
-  /// A reader that took nothing for a long time, or whose place has left the ring, goes on at the newest.
+  /// A reader that took nothing for a long time, or whose place has left the ring, goes on at the
+  /// newest.
   void skip_if_late(Subscriber& subscriber) {
-    const bool stalled = subscriber.blocked_since &&
-                         loop.now_millis() - *subscriber.blocked_since >= static_cast<uint64_t>(options.stalled_after.count());
+    const bool stalled =
+        subscriber.blocked_since && loop.now_millis() - *subscriber.blocked_since >=
+                                        static_cast<uint64_t>(options.stalled_after.count());
     const bool expired = subscriber.next < first_sequence();
     if (!stalled && !expired) return;
     std::optional<int64_t> from;
@@ -189,7 +207,8 @@ struct LiveHub::Impl {
     const uint64_t now = loop.now_millis();
     for (auto& subscriber : subscribers) {
       pump(*subscriber);
-      if (!subscriber->gone && now - subscriber->last_written_at >= static_cast<uint64_t>(options.keep_alive.count())) {
+      if (!subscriber->gone &&
+          now - subscriber->last_written_at >= static_cast<uint64_t>(options.keep_alive.count())) {
         subscriber->reply->write(keep_alive_text(*subscriber));
         subscriber->last_written_at = now;
       }
@@ -214,18 +233,23 @@ struct LiveHub::Impl {
   net::Timer pump_timer;
 };
 
-LiveHub::LiveHub(net::Loop& loop, HubOptions options) : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
+LiveHub::LiveHub(net::Loop& loop, HubOptions options)
+    : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
 LiveHub::~LiveHub() = default;
 
-void LiveHub::publish(std::string_view event, std::string_view service, std::string_view route, std::string_view json) {
+void LiveHub::publish(std::string_view event, std::string_view service, std::string_view route,
+                      std::string_view json) {
   impl_->publish(event, service, route, json);
 }
 
-bool LiveHub::subscribe(const net::ReplyPtr& reply, HubFilter filter, std::string_view last_event_id) {
+bool LiveHub::subscribe(const net::ReplyPtr& reply, HubFilter filter,
+                        std::string_view last_event_id) {
   return impl_->subscribe(reply, std::move(filter), last_event_id);
 }
 
-HubStats LiveHub::stats() const { return {impl_->subscribers.size(), impl_->events, impl_->kept_bytes, impl_->gaps, impl_->refused}; }
+HubStats LiveHub::stats() const {
+  return {impl_->subscribers.size(), impl_->events, impl_->kept_bytes, impl_->gaps, impl_->refused};
+}
 
 const std::string& LiveHub::epoch() const noexcept { return impl_->epoch; }
 

@@ -70,8 +70,9 @@ std::string pack_histogram(const telemetry::Histogram& given) {
   };
   int64_t pending_index = 0;
   for (const auto& bucket : histogram->positive) {
-    const int64_t index =
-        clamped_index(histogram->scale == telemetry::kScale ? bucket.index : refined_index(bucket.index, histogram->scale));
+    const int64_t index = clamped_index(histogram->scale == telemetry::kScale
+                                            ? bucket.index
+                                            : refined_index(bucket.index, histogram->scale));
     if (pending != 0 && index != pending_index) {
       flush(pending_index, pending);
       pending = 0;
@@ -106,7 +107,8 @@ telemetry::Histogram HistogramSum::result() const {
   histogram.count = zero_;
   for (size_t slot = 0; slot < counts_.size(); ++slot) {
     if (counts_[slot] == 0) continue;
-    histogram.positive.push_back({static_cast<int32_t>(slot) + telemetry::kMinIndex, counts_[slot]});
+    histogram.positive.push_back(
+        {static_cast<int32_t>(slot) + telemetry::kMinIndex, counts_[slot]});
     histogram.count += counts_[slot];
   }
   return histogram;

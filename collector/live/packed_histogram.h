@@ -1,7 +1,9 @@
-// packed_histogram.h: an exponential histogram of scale 5 as a few bytes: what the live window keeps per second and series.
+// packed_histogram.h: an exponential histogram of scale 5 as a few bytes: what the live window
+// keeps per second and series.
 //
-// Varints: zero count, number of buckets, then per bucket the distance to the one before (the first: to kMinIndex) and the count. A
-// second of one route has some 10 to 30 buckets: 20 to 60 bytes instead of 500. Sum, minimum and maximum are not kept. Thread: values, any.
+// Varints: zero count, number of buckets, then per bucket the distance to the one before (the
+// first: to kMinIndex) and the count. A second of one route has some 10 to 30 buckets: 20 to 60
+// bytes instead of 500. Sum, minimum and maximum are not kept. Thread: values, any.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +14,8 @@
 
 namespace hms::collector {
 
-/// Finer scales are lowered to 5 first; a coarser one is spread to the middle of its buckets (only foreign senders have those).
+/// Finer scales are lowered to 5 first; a coarser one is spread to the middle of its buckets (only
+/// foreign senders have those).
 [[nodiscard]] std::string pack_histogram(const telemetry::Histogram& histogram);
 /// Adds up packed histograms; `result` is one of scale 5 with count and buckets.
 class HistogramSum {

@@ -10,12 +10,14 @@ namespace hms::collector {
 namespace {
 
 constexpr net::Millis kLookEvery{50};
-constexpr int64_t kEarliestMillis = 250;   // after a second's end: what is under way arrives in that time
-constexpr int64_t kQuietMillis = 1200;     // no sidecar reports: spans and timings of that second have come by then
+constexpr int64_t kEarliestMillis =
+    250;  // after a second's end: what is under way arrives in that time
+constexpr int64_t kQuietMillis =
+    1200;  // no sidecar reports: spans and timings of that second have come by then
 constexpr int64_t kLatestMillis = 2000;
 constexpr int64_t kRepublishSeconds = 600;  // as long as the hub keeps events
 constexpr size_t kRepublishesPerTurn = 60;
-constexpr int64_t kCatchUpSeconds = 5;      // after the machine slept: older seconds are skipped
+constexpr int64_t kCatchUpSeconds = 5;  // after the machine slept: older seconds are skipped
 
 double rounded(double value) { return std::round(value * 1000) / 1000; }
 
@@ -36,8 +38,12 @@ std::string live_point_json(const LivePoint& point) {
 }
 
 struct LivePublisher::Impl {
-  Impl(net::Loop& loop, LiveWindow& live_window, LiveHub& live_hub, std::function<void(int64_t)> callback, net::Clock given)
-      : window(live_window), hub(live_hub), on_second(std::move(callback)), clock(given ? std::move(given) : net::Clock(net::unix_nanos)),
+  Impl(net::Loop& loop, LiveWindow& live_window, LiveHub& live_hub,
+       std::function<void(int64_t)> callback, net::Clock given)
+      : window(live_window),
+        hub(live_hub),
+        on_second(std::move(callback)),
+        clock(given ? std::move(given) : net::Clock(net::unix_nanos)),
         timer(loop, [this] {
           look();
           timer.arm(kLookEvery);
@@ -84,7 +90,8 @@ struct LivePublisher::Impl {
         continue;
       }
       ++published;
-      for (const LivePoint& point : window.points(changed)) hub.publish({}, point.service, point.route, live_point_json(point));
+      for (const LivePoint& point : window.points(changed))
+        hub.publish({}, point.service, point.route, live_point_json(point));
     }
     waiting = std::move(later);
   }
@@ -99,7 +106,8 @@ struct LivePublisher::Impl {
   net::Timer timer;
 };
 
-LivePublisher::LivePublisher(net::Loop& loop, LiveWindow& window, LiveHub& hub, std::function<void(int64_t)> on_second, net::Clock clock)
+LivePublisher::LivePublisher(net::Loop& loop, LiveWindow& window, LiveHub& hub,
+                             std::function<void(int64_t)> on_second, net::Clock clock)
     : impl_(std::make_unique<Impl>(loop, window, hub, std::move(on_second), std::move(clock))) {}
 LivePublisher::~LivePublisher() = default;
 void LivePublisher::look() { impl_->look(); }

@@ -16,14 +16,16 @@ namespace {
 
 using telemetry::Histogram;
 
-constexpr int64_t kMeasuredHoldsSeconds = 60;    // how long HTTP metrics keep a service's spans and timings out
-constexpr int64_t kFutureSeconds = 60;           // a clock further ahead than this is not believed
+constexpr int64_t kMeasuredHoldsSeconds =
+    60;  // how long HTTP metrics keep a service's spans and timings out
+constexpr int64_t kFutureSeconds = 60;  // a clock further ahead than this is not believed
 constexpr int64_t kSenderActiveSeconds = 5;
 constexpr int64_t kMaxSpreadSeconds = 60;
 constexpr uint64_t kSpreadAfterNanos = 1'500'000'000ULL;
-constexpr size_t kMaxCumulative = 20'000;        // cumulative histograms we know the last reading of
+constexpr size_t kMaxCumulative = 20'000;  // cumulative histograms we know the last reading of
 constexpr int64_t kCumulativeIdleSeconds = 600;
-constexpr uint64_t kFreshCumulativeNanos = 120'000'000'000ULL;  // a counter that began this shortly before is counted from its begin
+constexpr uint64_t kFreshCumulativeNanos =
+    120'000'000'000ULL;  // a counter that began this shortly before is counted from its begin
 constexpr size_t kMaxSenders = 10'000;
 constexpr size_t kMaxServices = 2'000;
 constexpr size_t kErrorExamples = 16;
@@ -86,7 +88,9 @@ Histogram part_of(const Histogram& whole, uint64_t i, uint64_t n) {
     part.positive.push_back({whole.positive[at].index, count});
     part.count += count;
   }
-  part.sum = whole.count == 0 ? 0 : whole.sum * static_cast<double>(part.count) / static_cast<double>(whole.count);
+  part.sum = whole.count == 0
+                 ? 0
+                 : whole.sum * static_cast<double>(part.count) / static_cast<double>(whole.count);
   return part;
 }
 
@@ -104,7 +108,8 @@ double millis_or_zero(double seconds) { return std::isfinite(seconds) ? seconds 
 
 class Window final : public LiveWindow {
  public:
-  explicit Window(LiveWindowOptions options) : options_(std::move(options)), slots_(static_cast<size_t>(options_.seconds)) {
+  explicit Window(LiveWindowOptions options)
+      : options_(std::move(options)), slots_(static_cast<size_t>(options_.seconds)) {
     if (!options_.clock) options_.clock = net::unix_nanos;
   }
 
@@ -181,7 +186,8 @@ class Window final : public LiveWindow {
   std::vector<std::string> services() const override {
     std::set<std::string> names;
     for (const Series& series : series_) {
-      if (!series.outbound && series.last_second >= oldest_allowed() && series.last_second > 0) names.insert(series.service);
+      if (!series.outbound && series.last_second >= oldest_allowed() && series.last_second > 0)
+        names.insert(series.service);
     }
     return {names.begin(), names.end()};
   }
@@ -203,18 +209,23 @@ class Window final : public LiveWindow {
     return any;
   }
 
-  std::vector<TraceExample> examples(const std::string& service, int64_t since, size_t limit) const override {
+  std::vector<TraceExample> examples(const std::string& service, int64_t since,
+                                     size_t limit) const override {
     std::vector<TraceExample> found;
     const auto at = examples_.find(service);
     if (at == examples_.end()) return found;
-    for (auto it = at->second.errors.rbegin(); it != at->second.errors.rend() && found.size() < limit; ++it) {
+    for (auto it = at->second.errors.rbegin();
+         it != at->second.errors.rend() && found.size() < limit; ++it) {
       if (it->unix_second >= since) found.push_back(*it);
     }
     std::vector<TraceExample> slow = at->second.slow;
-    std::sort(slow.begin(), slow.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+    std::sort(slow.begin(), slow.end(),
+              [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
     for (const TraceExample& example : slow) {
       if (found.size() >= limit) break;
-      const bool known = std::any_of(found.begin(), found.end(), [&](const auto& other) { return other.trace == example.trace; });
+      const bool known = std::any_of(found.begin(), found.end(), [&](const auto& other) {
+        return other.trace == example.trace;
+      });
       if (example.unix_second >= since && !known) found.push_back(example);
     }
     return found;
@@ -227,14 +238,17 @@ class Window final : public LiveWindow {
   }
 
  private:
-  using SeriesIndex = std::map<std::tuple<std::string, std::string, std::string, bool, bool>, uint32_t>;
+  using SeriesIndex =
+      std::map<std::tuple<std::string, std::string, std::string, bool, bool>, uint32_t>;
 
   [[nodiscard]] int64_t oldest_allowed() const { return newest_ - options_.seconds + 1; }
   [[nodiscard]] const Slot& slot_of(int64_t second) const {
-    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) % options_.seconds)];
+    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) %
+                                      options_.seconds)];
   }
   [[nodiscard]] Slot& slot_of(int64_t second) {
-    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) % options_.seconds)];
+    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) %
+                                      options_.seconds)];
   }
   [[nodiscard]] bool hidden(const Series& series, int64_t second) const {
     if (!series.derived) return false;
@@ -253,10 +267,13 @@ class Window final : public LiveWindow {
     for (const auto& point : batch.points) note_sender(batch, point);
   }
 
-  void add_point(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point, PointFamily family) {
+  void add_point(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
+                 PointFamily family) {
     if (point.histogram >= batch.histograms.size()) return;
     const auto& resource = batch.resources[point.resource];
-    if (family == PointFamily::server) note_measured(std::string(resource.service_name), middle_second(point.start_unix_nanos, point.time_unix_nanos));
+    if (family == PointFamily::server)
+      note_measured(std::string(resource.service_name),
+                    middle_second(point.start_unix_nanos, point.time_unix_nanos));
     const Histogram* delta = &batch.histograms[point.histogram];
     Histogram difference;
     uint64_t start = point.start_unix_nanos;
@@ -270,29 +287,33 @@ class Window final : public LiveWindow {
         difference = in_seconds(*delta);
         delta = &difference;
       }
-      add_interval(resource.service_name, timing_labels(batch, point), false, true, *delta, start, point.time_unix_nanos);
+      add_interval(resource.service_name, timing_labels(batch, point), false, true, *delta, start,
+                   point.time_unix_nanos);
       return;
     }
-    add_interval(resource.service_name, http_labels(batch, point), family == PointFamily::client, false, *delta, start,
-                 point.time_unix_nanos);
+    add_interval(resource.service_name, http_labels(batch, point), family == PointFamily::client,
+                 false, *delta, start, point.time_unix_nanos);
   }
 
-  void add_interval(std::string_view service, const HttpLabels& labels, bool outbound, bool derived, const Histogram& delta,
-                    uint64_t start, uint64_t end) {
+  void add_interval(std::string_view service, const HttpLabels& labels, bool outbound, bool derived,
+                    const Histogram& delta, uint64_t start, uint64_t end) {
     const uint64_t length = start != 0 && start < end ? end - start : 0;
     if (length <= kSpreadAfterNanos) {
       add_second(middle_second(start, end), service, labels, outbound, derived, delta);
       return;
     }
     const auto last = static_cast<int64_t>((end - 1) / 1'000'000'000ULL);
-    const auto parts = std::min<int64_t>(kMaxSpreadSeconds, static_cast<int64_t>((length + 500'000'000ULL) / 1'000'000'000ULL));
+    const auto parts = std::min<int64_t>(
+        kMaxSpreadSeconds, static_cast<int64_t>((length + 500'000'000ULL) / 1'000'000'000ULL));
     for (int64_t i = 0; i < parts; ++i) {
       const Histogram part = part_of(delta, static_cast<uint64_t>(i), static_cast<uint64_t>(parts));
-      if (part.count > 0) add_second(last - parts + 1 + i, service, labels, outbound, derived, part);
+      if (part.count > 0)
+        add_second(last - parts + 1 + i, service, labels, outbound, derived, part);
     }
   }
 
-  void add_second(int64_t second, std::string_view service, const HttpLabels& labels, bool outbound, bool derived, const Histogram& delta) {
+  void add_second(int64_t second, std::string_view service, const HttpLabels& labels, bool outbound,
+                  bool derived, const Histogram& delta) {
     if (second > now_ + kFutureSeconds || second <= std::max(newest_, now_) - options_.seconds) {
       ++stats_.records_out_of_range;
       return;
@@ -300,8 +321,10 @@ class Window final : public LiveWindow {
     newest_ = std::max(newest_, second);
     Slot& slot = slot_of(second);
     if (slot.second != second) clear(slot, second);
-    const uint32_t id = series_id(service, labels.route, labels.upstream, outbound, derived, second);
-    auto cell = std::lower_bound(slot.cells.begin(), slot.cells.end(), id, [](const Cell& c, uint32_t wanted) { return c.series < wanted; });
+    const uint32_t id =
+        series_id(service, labels.route, labels.upstream, outbound, derived, second);
+    auto cell = std::lower_bound(slot.cells.begin(), slot.cells.end(), id,
+                                 [](const Cell& c, uint32_t wanted) { return c.series < wanted; });
     if (cell == slot.cells.end() || cell->series != id) {
       cell = slot.cells.insert(cell, Cell{});
       cell->series = id;
@@ -327,8 +350,10 @@ class Window final : public LiveWindow {
     if (stats_.bytes > options_.max_bytes) shed();
   }
 
-  /// What a cumulative histogram grew by since its last reading. False when that cannot be told yet.
-  bool difference_of(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point, Histogram& difference, uint64_t& start) {
+  /// What a cumulative histogram grew by since its last reading. False when that cannot be told
+  /// yet.
+  bool difference_of(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
+                     Histogram& difference, uint64_t& start) {
     const auto& resource = batch.resources[point.resource];
     std::string key;
     const auto part = [&key](std::string_view text) {
@@ -349,7 +374,8 @@ class Window final : public LiveWindow {
       if (cumulative_.size() >= kMaxCumulative) return false;
       cumulative_.emplace(std::move(key), Cumulative{reading, point.time_unix_nanos, now_});
       difference = reading;
-      return point.start_unix_nanos != 0 && point.time_unix_nanos - point.start_unix_nanos < kFreshCumulativeNanos;
+      return point.start_unix_nanos != 0 &&
+             point.time_unix_nanos - point.start_unix_nanos < kFreshCumulativeNanos;
     }
     Cumulative& state = at->second;
     if (point.time_unix_nanos <= state.time) return false;  // an older reading, late
@@ -375,20 +401,25 @@ class Window final : public LiveWindow {
     }
   }
 
-  /// A sender that reports by the second is waited for; `newest` is the last second it has finished.
+  /// A sender that reports by the second is waited for; `newest` is the last second it has
+  /// finished.
   void note_sender(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point) {
     const auto& resource = batch.resources[point.resource];
     if (resource.service_instance.empty() || point.time_unix_nanos < 500'000'000ULL) return;
     const PointFamily family = family_of(point);
-    const bool by_the_second = (family == PointFamily::server || family == PointFamily::client) &&
-                               point.temporality == telemetry::Temporality::delta && point.start_unix_nanos != 0 &&
-                               point.time_unix_nanos - std::min(point.start_unix_nanos, point.time_unix_nanos) <= kSpreadAfterNanos;
+    const bool by_the_second =
+        (family == PointFamily::server || family == PointFamily::client) &&
+        point.temporality == telemetry::Temporality::delta && point.start_unix_nanos != 0 &&
+        point.time_unix_nanos - std::min(point.start_unix_nanos, point.time_unix_nanos) <=
+            kSpreadAfterNanos;
     auto at = senders_.find(resource.service_instance);
     if (at == senders_.end()) {
       if (!by_the_second || senders_.size() >= kMaxSenders) return;
       at = senders_.emplace(std::string(resource.service_instance), Sender{}).first;
     }
-    at->second.newest = std::max(at->second.newest, static_cast<int64_t>((point.time_unix_nanos - 500'000'000ULL) / 1'000'000'000ULL));
+    at->second.newest =
+        std::max(at->second.newest,
+                 static_cast<int64_t>((point.time_unix_nanos - 500'000'000ULL) / 1'000'000'000ULL));
     at->second.seen = now_;
   }
 
@@ -399,19 +430,25 @@ class Window final : public LiveWindow {
       if (!is_request_span(span)) continue;
       const auto& resource = batch.resources[span.resource];
       const HttpLabels labels = span_labels(batch, span);
-      const uint64_t nanos = span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
+      const uint64_t nanos = span.end_unix_nanos > span.start_unix_nanos
+                                 ? span.end_unix_nanos - span.start_unix_nanos
+                                 : 0;
       const auto second = static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL);
       note_example(resource.service_name, span, labels, nanos, second);
       const auto measured = measured_.find(std::string(resource.service_name));
-      if (measured != measured_.end() && now_ <= measured->second.last + kMeasuredHoldsSeconds) continue;
+      if (measured != measured_.end() && now_ <= measured->second.last + kMeasuredHoldsSeconds)
+        continue;
       Histogram one;
       one.record(static_cast<double>(nanos) / 1e9);
       add_second(second, resource.service_name, labels, false, true, one);
     }
   }
 
-  void note_example(std::string_view service, const telemetry::SpanView& span, const HttpLabels& labels, uint64_t nanos, int64_t second) {
-    if (second < now_ - kExampleSeconds || second > now_ + kFutureSeconds || span.trace_id.is_zero()) return;
+  void note_example(std::string_view service, const telemetry::SpanView& span,
+                    const HttpLabels& labels, uint64_t nanos, int64_t second) {
+    if (second < now_ - kExampleSeconds || second > now_ + kFutureSeconds ||
+        span.trace_id.is_zero())
+      return;
     auto at = examples_.find(std::string(service));
     if (at == examples_.end()) {
       if (examples_.size() >= kMaxServices) return;
@@ -420,7 +457,12 @@ class Window final : public LiveWindow {
     Examples& examples = at->second;
     const double seconds = static_cast<double>(nanos) / 1e9;
     const auto make = [&] {
-      return TraceExample{std::string(service), telemetry::to_hex(span.trace_id), std::string(labels.route), labels.error, seconds, second};
+      return TraceExample{std::string(service),
+                          telemetry::to_hex(span.trace_id),
+                          std::string(labels.route),
+                          labels.error,
+                          seconds,
+                          second};
     };
     if (labels.error) {
       examples.errors.push_back(make());
@@ -431,18 +473,21 @@ class Window final : public LiveWindow {
       examples.slow.push_back(make());
       return;
     }
-    auto least = std::min_element(examples.slow.begin(), examples.slow.end(), [&](const auto& a, const auto& b) {
-      const bool a_old = a.unix_second < now_ - kExampleSeconds;
-      const bool b_old = b.unix_second < now_ - kExampleSeconds;
-      return a_old != b_old ? a_old : a.seconds < b.seconds;
-    });
+    auto least = std::min_element(examples.slow.begin(), examples.slow.end(),
+                                  [&](const auto& a, const auto& b) {
+                                    const bool a_old = a.unix_second < now_ - kExampleSeconds;
+                                    const bool b_old = b.unix_second < now_ - kExampleSeconds;
+                                    return a_old != b_old ? a_old : a.seconds < b.seconds;
+                                  });
     if (least->seconds < seconds || least->unix_second < now_ - kExampleSeconds) *least = make();
   }
 
   // --- series and bounds
 
-  uint32_t series_id(std::string_view service, std::string_view route, std::string_view upstream, bool outbound, bool derived, int64_t second) {
-    auto key = std::make_tuple(std::string(service), std::string(route), std::string(upstream), outbound, derived);
+  uint32_t series_id(std::string_view service, std::string_view route, std::string_view upstream,
+                     bool outbound, bool derived, int64_t second) {
+    auto key = std::make_tuple(std::string(service), std::string(route), std::string(upstream),
+                               outbound, derived);
     auto at = series_index_.find(key);
     if (at == series_index_.end()) {
       if (!room_for_one_more()) {
@@ -470,7 +515,8 @@ class Window final : public LiveWindow {
   }
 
   uint32_t new_series(const SeriesIndex::key_type& key) {
-    Series series{std::get<0>(key), std::get<1>(key), std::get<2>(key), std::get<3>(key), std::get<4>(key), 0};
+    Series series{std::get<0>(key), std::get<1>(key), std::get<2>(key),
+                  std::get<3>(key), std::get<4>(key), 0};
     if (free_.empty()) {
       series_.push_back(std::move(series));
       return static_cast<uint32_t>(series_.size() - 1);
@@ -481,7 +527,8 @@ class Window final : public LiveWindow {
     return id;
   }
 
-  /// Forgets what has not been heard of for as long as the window reaches. Also clears slots that time has passed by.
+  /// Forgets what has not been heard of for as long as the window reaches. Also clears slots that
+  /// time has passed by.
   void tidy() {
     last_tidy_ = now_;
     const int64_t oldest = std::max(newest_, now_) - options_.seconds;
@@ -497,11 +544,19 @@ class Window final : public LiveWindow {
         ++it;
       }
     }
-    std::erase_if(cumulative_, [&](const auto& entry) { return entry.second.seen < now_ - kCumulativeIdleSeconds; });
-    std::erase_if(senders_, [&](const auto& entry) { return entry.second.seen < now_ - kMeasuredHoldsSeconds; });
-    std::erase_if(measured_, [&](const auto& entry) { return entry.second.last < oldest - kMeasuredHoldsSeconds; });
+    std::erase_if(cumulative_, [&](const auto& entry) {
+      return entry.second.seen < now_ - kCumulativeIdleSeconds;
+    });
+    std::erase_if(senders_, [&](const auto& entry) {
+      return entry.second.seen < now_ - kMeasuredHoldsSeconds;
+    });
+    std::erase_if(measured_, [&](const auto& entry) {
+      return entry.second.last < oldest - kMeasuredHoldsSeconds;
+    });
     std::erase_if(examples_, [&](const auto& entry) {
-      const auto old = [&](const TraceExample& example) { return example.unix_second < now_ - kExampleSeconds; };
+      const auto old = [&](const TraceExample& example) {
+        return example.unix_second < now_ - kExampleSeconds;
+      };
       return std::all_of(entry.second.errors.begin(), entry.second.errors.end(), old) &&
              std::all_of(entry.second.slow.begin(), entry.second.slow.end(), old);
     });
@@ -518,7 +573,9 @@ class Window final : public LiveWindow {
   void shed() {
     Slot* oldest = nullptr;
     for (Slot& slot : slots_) {
-      if (slot.second >= 0 && slot.second < newest_ && !slot.cells.empty() && (oldest == nullptr || slot.second < oldest->second)) oldest = &slot;
+      if (slot.second >= 0 && slot.second < newest_ && !slot.cells.empty() &&
+          (oldest == nullptr || slot.second < oldest->second))
+        oldest = &slot;
     }
     if (oldest == nullptr) return;
     clear(*oldest, -1);
@@ -543,6 +600,8 @@ class Window final : public LiveWindow {
 
 }  // namespace
 
-std::unique_ptr<LiveWindow> make_live_window(LiveWindowOptions options) { return std::make_unique<Window>(std::move(options)); }
+std::unique_ptr<LiveWindow> make_live_window(LiveWindowOptions options) {
+  return std::make_unique<Window>(std::move(options));
+}
 
 }  // namespace hms::collector

@@ -1,0 +1,59 @@
+// canary_api.cc: routes to the controller.
+#include "collector/api/canary_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "collector/api/json_body.h"
+
+namespace hms::collector {
+namespace {
+
+void show(CanaryController& canaries, const std::string& name, net::Reply& reply, int status) {
+  auto found = canaries.get(name);
+  if (!found) return answer_error(reply, found.error());
+  reply.send(status, "application/json", dump(*found));
+}
+
+void register_action(net::HttpServer& server, CanaryController& canaries, std::string_view word,
+                     CanaryController::Action action) {
+  server.route("POST", "/ops/canaries/{name}/" + std::string(word),
+               [&canaries, action](net::Request& request, const net::ReplyPtr& reply) {
+                 const std::string& name = request.path_parameters[0];
+                 if (auto done = canaries.act(name, action); !done)
+                   return answer_error(*reply, done.error());
+                 show(canaries, name, *reply, 200);
+               });
+}
+
+}  // namespace
+
+void register_canary_api(net::HttpServer& server, CanaryController& canaries) {
+  server.route("GET", "/ops/canaries", [&canaries](net::Request&, const net::ReplyPtr& reply) {
+    reply->send(200, "application/json", dump(canaries.list()));
+  });
+  server.route("GET", "/ops/canaries/{name}",
+               [&canaries](net::Request& request, const net::ReplyPtr& reply) {
+                 show(canaries, request.path_parameters[0], *reply, 200);
+               });
+  server.route("PUT", "/ops/canaries/{name}",
+               [&canaries](net::Request& request, const net::ReplyPtr& reply) {
+                 auto body = read_json_body(request);
+                 if (!body) return answer_error(*reply, body.error());
+                 auto fresh = canaries.put(request.path_parameters[0], *body);
+                 if (!fresh) return answer_error(*reply, fresh.error());
+                 show(canaries, request.path_parameters[0], *reply, *fresh ? 201 : 200);
+               });
+  server.route("DELETE", "/ops/canaries/{name}",
+               [&canaries](net::Request& request, const net::ReplyPtr& reply) {
+                 if (auto removed = canaries.remove(request.path_parameters[0]); !removed)
+                   return answer_error(*reply, removed.error());
+                 reply->send(200, "application/json", R"({"status":"success"})");
+               });
+  using Action = CanaryController::Action;
+  register_action(server, canaries, "promote", Action::promote);
+  register_action(server, canaries, "rollback", Action::rollback);
+  register_action(server, canaries, "pause", Action::pause);
+  register_action(server, canaries, "resume", Action::resume);
+}
+
+}  // namespace hms::collector

@@ -1,0 +1,16 @@
+// canary_api.h: /ops/canaries[/{name}] and POST
+// /ops/canaries/{name}/{promote|rollback|pause|resume}. Thread: the loop's.
+//
+// GET gives a list, or one canary with state, weight and record; PUT answers 201 when it is new,
+// else 200; DELETE 200; an action answers the canary. 409 for an action that the state does not
+// allow, and for two running canaries on one upstream.
+#pragma once
+
+#include "collector/canary/controller.h"
+#include "net/http/server.h"
+
+namespace hms::collector {
+
+void register_canary_api(net::HttpServer& server, CanaryController& canaries);
+
+}  // namespace hms::collector
