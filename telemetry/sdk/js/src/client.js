@@ -65,11 +65,16 @@ class Client {
     this.start();
     if (!this.url) return false;
     const deadline = Date.now() + milliseconds;
+    // A request that is already under way does not keep the process alive; whoever waits for a flush does.
+    let wake;
+    const late = new Promise((resolve) => (wake = resolve));
+    const alive = setTimeout(wake, milliseconds);
     this.drainSeries();
     while (this.queue.length > 0 && Date.now() < deadline) {
-      await this.send(true);
+      await Promise.race([this.send(true), late]);
       if (this.queue.length > 0 && this.failures > 0) await new Promise((resolve) => setTimeout(resolve, Math.min(100, Math.max(1, deadline - Date.now()))));
     }
+    clearTimeout(alive);
     return this.queue.length === 0;
   }
 

@@ -173,6 +173,21 @@ test('a security log does not wait for the next second and carries its severity'
   await at.close();
 });
 
+test('flush waits for what is already on its way, and no longer than it was told', async () => {
+  const at = await collector();
+  const ended = await run(`import { log, flush } from 'hms-ops'; log.security('now'); log.info('then'); console.log(await flush());`, { url: at.url });
+  assert.equal(ended.output.trim(), 'true', ended.errors);
+  assert.deepEqual(at.requests.map((request) => request.items.length), [1, 1], 'each record once');
+  await at.close();
+  const silent = http.createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const url = `http://127.0.0.1:${silent.address().port}`;
+  const gaveUp = await run(`import { log, flush } from 'hms-ops'; log.info('a'); console.log(await flush(50)); process.reallyExit(0);`, { url });
+  silent.closeAllConnections();
+  silent.close();
+  assert.equal(gaveUp.output.trim(), 'false');
+});
+
 test('the service is named by HMS_SERVICE, then OTEL_SERVICE_NAME, then the script', async () => {
   const source = `import { stats } from 'hms-ops'; console.log(stats().service);`;
   const name = async (environment) => (await run(source, { file: 'harbor.mjs', environment })).output.trim();
