@@ -117,6 +117,7 @@ std::string encode_span_chunk(std::vector<SpanSource>& spans) {
     names.varint(dictionary.add(span.name));
     names.varint(dictionary.add(span.status_message));
     names.varint(dictionary.add(span.scope_name));
+    names.varint(dictionary.add(span.trace_text));
     resource_indices.varint(resources.add(source));
     attributes.add(slice(*source.batch, span.attributes));
     events.varint(span.events_end - span.events_begin);
@@ -214,6 +215,7 @@ void SpanChunk::read_rows(ColumnReader& in, const DictionaryReader& dictionary) 
     row.name = dictionary.read(in);
     row.status_message = dictionary.read(in);
     row.scope = dictionary.read(in);
+    row.trace_text = dictionary.read(in);
   }
   for (Row& row : rows_) {
     const uint64_t resource = in.varint();
@@ -266,6 +268,7 @@ StoredSpan SpanChunk::span(size_t index) const {
   span.name = row.name;
   span.status_message = row.status_message;
   span.scope = row.scope;
+  span.trace_text = row.trace_text;
   span.attributes = span_attributes_->record(index);
   span.resource_attributes = resource_attributes_->record(row.resource);
   for (uint32_t i = row.events_begin; i < row.events_end; ++i) {

@@ -45,7 +45,7 @@ class SpanChunk {
     telemetry::SpanStatus status;
     uint64_t start, end;
     uint32_t resource;
-    std::string_view name, status_message, scope;
+    std::string_view name, status_message, scope, trace_text;
     uint32_t events_begin, events_end, links_begin, links_end;
   };
   struct Resource {

@@ -265,13 +265,9 @@ void finish_trace(Trace& trace) {
                    [](const StoredSpan& a, const StoredSpan& b) {
                      return a.start_unix_nanos < b.start_unix_nanos;
                    });
-  for (const StoredSpan& span : trace.spans) {
-    const auto it = std::find_if(span.attributes.begin(), span.attributes.end(),
-                                 [](const StoredAttribute& a) { return a.key == "hms.x_trace"; });
-    if (it == span.attributes.end()) continue;
-    trace.x_trace = it->text;
-    break;
-  }
+  const auto named = std::find_if(trace.spans.begin(), trace.spans.end(),
+                                  [](const StoredSpan& s) { return !s.trace_text.empty(); });
+  if (named != trace.spans.end()) trace.x_trace = named->trace_text;
 }
 
 net::Result<Trace> ColumnarSpanStore::trace(const TraceId& id) const {

@@ -37,6 +37,7 @@ struct StoredSpan {
   telemetry::SpanStatus status = telemetry::SpanStatus::unset;
   uint64_t start_unix_nanos = 0, end_unix_nanos = 0;
   std::string service, instance, name, status_message, scope;
+  std::string trace_text;  // the `x-trace` as sent, when it is not the id itself
   std::vector<StoredAttribute> attributes;
   std::vector<StoredAttribute> resource_attributes;
   std::vector<StoredEvent> events;

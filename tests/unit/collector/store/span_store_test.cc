@@ -201,6 +201,14 @@ TEST_CASE("span store: after a restart it reads what was stored and goes on numb
         std::vector<std::pair<std::string, std::string>>{{"GET /", "server"}});
 }
 
+TEST_CASE("span store: a trace that was named by a text of its own keeps it") {
+  Fixture f;
+  Builder b;
+  b.span(1, 1, 0, "ui", "GET /", kNow, 10).trace_text = "order-17";
+  CHECK(f.add({b.accept()}));
+  CHECK(f.store->trace(trace_of(1))->x_trace == "order-17");
+}
+
 TEST_CASE("span store: odd times are kept with the day of arrival and still found") {
   Fixture f;
   Builder b;
