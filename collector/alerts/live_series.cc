@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "collector/live/http_points.h"
+#include "collector/store/series_labels.h"
 #include "collector/store/series_regex.h"
-#include "telemetry/prom_text.h"
 
 namespace hms::collector {
 namespace {
@@ -36,23 +36,6 @@ struct LiveOne {
   std::vector<Reading> readings;            // rising, only where something was added
   std::shared_ptr<const Histogram> before;  // the value before the first reading
 };
-
-std::string value_text(const telemetry::AttributeValue& value) {
-  switch (value.kind) {
-    case telemetry::AttributeValue::Kind::empty:
-      return {};
-    case telemetry::AttributeValue::Kind::text:
-    case telemetry::AttributeValue::Kind::json:
-      return std::string(value.text);
-    case telemetry::AttributeValue::Kind::boolean:
-      return value.boolean ? "true" : "false";
-    case telemetry::AttributeValue::Kind::integer:
-      return std::to_string(value.integer);
-    case telemetry::AttributeValue::Kind::real:
-      return std::to_string(value.real);
-  }
-  return {};
-}
 
 std::shared_ptr<const Histogram> base_value() {
   static const auto base = [] {
@@ -88,7 +71,7 @@ class Live final : public LiveSeries {
         foreign_seen_ = now;  // a cumulative sender: the store knows its series
         continue;
       }
-      add_point(*batch.metrics, point, family, now);
+      add_point(*batch.metrics, point, now);
     }
     if (now - last_tidy_ >= 10) tidy(now);
   }
@@ -191,13 +174,12 @@ class Live final : public LiveSeries {
   }
 
   void add_point(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
-                 PointFamily family, int64_t now) {
+                 int64_t now) {
     if (point.histogram >= batch.histograms.size()) return;
     const Histogram& delta = batch.histograms[point.histogram];
     const int64_t second = middle_second(point.start_unix_nanos, point.time_unix_nanos);
     if (delta.count == 0 || second < now - kKeepSeconds || second > now + 60) return;
-    LabelSet labels =
-        labels_of(batch, point, family == PointFamily::server ? kServerName : kClientName);
+    LabelSet labels = series_labels(batch, point);
     auto at = series_.find(labels);
     if (at == series_.end()) {
       if (series_.size() >= kMaxSeries) {
@@ -223,22 +205,6 @@ class Live final : public LiveSeries {
       place = one.readings.insert(place, Reading{second, std::move(previous)});
     }
     for (; place != one.readings.end(); ++place) place->value = sum_of(*place->value, delta);
-  }
-
-  static LabelSet labels_of(const telemetry::MetricBatch& batch,
-                            const telemetry::MetricPointView& point, std::string_view name) {
-    std::map<std::string, std::string> labels;
-    const auto& resource = batch.resources[point.resource];
-    labels["__name__"] = name;
-    labels["service_name"] = resource.service_name;
-    if (!resource.service_instance.empty())
-      labels["service_instance_id"] = resource.service_instance;
-    for (uint32_t i = point.attributes.begin; i < point.attributes.end; ++i) {
-      std::string value = value_text(batch.attributes[i].value);
-      if (!value.empty())
-        labels[telemetry::prometheus_label_name(batch.attributes[i].key)] = std::move(value);
-    }
-    return {labels.begin(), labels.end()};
   }
 
   /// Readings older than anyone may ask for become the value before; silent series go.

@@ -6,9 +6,13 @@
 
 #include "collector/alerts/alerts.h"
 #include "net/http/server.h"
+#include "telemetry/prom_text.h"
 
 namespace hms::collector {
 
 void register_alerts_api(net::HttpServer& server, Alerts& alerts);
+/// hms_collector_rule*, hms_collector_alerts*, hms_collector_notifications*,
+/// hms_collector_security_logs*.
+void write_alert_metrics(telemetry::PromWriter& writer, const Alerts& alerts);
 
 }  // namespace hms::collector

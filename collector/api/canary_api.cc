@@ -56,4 +56,21 @@ void register_canary_api(net::HttpServer& server, CanaryController& canaries) {
   register_action(server, canaries, "resume", Action::resume);
 }
 
+void write_canary_metrics(telemetry::PromWriter& writer, const CanaryController& canaries) {
+  const auto number = [](uint64_t value) { return static_cast<double>(value); };
+  const CanaryStats stats = canaries.stats();
+  writer.gauge("hms_collector_canaries", "canaries known", {}, number(stats.canaries));
+  writer.gauge("hms_collector_canaries_running", "canaries running", {}, number(stats.running));
+  writer.counter("hms_collector_canary_advances_total", "steps taken forward", {},
+                 number(stats.advanced));
+  writer.counter("hms_collector_canary_rollbacks_total", "canaries rolled back", {},
+                 number(stats.rolled_back));
+  writer.counter("hms_collector_canary_promotions_total", "canaries promoted", {},
+                 number(stats.promoted));
+  for (const CanarySplit& split : canaries.splits()) {
+    writer.gauge("hms_collector_canary_weight_percent", "share of requests sent to the canary",
+                 {{"canary", split.name}, {"service", split.service}}, split.weight);
+  }
+}
+
 }  // namespace hms::collector

@@ -8,9 +8,12 @@
 
 #include "collector/canary/controller.h"
 #include "net/http/server.h"
+#include "telemetry/prom_text.h"
 
 namespace hms::collector {
 
 void register_canary_api(net::HttpServer& server, CanaryController& canaries);
+/// hms_collector_canar*.
+void write_canary_metrics(telemetry::PromWriter& writer, const CanaryController& canaries);
 
 }  // namespace hms::collector

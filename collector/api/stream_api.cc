@@ -34,4 +34,30 @@ void register_stream_api(net::HttpServer& server, LiveHub& hub) {
   });
 }
 
+void write_stream_metrics(telemetry::PromWriter& writer, const LiveHub& hub,
+                          const LiveWindow& window) {
+  const auto number = [](uint64_t value) { return static_cast<double>(value); };
+  const HubStats stream = hub.stats();
+  writer.gauge("hms_collector_stream_subscribers", "readers of the live stream", {},
+               number(stream.subscribers));
+  writer.counter("hms_collector_stream_events_total", "events made", {}, number(stream.events));
+  writer.gauge("hms_collector_stream_kept_bytes", "events kept for those who resume", {},
+               number(stream.bytes_kept));
+  writer.counter("hms_collector_stream_gaps_total", "times a reader was told that it missed events",
+                 {}, number(stream.gaps));
+  writer.counter("hms_collector_stream_refused_total", "readers beyond the bound of 512", {},
+                 number(stream.refused));
+  const WindowStats live = window.stats();
+  writer.gauge("hms_collector_window_series", "services, routes and upstreams of the last hour", {},
+               number(live.series));
+  writer.gauge("hms_collector_window_bytes", "memory of the last hour", {}, number(live.bytes));
+  writer.counter("hms_collector_window_folded_total", "records counted under the route other", {},
+                 number(live.routes_folded));
+  writer.counter("hms_collector_window_seconds_shed_total", "seconds dropped early for memory", {},
+                 number(live.seconds_shed));
+  writer.counter("hms_collector_window_out_of_range_total",
+                 "records older than the window, or more than a minute ahead", {},
+                 number(live.records_out_of_range));
+}
+
 }  // namespace hms::collector

@@ -5,10 +5,15 @@
 #pragma once
 
 #include "collector/live/hub.h"
+#include "collector/live/window.h"
 #include "net/http/server.h"
+#include "telemetry/prom_text.h"
 
 namespace hms::collector {
 
 void register_stream_api(net::HttpServer& server, LiveHub& hub);
+/// hms_collector_stream_* and hms_collector_window_*.
+void write_stream_metrics(telemetry::PromWriter& writer, const LiveHub& hub,
+                          const LiveWindow& window);
 
 }  // namespace hms::collector
