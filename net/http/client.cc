@@ -29,7 +29,14 @@ class HttpClientImpl final : public HttpClient {
   explicit HttpClientImpl(Loop& loop) : loop_(loop), pool_(loop) {}
 
   ~HttpClientImpl() override {
-    for (auto& [exchange, entry] : running_) entry.handle->exchange = nullptr;
+    // Perhaps from inside a callback: the exchanges stay until the end of the turn.
+    auto running = std::move(running_);
+    running_.clear();
+    for (auto& [exchange, entry] : running) {
+      entry.handle->exchange = nullptr;
+      exchange->cancel();
+      loop_.retire(std::move(entry.exchange));
+    }
   }
 
   std::unique_ptr<ClientCall> send(ClientRequest request,

@@ -50,7 +50,11 @@ std::unique_ptr<Stream> ClientPool::take(const std::string& origin) {
 }
 
 void ClientPool::give(const std::string& origin, std::unique_ptr<Stream> stream) {
-  if (size_ >= kInAll) return;
+  if (size_ >= kInAll) {
+    stream->set_handler(nullptr);
+    loop_.retire(std::move(stream));  // we may be inside its callback
+    return;
+  }
   auto& list = idle_[origin];
   if (list.size() >= kPerOrigin) {
     list.front()->silence();

@@ -1,6 +1,7 @@
 #include "net/http/message_head.h"
 
 #include <array>
+#include <cstring>
 
 #include "net/http/characters.h"
 
@@ -100,13 +101,35 @@ constexpr std::array<KnownHeader, kSlots> build_slots() {
 }
 constexpr std::array<KnownHeader, kSlots> kSlotTable = build_slots();
 
+/// "Content-Length" for "content-length": with small letters, what nearly everybody sends.
+struct Capitalised {
+  std::array<char, 24> text{};
+};
+constexpr std::array<Capitalised, kKnownCount> capitalise() {
+  std::array<Capitalised, kKnownCount> all{};
+  for (size_t i = 0; i < kKnownCount; ++i) {
+    bool first = true;
+    for (size_t k = 0; k < kNames[i].size(); ++k) {
+      const char c = kNames[i][k];
+      all[i].text[k] = first && c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+      first = c == '-';
+    }
+  }
+  return all;
+}
+constexpr std::array<Capitalised, kKnownCount> kCapitalised = capitalise();
+
 }  // namespace
 
 KnownHeader known_header(std::string_view name) noexcept {
   if (name.size() < 2) return KnownHeader::other;
   const KnownHeader candidate = kSlotTable[slot_of(name, kMultiplier)];
-  return equals_ignoring_case(name, kNames[static_cast<size_t>(candidate)]) ? candidate
-                                                                            : KnownHeader::other;
+  const auto index = static_cast<size_t>(candidate);
+  const std::string_view wanted = kNames[index];
+  if (wanted.size() != name.size()) return KnownHeader::other;
+  const bool same = std::memcmp(name.data(), kCapitalised[index].text.data(), name.size()) == 0 ||
+                    equals_ignoring_case(name, wanted);
+  return same ? candidate : KnownHeader::other;
 }
 
 const HeaderField* MessageHead::find(KnownHeader known) const noexcept {

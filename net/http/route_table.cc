@@ -56,7 +56,8 @@ void RouteTable::add(std::string_view method, std::string_view pattern,
                                     [&](const Route& other) { return wins_over(route, other); });
     same = routes_.insert(place, std::move(route));
   }
-  same->handlers.emplace_back(std::string(method), std::move(handler));
+  same->handlers.emplace_back(std::string(method),
+                              std::make_shared<const HttpServer::Handler>(std::move(handler)));
 }
 
 bool RouteTable::matches(const Route& route, const std::vector<std::string>& segments,
@@ -101,10 +102,10 @@ Result<RouteTable::Match> RouteTable::find(std::string_view method, std::string_
   });
   if (route == routes_.end()) return Match();
   bool has_head = false;
-  const HttpServer::Handler* get = nullptr;
+  HandlerPtr get;
   for (const auto& [name, handler] : route->handlers) {
-    if (name == method) match.handler = &handler;
-    if (name == "GET") get = &handler;
+    if (name == method) match.handler = handler;
+    if (name == "GET") get = handler;
     has_head = has_head || name == "HEAD";
     match.allow.append(match.allow.empty() ? "" : ", ").append(name);
   }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,10 +20,11 @@ namespace hms::net {
 
 class RouteTable {
  public:
+  /// Shared: a handler may destroy its server, and with it this table, while it runs.
+  using HandlerPtr = std::shared_ptr<const HttpServer::Handler>;
   struct Match {
-    const HttpServer::Handler* handler =
-        nullptr;        // null: unknown path, or unknown method if `allow` is set
-    std::string allow;  // "GET, HEAD, POST"
+    HandlerPtr handler;  // null: unknown path, or unknown method if `allow` is set
+    std::string allow;   // "GET, HEAD, POST"
     std::vector<std::string> parameters;
   };
 
@@ -40,8 +42,7 @@ class RouteTable {
   struct Route {
     std::string pattern;
     std::vector<Segment> segments;
-    std::deque<std::pair<std::string, HttpServer::Handler>>
-        handlers;  // by method; addresses are stable
+    std::vector<std::pair<std::string, HandlerPtr>> handlers;  // by method
   };
 
   static std::vector<Segment> parse(std::string_view pattern);

@@ -43,7 +43,11 @@ class HttpServerImpl final : public HttpServer {
   ~HttpServerImpl() override {
     core_.on_connection_gone = nullptr;
     acceptors_.clear();
-    core_.connections.clear();
+    // Perhaps from inside a handler: the connections stay until the end of the turn.
+    for (auto& [connection, owner] : core_.connections) {
+      connection->abandon();
+      core_.loop.retire(std::move(owner));
+    }
   }
 
   void route(std::string_view method, std::string_view pattern, Handler handler) override {

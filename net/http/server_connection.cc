@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "net/core/check.h"
 #include "net/core/log.h"
 #include "net/http/characters.h"
 #include "net/http/compress.h"
@@ -95,9 +96,9 @@ ServerConnection::ServerConnection(ServerCore& core, std::unique_ptr<Stream> str
       continue_timer_(core.loop, [this] { run_pending(); }) {}
 
 ServerConnection::~ServerConnection() {
-  if (reply_ != nullptr) reply_->detach();
-  // A retired connection may outlive the server, and gave its share back when it ended.
-  if (state_ != State::gone) forget_body();
+  // Always retired after drop() or abandon(), perhaps after the server itself: core_ may be no
+  // more.
+  HMS_ENSURE(state_ == State::gone && reply_ == nullptr);
 }
 
 void ServerConnection::start() {
@@ -121,14 +122,24 @@ void ServerConnection::drain() {
   }
 }
 
-void ServerConnection::drop() {
-  if (state_ == State::gone) return;
+void ServerConnection::silence() {
   state_ = State::gone;
   phase_timer_.disarm();
   write_timer_.disarm();
   continue_timer_.disarm();
   forget_body();
   stream_->set_handler(nullptr);
+}
+
+void ServerConnection::abandon() {
+  if (state_ == State::gone) return;
+  silence();
+  if (reply_ != nullptr) reply_->detach();
+}
+
+void ServerConnection::drop() {
+  if (state_ == State::gone) return;
+  silence();
   // Out of the map first: what the callbacks below do may look at the server.
   const auto place = core_.connections.find(this);
   if (place != core_.connections.end()) {
@@ -136,8 +147,9 @@ void ServerConnection::drop() {
     core_.connections.erase(place);
     core_.counters.connections_open = core_.connections.size();
   }
+  const auto on_gone = core_.on_connection_gone;
   if (reply_ != nullptr) reply_->caller_left();
-  if (core_.on_connection_gone) core_.on_connection_gone();
+  if (on_gone) on_gone();
 }
 
 /// FIN after what is queued, then wait a little for the caller's own end.
@@ -450,9 +462,10 @@ void ServerConnection::dispatch() {
   const ReplyPtr reply = std::make_shared<ServerReply>(this);
   Request request = std::move(request_);
   request_ = Request();
+  const RouteTable::HandlerPtr handler = std::move(handler_);
   // Handlers use libraries that throw; one bad request must not end the program.
   try {
-    (*handler_)(request, reply);
+    (*handler)(request, reply);
   } catch (const std::exception& thrown) {
     log_error("request handler failed",
               {{"method", request.method}, {"path", request.path}, {"error", thrown.what()}});

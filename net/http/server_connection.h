@@ -51,8 +51,10 @@ class ServerConnection final : public StreamHandler {
   void start();
   /// Ends as soon as the running request allows; streamed answers end now.
   void drain();
-  /// Ends now, whatever is unsent.
+  /// Ends now, whatever is unsent; retires itself and tells who waits for the answer.
   void drop();
+  /// The server goes: ends now and silently. The caller retires the connection.
+  void abandon();
 
   void on_bytes(std::string_view bytes) override;
   void on_eof() override;
@@ -63,6 +65,7 @@ class ServerConnection final : public StreamHandler {
   friend class ServerReply;
   enum class State : uint8_t { reading, handling, closing, gone };
 
+  void silence();
   void run(std::string_view input);
   void run_pending();
   void take_step(H1Codec::Step step);
@@ -100,7 +103,7 @@ class ServerConnection final : public StreamHandler {
   H1Codec codec_;
   State state_ = State::reading;
   Request request_;
-  const HttpServer::Handler* handler_ = nullptr;
+  RouteTable::HandlerPtr handler_;
   ServerReply* reply_ = nullptr;  // the answer being waited for; it forgets us and we it
   std::string pending_;           // bytes behind the request being handled
   uint64_t accounted_bytes_ = 0;  // our share of core_.buffered_bytes

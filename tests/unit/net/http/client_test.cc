@@ -319,3 +319,20 @@ TEST_CASE("client: many calls at once share few connections afterwards") {
   CHECK(f.loop.run_until([&] { return done == 50; }, Millis{10'000}));
   CHECK(f.loop.run_until([&] { return f.server->counters().connections_open == 4; }, Millis{5000}));
 }
+
+TEST_CASE("client: destroying the client from inside a callback is safe") {
+  Fixture f;
+  ClientRequest request;
+  request.url = f.base + "/stream";
+  std::unique_ptr<ClientCall> call;
+  bool ended = false;
+  StreamCallbacks callbacks;
+  callbacks.on_data = [&](std::string_view) { f.client.reset(); };
+  callbacks.on_end = [&](Result<void>) { ended = true; };
+  call = f.client->open_stream(request, std::move(callbacks));
+  REQUIRE(f.loop.run_until([&] { return !f.streams.empty(); }, Millis{5000}));
+  f.streams[0]->write("one");
+  f.streams[0]->write("two");
+  CHECK(f.loop.run_until([&] { return f.streams[0]->gone(); }, Millis{5000}));
+  CHECK_FALSE(ended);
+}

@@ -576,3 +576,18 @@ TEST_CASE("server: destroying it with open replies and connections is safe") {
   running.reset();
   CHECK(caller.wait_for_end());
 }
+
+TEST_CASE("server: destroying it from inside a handler is safe, before and after the answer") {
+  for (const bool answer_first : {true, false}) {
+    Fixture f;
+    f.server->route("GET", "/end", [&](Request&, const ReplyPtr& reply) {
+      if (answer_first) reply->send(200, "text/plain", "goodbye");
+      f.server.reset();
+      if (!answer_first) reply->send(200, "text/plain", "goodbye");
+    });
+    Caller caller(f.loop, f.address);
+    caller.stream->write(get_text("/end") + get_text("/end"));
+    CHECK(caller.wait_for_end());
+    CHECK(caller.count("goodbye") == (answer_first ? 1 : 0));
+  }
+}
