@@ -9,6 +9,7 @@
 #include "collector/api/ledger_api.h"
 #include "collector/api/logs_api.h"
 #include "collector/api/map_api.h"
+#include "collector/api/prometheus_api.h"
 #include "collector/api/static_files.h"
 #include "collector/api/stream_api.h"
 #include "collector/executor.h"
@@ -17,6 +18,7 @@
 #include "collector/live/window.h"
 #include "collector/store/engine.h"
 #include "collector/store/log_store.h"
+#include "collector/store/series_store.h"
 #include "collector/store/span_edges.h"
 #include "collector/store/span_store.h"
 #include "net/core/log.h"
@@ -34,6 +36,12 @@ constexpr size_t kExecutorThreads =
 constexpr size_t kExecutorQueue = 2'000;
 constexpr net::Millis kDrainDeadline{10'000};
 
+SeriesStoreOptions series_options(const CollectorOptions& options) {
+  SeriesStoreOptions out;
+  out.retention_days = options.retention_days;
+  return out;
+}
+
 class AppImpl final : public App {
  public:
   AppImpl(net::Loop& loop, const CollectorOptions& options)
@@ -42,6 +50,7 @@ class AppImpl final : public App {
         spans_(make_span_store()),
         logs_(make_log_store()),
         edges_(make_service_edge_store()),
+        series_(make_series_store(series_options(options))),
         executor_(make_executor(kExecutorThreads, kExecutorQueue)),
         window_(make_live_window()),
         hub_(loop) {}
@@ -53,7 +62,8 @@ class AppImpl final : public App {
     engine_options.kv.directory = options_.data;
     engine_options.kv.memory_bytes = options_.memory_bytes;
     engine_options.retention_days = options_.retention_days;
-    auto engine = open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get()});
+    auto engine =
+        open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get()});
     if (!engine.ok()) return std::move(engine).error();
     engine_ = std::move(engine).value();
     engine_->observe(
@@ -110,10 +120,12 @@ class AppImpl final : public App {
     register_jaeger_api(*server_, loop_, *executor_, *spans_, *edges_);
     register_logs_api(*server_, loop_, *executor_, *logs_);
     register_map_api(*server_, loop_, *executor_, *edges_);
+    register_prometheus_api(*server_, loop_, *executor_, *series_);
     register_stream_api(*server_, hub_);
     register_static_files(*server_);
     health_.metrics.emplace_back([this](telemetry::PromWriter& writer) {
       write_engine_metrics(writer, *engine_);
+      write_series_metrics(writer, *series_);
       ingest_->write_metrics(writer);
       write_server_metrics(writer, "api", server_->counters());
       if (otlp_server_) write_server_metrics(writer, "otlp", otlp_server_->counters());
@@ -138,6 +150,7 @@ class AppImpl final : public App {
   std::unique_ptr<SpanStore> spans_;
   std::unique_ptr<LogStore> logs_;
   std::unique_ptr<ServiceEdgeStore> edges_;
+  std::unique_ptr<SeriesStore> series_;
   std::unique_ptr<StorageEngine> engine_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<LiveWindow> window_;

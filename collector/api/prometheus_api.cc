@@ -13,7 +13,6 @@
 #include "collector/api/query_task.h"
 #include "collector/query/promql/ast.h"
 #include "collector/query/promql/lexer.h"
-#include "collector/store/series_classic.h"
 #include "telemetry/text.h"
 
 namespace hms::collector {
@@ -396,6 +395,23 @@ promql::QueryOptions api_query_options() {
   promql::QueryOptions out;
   out.max_samples = 20'000'000;
   return out;
+}
+
+void write_series_metrics(telemetry::PromWriter& writer, const SeriesStore& store) {
+  const SeriesStore::Stats stats = store.stats();
+  const auto number = [](uint64_t value) { return static_cast<double>(value); };
+  writer.gauge("hms_collector_series", "Series known.", {}, number(stats.series));
+  writer.gauge("hms_collector_series_head_samples", "Samples in memory, not yet in chunks.", {},
+               number(stats.head_samples));
+  writer.gauge("hms_collector_series_head_bytes", "Bytes of them.", {}, number(stats.head_bytes));
+  writer.counter("hms_collector_series_samples_appended_total", "Samples stored.", {},
+                 number(stats.samples_appended));
+  writer.counter("hms_collector_series_samples_rejected_total",
+                 "Samples refused: too old, ahead of time, or not numbers that add up.", {},
+                 number(stats.samples_rejected));
+  writer.counter("hms_collector_series_overflowed_total",
+                 "Samples refused because there are too many series.", {},
+                 number(stats.overflowed));
 }
 
 void register_prometheus_api(net::HttpServer& server, net::Loop& loop, Executor& executor,

@@ -13,11 +13,15 @@
 #include "net/core/clock.h"
 #include "net/http/server.h"
 #include "net/io/loop.h"
+#include "telemetry/prom_text.h"
 
 namespace hms::collector {
 
 /// Of the API's queries. Alerts and canaries choose their own.
 [[nodiscard]] promql::QueryOptions api_query_options();
+
+/// hms_collector_series_* of the store's own figures.
+void write_series_metrics(telemetry::PromWriter& writer, const SeriesStore& store);
 
 /// All must outlive the server; the executor must be closed before `source` goes.
 void register_prometheus_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
