@@ -1,0 +1,216 @@
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "collector/store/kv.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace hms;
+using namespace hms::collector;
+
+namespace {
+
+const Family kDay{20'779};
+const Family kNextDay{20'780};
+
+std::unique_ptr<Kv> open(const std::string& path) {
+  auto kv = open_rocks_kv({path, 32ULL << 20});
+  REQUIRE_MESSAGE(kv.ok(), (kv.ok() ? "" : kv.error().detail));
+  return std::move(kv).value();
+}
+
+net::Error open_fails(const std::string& path) {
+  auto kv = open_rocks_kv({path, 32ULL << 20});
+  REQUIRE_FALSE(kv.ok());
+  CHECK(kv.error().detail.find('\n') == std::string::npos);
+  return kv.error();
+}
+
+void put(Kv& kv, Family family, const std::string& key, const std::string& value) {
+  REQUIRE(kv.commit([&](KvWriter& writer) { writer.put(family, key, value); }).ok());
+}
+
+std::string keys(const Kv& kv, Family family, const std::string& begin, const std::string& end,
+                 bool backwards = false) {
+  std::string out;
+  REQUIRE(kv.scan(
+                family, begin, end,
+                [&](std::string_view key, std::string_view) {
+                  out.append(key).push_back(' ');
+                  return true;
+                },
+                backwards)
+              .ok());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("rocks_kv: what was committed is read back after the database was opened again") {
+  const test::TemporaryDirectory directory;
+  {
+    const auto kv = open(directory / "data");
+    put(*kv, kDay, "a", "1");
+    put(*kv, Family::meta(), "m", "2");
+  }
+  const auto kv = open(directory / "data");
+  CHECK(kv->get(kDay, "a").value() == "1");
+  CHECK(kv->get(Family::meta(), "m").value() == "2");
+  CHECK(kv->get(kDay, "b").error().code == net::Code::not_found);
+  CHECK(kv->get(kNextDay, "a").error().code == net::Code::not_found);
+  CHECK(kv->days() == std::vector<Family>{kDay});
+}
+
+TEST_CASE("rocks_kv: a group is written to several families at once") {
+  const test::TemporaryDirectory directory;
+  const auto kv = open(directory.path());
+  REQUIRE(kv->commit([](KvWriter& writer) {
+              writer.put(kDay, "a", "1");
+              writer.put(kNextDay, "a", "2");
+              writer.put(Family::meta(), "x", "3");
+              writer.remove(kDay, "never there");
+              writer.remove(Family{1}, "no such day");
+            }).ok());
+  CHECK(kv->get(kDay, "a").value() == "1");
+  CHECK(kv->get(kNextDay, "a").value() == "2");
+  CHECK(kv->days() == std::vector<Family>{kDay, kNextDay});
+  CHECK(kv->stats().commits == 1);
+  CHECK(kv->stats().disk_bytes > 0);
+}
+
+TEST_CASE(
+    "rocks_kv: scans are half open, in both directions, and stop when the visitor has enough") {
+  const test::TemporaryDirectory directory;
+  const auto kv = open(directory.path());
+  REQUIRE(kv->commit([](KvWriter& writer) {
+              for (const char* key : {"a", "b", "c", "d"}) writer.put(kDay, key, key);
+            }).ok());
+  CHECK(keys(*kv, kDay, "", "") == "a b c d ");
+  CHECK(keys(*kv, kDay, "b", "d") == "b c ");
+  CHECK(keys(*kv, kDay, "b", "d", true) == "c b ");
+  CHECK(keys(*kv, kDay, "bb", "") == "c d ");
+  CHECK(keys(*kv, kDay, "", "", true) == "d c b a ");
+  CHECK(keys(*kv, kDay, "d", "b").empty());
+  CHECK(keys(*kv, kNextDay, "", "").empty());
+  int seen = 0;
+  REQUIRE(
+      kv->scan(kDay, "", "", [&](std::string_view, std::string_view) { return ++seen < 2; }).ok());
+  CHECK(seen == 2);
+}
+
+TEST_CASE(
+    "rocks_kv: a dropped day is gone, also after opening again, and a reader of it is not "
+    "disturbed") {
+  const test::TemporaryDirectory directory;
+  {
+    const auto kv = open(directory.path());
+    put(*kv, kDay, "a", "1");
+    put(*kv, kNextDay, "b", "2");
+    bool finished = false;
+    REQUIRE(kv->scan(kDay, "", "", [&](std::string_view key, std::string_view) {
+                REQUIRE(kv->drop_day(kDay).ok());
+                CHECK(key == "a");
+                finished = true;
+                return true;
+              }).ok());
+    CHECK(finished);
+    CHECK(kv->get(kDay, "a").error().code == net::Code::not_found);
+    CHECK(kv->drop_day(kDay).ok());
+    CHECK_FALSE(kv->drop_day(Family::meta()).ok());
+  }
+  const auto kv = open(directory.path());
+  CHECK(kv->days() == std::vector<Family>{kNextDay});
+}
+
+TEST_CASE("rocks_kv: a second opener is told that the lock is held and what to do") {
+  const test::TemporaryDirectory directory;
+  const auto kv = open(directory.path());
+  const net::Error error = open_fails(directory.path());
+  CHECK(error.code == net::Code::bad_config);
+  CHECK(error.detail.find("holds the lock") != std::string::npos);
+}
+
+TEST_CASE("rocks_kv: directories that cannot be used are named with the reason") {
+  const test::TemporaryDirectory directory;
+  CHECK(open_fails(directory / "missing/data").detail.find(directory / "missing") !=
+        std::string::npos);
+  std::ofstream(directory / "file") << "x";
+  CHECK(open_fails(directory / "file").detail.find("is not a directory") != std::string::npos);
+  CHECK(open_fails(directory / "file/data").code == net::Code::bad_config);
+  CHECK(open_fails("").detail.find("--data") != std::string::npos);
+  CHECK(open_fails("/proc/hms-data").code == net::Code::bad_config);
+  const auto made = open(directory / "new/");
+  CHECK(std::filesystem::is_directory(directory / "new"));
+}
+
+TEST_CASE("rocks_kv: a directory without write permission is refused") {
+  if (::geteuid() == 0) return;  // root may write anywhere
+  const test::TemporaryDirectory directory;
+  REQUIRE(::mkdir((directory / "data").c_str(), 0500) == 0);
+  CHECK(open_fails(directory / "data").detail.find("not writable") != std::string::npos);
+}
+
+TEST_CASE("rocks_kv: a damaged database is refused with one sentence and left as it is") {
+  const test::TemporaryDirectory directory;
+  {
+    const auto kv = open(directory.path());
+    put(*kv, kDay, "a", "1");
+  }
+  SUBCASE("CURRENT is gone") {
+    std::filesystem::remove(directory / "CURRENT");
+    CHECK(open_fails(directory.path()).code == net::Code::corrupt);
+  }
+  SUBCASE("CURRENT names nothing") {
+    std::ofstream(directory / "CURRENT") << "MANIFEST-999999\n";
+    CHECK_FALSE(open_fails(directory.path()).detail.empty());
+  }
+  SUBCASE("the log's middle is overwritten") {
+    {
+      const auto kv = open(directory.path());
+      for (int i = 0; i < 50; ++i)
+        put(*kv, kDay, "key" + std::to_string(i), std::string(2000, 'v'));
+    }
+    std::string log;
+    for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+      if (entry.path().extension() == ".log" && entry.file_size() > 50'000) log = entry.path();
+    }
+    REQUIRE_FALSE(log.empty());
+    std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(30'000);
+    file << std::string(100, 'X');
+    file.close();
+    CHECK(open_fails(directory.path()).code == net::Code::corrupt);
+  }
+}
+
+TEST_CASE("rocks_kv: a log cut in its last record, as a crash leaves it, is taken up to there") {
+  const test::TemporaryDirectory directory;
+  {
+    const auto kv = open(directory.path());
+    put(*kv, kDay, "kept", std::string(1000, 'v'));
+    put(*kv, kDay, "cut", std::string(1000, 'v'));
+  }
+  std::string log;
+  for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+    if (entry.path().extension() == ".log" && entry.file_size() > 2000) log = entry.path();
+  }
+  REQUIRE_FALSE(log.empty());
+  std::filesystem::resize_file(log, std::filesystem::file_size(log) - 500);
+  const auto kv = open(directory.path());
+  CHECK(kv->get(kDay, "kept").ok());
+  CHECK(kv->get(kDay, "cut").error().code == net::Code::not_found);
+}
+
+TEST_CASE("rocks_kv: more days than can be are refused, and the group with them") {
+  const test::TemporaryDirectory directory;
+  const auto kv = open(directory.path());
+  const auto result = kv->commit([](KvWriter& writer) {
+    for (uint32_t day = 0; day < 600; ++day) writer.put(Family{day}, "a", "1");
+  });
+  REQUIRE_FALSE(result.ok());
+  CHECK(result.error().code == net::Code::too_large);
+  CHECK(kv->get(Family{0}, "a").error().code == net::Code::not_found);
+}
