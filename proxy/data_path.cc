@@ -18,8 +18,7 @@ DataPath::DataPath(net::Loop& loop, Options options)
     : unix_offset_nanos(net::unix_nanos() - net::monotonic_nanos()),
       loop_(loop),
       learner_(recorder_.names()),
-      pool_(loop, recorder_.names(), std::move(options.dial)),
-      own_addresses_(std::move(options.own_addresses)) {
+      pool_(loop, recorder_.names(), std::move(options.dial)) {
   for (const auto direction : {telemetry::Direction::inbound, telemetry::Direction::outbound}) {
     const auto i = static_cast<size_t>(direction);
     via_names_[i] = options.proxy_tag + (i == 0 ? "-in" : "-out");
@@ -62,6 +61,7 @@ void DataPath::apply(SnapshotPtr snapshot) {
       endpoint->dynamic = false;
     }
   }
+  mark_own_endpoints();
   if (view_ && view_->pins > 0) old_views_.push_back(std::move(view_));
   view_ = std::move(next);
   if (old_views_.empty()) pool_.forget_unused();
@@ -220,8 +220,22 @@ void DataPath::remember_name(const std::string& name, const net::SocketAddress& 
   cached_names_[name] = {address, loop_.now_millis() + kNameMillis};
 }
 
-bool DataPath::is_own_address(const net::SocketAddress& address) const noexcept {
-  return std::find(own_addresses_.begin(), own_addresses_.end(), address) != own_addresses_.end();
+bool DataPath::is_own_outbound(const net::SocketAddress& address) const noexcept {
+  return std::find(own_outbound_.begin(), own_outbound_.end(), address) != own_outbound_.end();
+}
+
+void DataPath::set_own_addresses(std::vector<net::SocketAddress> inbound,
+                                 std::vector<net::SocketAddress> outbound) {
+  own_inbound_ = std::move(inbound);
+  own_outbound_ = std::move(outbound);
+  mark_own_endpoints();
+}
+
+void DataPath::mark_own_endpoints() {
+  for (const auto& [text, endpoint] : pool_.endpoints()) {
+    endpoint->own_inbound = std::find(own_inbound_.begin(), own_inbound_.end(),
+                                      endpoint->address) != own_inbound_.end();
+  }
 }
 
 }  // namespace hms::proxy

@@ -36,9 +36,8 @@ struct EndpointState {
 class DataPath {
  public:
   struct Options {
-    std::string proxy_tag = "hms";                  // for Via: names this process
-    Pool::Dial dial;                                // empty: real connections
-    std::vector<net::SocketAddress> own_addresses;  // what it would be a loop to connect to
+    std::string proxy_tag = "hms";  // for Via: names this process
+    Pool::Dial dial;                // empty: real connections
   };
 
   DataPath(net::Loop& loop, Options options);
@@ -46,9 +45,10 @@ class DataPath {
 
   void apply(SnapshotPtr snapshot);
   void accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
-  void set_own_addresses(std::vector<net::SocketAddress> addresses) {
-    own_addresses_ = std::move(addresses);
-  }
+  /// The listeners' addresses: outbound calls to the outbound one, and inbound ones to the inbound
+  /// one, would come back.
+  void set_own_addresses(std::vector<net::SocketAddress> inbound,
+                         std::vector<net::SocketAddress> outbound);
 
   /// Replies ask callers to close; idle sessions end once they were quiet for `quiet_millis`.
   void begin_drain();
@@ -94,7 +94,7 @@ class DataPath {
   /// Names of outbound hosts are kept for 5 s, at most 1,024 of them.
   [[nodiscard]] const net::SocketAddress* cached_name(const std::string& name) const;
   void remember_name(const std::string& name, const net::SocketAddress& address);
-  [[nodiscard]] bool is_own_address(const net::SocketAddress& address) const noexcept;
+  [[nodiscard]] bool is_own_outbound(const net::SocketAddress& address) const noexcept;
   std::string access_line;  // scratch
 
  private:
@@ -103,6 +103,7 @@ class DataPath {
     uint64_t until_millis = 0;
   };
   void forget_dynamic_endpoints();
+  void mark_own_endpoints();
 
   net::Loop& loop_;
   telemetry::Recorder recorder_;
@@ -117,7 +118,7 @@ class DataPath {
   net::HttpLimits limits_;
   std::unordered_map<std::string, CachedName> cached_names_;
   std::string via_lines_[2], via_names_[2];
-  std::vector<net::SocketAddress> own_addresses_;
+  std::vector<net::SocketAddress> own_inbound_, own_outbound_;
   bool draining_ = false;
   bool stopping_ = false;
 };

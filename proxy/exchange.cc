@@ -138,6 +138,8 @@ void Exchange::start_attempt() {
     endpoint_ = pick_endpoint(*cluster_, endpoint_, data_.loop().now_millis());
     if (endpoint_ == nullptr) return reply_locally(LocalError::no_endpoint, cluster_->plan->name);
   }
+  if (endpoint_->own_inbound && session_->direction() == Direction::inbound)
+    return reply_locally(LocalError::loop_detected, endpoint_->text);
   ++endpoint_->in_flight;
   ++endpoint_->requests;
   endpoint_->last_used_millis = data_.loop().now_millis();
@@ -174,7 +176,7 @@ void Exchange::resolve_and_connect(std::string_view authority) {
 }
 
 void Exchange::connect_to(const net::SocketAddress& address) {
-  if (data_.is_own_address(address))
+  if (data_.is_own_outbound(address))
     return reply_locally(LocalError::loop_detected, address.to_string());
   endpoint_ = &data_.dynamic_endpoint(address);
   start_attempt();

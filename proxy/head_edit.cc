@@ -214,7 +214,7 @@ void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlo
   if (!edit.trace->traceparent_valid) drop |= bit(KnownHeader::tracestate);
   if (!edit.outbound) drop |= edit.trust_forwarded ? 0 : kForwarded;
   if (!edit.authority.empty()) drop |= bit(KnownHeader::host);
-  if (head.body != net::BodyKind::length) drop |= bit(KnownHeader::content_length);
+  if (!head.has_content_length) drop |= bit(KnownHeader::content_length);
   const bool nominates = nominates_fields(head);
   const bool append_forwarded = !edit.outbound && edit.trust_forwarded;
   const HeaderField* forwarded_for = nullptr;
@@ -226,7 +226,11 @@ void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlo
   }
 
   add_start_line(head, out);
-  bool length_written = head.body != net::BodyKind::length;
+  // A POST without a body says so: some services wait for one otherwise.
+  const bool bodiless_upload =
+      !head.has_content_length && head.body == net::BodyKind::none &&
+      (head.method == "POST" || head.method == "PUT" || head.method == "PATCH");
+  bool length_written = !head.has_content_length && !bodiless_upload;
   for (uint16_t i = 0; i < head.field_count; ++i) {
     const HeaderField& field = head.fields[i];
     if ((drop & bit(field.known)) != 0 && field.known != KnownHeader::other) continue;

@@ -102,12 +102,18 @@ net::Result<void> Sidecar::bind() {
         listen_all(telemetry::Direction::outbound, config_.outbound_address, "--outbound");
     if (!outbound.ok()) return outbound.error();
     outbound_address_ = *outbound;
-    std::vector<net::SocketAddress> own = {outbound_address_};
-    if (auto loopback =
-            net::SocketAddress::parse("127.0.0.1:" + std::to_string(outbound_address_.port()));
+  }
+  const auto own = [](const net::SocketAddress& bound) {
+    std::vector<net::SocketAddress> all = {bound};
+    if (auto loopback = net::SocketAddress::parse("127.0.0.1:" + std::to_string(bound.port()));
         loopback.ok())
-      own.push_back(*loopback);
-    for (auto& worker : workers_) worker->set_own_addresses(own);
+      all.push_back(*loopback);
+    return all;
+  };
+  for (auto& worker : workers_) {
+    worker->set_own_addresses(own(inbound_), config_.outbound_address.empty()
+                                                 ? std::vector<net::SocketAddress>{}
+                                                 : own(outbound_address_));
   }
   auto admin = start_admin();
   if (!admin.ok())

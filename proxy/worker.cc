@@ -43,8 +43,9 @@ net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction directi
   return bound;
 }
 
-void ProxyWorker::set_own_addresses(std::vector<net::SocketAddress> addresses) {
-  worker_.call([&] { data_->set_own_addresses(std::move(addresses)); });
+void ProxyWorker::set_own_addresses(std::vector<net::SocketAddress> inbound,
+                                    std::vector<net::SocketAddress> outbound) {
+  worker_.call([&] { data_->set_own_addresses(std::move(inbound), std::move(outbound)); });
 }
 
 void ProxyWorker::apply(SnapshotPtr snapshot) {

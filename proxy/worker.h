@@ -33,7 +33,8 @@ class ProxyWorker {
 
   net::Result<net::SocketAddress> listen(telemetry::Direction direction,
                                          const net::SocketAddress& address, bool reuse_port);
-  void set_own_addresses(std::vector<net::SocketAddress> addresses);
+  void set_own_addresses(std::vector<net::SocketAddress> inbound,
+                         std::vector<net::SocketAddress> outbound);
   void apply(SnapshotPtr snapshot);
   enum class Detail { counters, everything, delta };
   /// `tell` runs on the worker's thread: it posts the report on.

@@ -86,6 +86,7 @@ struct Endpoint {
   bool referenced = false;  // by the view in force; otherwise it goes when its last request ends
   std::vector<std::unique_ptr<UpstreamConnection>> idle;
   bool dynamic = false;  // an outbound host without a route: forgotten a minute after its last use
+  bool own_inbound = false;  // our own inbound listener: from there it would be a loop
   uint64_t last_used_millis = 0;
   uint32_t in_flight = 0;
   uint32_t connections = 0;  // open, idle ones included
