@@ -57,21 +57,34 @@ export function acceptGap(data: unknown): void {
   void fillHistory(Math.max(from, end - WINDOW_SECONDS), end);
 }
 
-/// Steps of history on the page: 900 s at 5 s are 180 points a series, which the collector answers in one go.
-const STEP_SECONDS = 5;
-const RATE_WINDOW_SECONDS = 10;
+/// How finely history is asked for. A rate over a window describes the window's middle, so values are put `shift` seconds back.
+interface Grain {
+  readonly step: number;
+  readonly window: number;
+  readonly shift: number;
+}
+const FINE: Grain = { step: 1, window: 3, shift: 2 };
+const COARSE: Grain = { step: 5, window: 10, shift: 5 };
+/// The default view is asked for second by second, what is older in steps: so a question never gives more than 300 points a series.
+const FINE_SECONDS = 300;
 /// What was measured this lately may not be stored yet.
 const STORAGE_LAG_SECONDS = 6;
 
 /// Fills the seconds between `from` and `to` that the stream has not written. Failing is not an error to show: the live data goes on.
 export async function fillHistory(from: number, to: number): Promise<void> {
-  const start = Math.ceil(from / STEP_SECONDS) * STEP_SECONDS;
-  const end = Math.floor(to / STEP_SECONDS) * STEP_SECONDS;
+  const middle = Math.max(from, to - FINE_SECONDS);
+  await fillGrain(middle, to, FINE);
+  if (from < middle) await fillGrain(from, middle, COARSE);
+}
+
+async function fillGrain(from: number, to: number, { step, window, shift }: Grain): Promise<void> {
+  const start = Math.ceil(from / step) * step;
+  const end = Math.floor(to / step) * step;
   if (end < start) return;
   const by = ['service_name', 'http_route'];
   const ask = async (measure: Measure) => {
-    const query = promql(measure, {}, RATE_WINDOW_SECONDS, by);
-    const reply = (await getJson('api/v1/query_range', { query, start, end, step: STEP_SECONDS })) as { data?: unknown };
+    const query = promql(measure, {}, window, by);
+    const reply = (await getJson('api/v1/query_range', { query, start: start + shift, end: end + shift, step })) as { data?: unknown };
     return parseMatrix(reply?.data);
   };
   const answers = await Promise.allSettled(MEASURES.map(ask));
@@ -82,7 +95,8 @@ export async function fillHistory(from: number, to: number): Promise<void> {
     for (const { labels, points } of answer.value) {
       const service = labels.service_name;
       if (!service) continue;
-      for (const [second, value] of points) {
+      for (const [time, value] of points) {
+        const second = time - shift;
         const key = `${service}\n${labels.http_route ?? ''}\n${second}`;
         let row = rows.get(key);
         if (!row) rows.set(key, (row = { service, route: labels.http_route ?? '', second, values: [null, 0, null, null, null] }));
@@ -94,7 +108,7 @@ export async function fillHistory(from: number, to: number): Promise<void> {
     const [rps, errors] = row.values;
     // The question for errors gives errors a second; the page shows the share of requests.
     row.values[FIELD.error_rate] = rps ? Math.min(1, (errors ?? 0) / rps) : 0;
-    if (rps !== null) store.fill(row.service, row.route, row.second, STEP_SECONDS, row.values);
+    if (rps !== null) store.fill(row.service, row.route, row.second, step, row.values);
   }
   if (answers[0]?.status === 'fulfilled') {
     store.coverRange(start, Math.min(end, Math.floor(Date.now() / 1000) - STORAGE_LAG_SECONDS));
