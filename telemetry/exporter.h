@@ -7,7 +7,8 @@
 //   (the ledger's other half)
 // Retries after network faults and 429/502/503/504 with back-off 250 ms .. 5 s and full jitter, or
 // what Retry-After says (capped at 60 s); other 4xx: the batch is dropped as "rejected" and logged
-// once a minute. One batch in flight. Thread: one loop.
+// once a minute. Other 5xx (a collector that is stopping answers 500) are tried eight times, then
+// dropped alike. One batch in flight. Thread: one loop.
 #pragma once
 
 #include <functional>

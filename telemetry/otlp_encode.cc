@@ -17,7 +17,7 @@ namespace {
 
 using protozero::pbf_writer;
 
-/// Set to 1 in each request, so that a receiver knows which program spoke.
+/// The scope of everything sent: which program measured it.
 constexpr const char* kScopeName = "hms-proxy";
 
 void add_text(pbf_writer& writer, uint32_t tag, std::string_view text) {

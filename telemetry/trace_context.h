@@ -4,8 +4,9 @@
 // the same 128 bits, or when x-trace is free text), else `traceparent`, else B3 (single, then
 // multi), else a new trace (UUID version 7). Invalid values are as if absent (W3C Trace Context
 // section 3.2.2; B3 propagation). `x-trace` is kept byte for byte; texts over 256 bytes or with
-// anything but visible ASCII are refused. No allocation on the hot path: texts are views into the
-// head, or written into the caller's buffer. Thread: any.
+// anything but printable ASCII (blanks inside are allowed) are refused. B3 gives the parent where
+// traceparent does not. No allocation on the hot path: texts are views into the head, or written
+// into the caller's buffer. Thread: any.
 #pragma once
 
 #include <string_view>
