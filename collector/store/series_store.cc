@@ -174,7 +174,7 @@ class Store final : public SeriesStore {
   uint32_t sealing_epoch_ = 0;
   std::vector<SeriesPtr> to_seal_, written_;
   std::vector<uint32_t> dead_;
-  int64_t sealed_until_millis_ = INT64_MIN;  // for series recovered without their points
+  int64_t sealed_until_millis_ = INT64_MIN;  // of all stored chunks, kept in meta
 
   std::atomic<uint64_t> samples_appended_{0}, samples_rejected_{0}, overflowed_{0}, head_bytes_{0},
       head_samples_{0};
@@ -489,10 +489,17 @@ void Store::seal_some(KvWriter& writer) {
     for (const auto& [day, blocks] : by_day) {
       const std::string stored = seal_blocks(blocks);
       bytes += stored.size();
+      for (const BlockPtr& block : blocks) {
+        sealed_until_millis_ = std::max(sealed_until_millis_, block->last_millis);
+      }
       writer.put(Family{day}, series_chunk_key(series->id, sealing_epoch_), stored);
     }
     written_.push_back(std::move(series));
   }
+  if (written_.empty()) return;
+  std::string until;
+  append_be64(until, static_cast<uint64_t>(sealed_until_millis_));
+  writer.put(Family::meta(), table_key(Table::series_chunk), until);
 }
 
 void Store::finish_written(KvWriter& writer) {
@@ -543,6 +550,10 @@ net::Result<void> Store::recover(const KvReader& reader) {
   reader_ = &reader;
   if (auto done = recover_definitions(reader); !done) return done;
   if (auto done = recover_days(reader); !done) return done;
+  if (const auto until = reader.get(Family::meta(), table_key(Table::series_chunk));
+      until.ok() && until->size() == 8) {
+    sealed_until_millis_ = static_cast<int64_t>(read_be64(*until));
+  }
   return recover_log(reader);
 }
 
@@ -604,14 +615,7 @@ net::Result<void> Store::recover_log(const KvReader& reader) {
                     });
     if (!scanned) return scanned;
   }
-  const auto now_seconds = static_cast<uint32_t>(net::unix_nanos() / 1'000'000'000);
-  epoch_ = now_seconds;
-  // What chunks hold arrived before the oldest entry of the log was written.
-  const uint32_t oldest =
-      entries.empty()
-          ? now_seconds
-          : std::min(now_seconds, read_be32(std::string_view(entries.begin()->first).substr(1)));
-  sealed_until_millis_ = static_cast<int64_t>(oldest) * 1000 + kMaxAheadMillis;
+  epoch_ = static_cast<uint32_t>(net::unix_nanos() / 1'000'000'000);
   for (const auto& [id, series] : series_) series->sealed_until_millis = sealed_until_millis_;
   uint64_t broken = 0;
   uint64_t points = 0;

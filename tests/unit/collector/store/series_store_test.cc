@@ -1,0 +1,415 @@
+// The series store through its two faces: batches in, selectors out; through seals, restarts and
+// failures.
+#include "collector/store/series_store.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "collector/store/series_regex.h"
+#include "tests/support/memory_kv.h"
+
+using namespace hms::collector;
+namespace telemetry = hms::telemetry;
+
+namespace {
+
+constexpr int64_t kDay = 86'400'000;
+constexpr int64_t kNow = 20'779 * kDay + 12 * 3'600'000;  // Unix milliseconds, noon
+
+/// Builds one batch of points.
+class Batch {
+ public:
+  explicit Batch(const std::string& service = "claims", const std::string& instance = "i-1") {
+    telemetry::ResourceView resource;
+    resource.service_name = batch_->keep(service);
+    resource.service_instance = batch_->keep(instance);
+    batch_->resources.push_back(resource);
+  }
+  Batch& number(telemetry::PointKind kind, telemetry::Temporality temporality,
+                const std::string& name, int64_t t, double value, int64_t start = 0,
+                const std::string& route = "") {
+    telemetry::MetricPointView& point = add(kind, name, t, route);
+    point.temporality = temporality;
+    point.value = value;
+    point.start_unix_nanos = static_cast<uint64_t>(start) * 1'000'000;
+    return *this;
+  }
+  Batch& gauge(const std::string& name, int64_t t, double value, const std::string& route = "") {
+    return number(telemetry::PointKind::gauge, telemetry::Temporality::cumulative, name, t, value,
+                  0, route);
+  }
+  Batch& delta(const std::string& name, int64_t start, int64_t t, double value,
+               const std::string& route = "") {
+    return number(telemetry::PointKind::counter, telemetry::Temporality::delta, name, t, value,
+                  start, route);
+  }
+  Batch& histogram(const std::string& name, int64_t start, int64_t t,
+                   const std::vector<double>& values, const std::string& route = "") {
+    telemetry::MetricPointView& point = add(telemetry::PointKind::histogram, name, t, route);
+    point.unit = "s";
+    point.temporality = telemetry::Temporality::delta;
+    point.start_unix_nanos = static_cast<uint64_t>(start) * 1'000'000;
+    point.histogram = static_cast<uint32_t>(batch_->histograms.size());
+    telemetry::Histogram value;
+    for (const double one : values) value.record(one);
+    batch_->histograms.push_back(value);
+    return *this;
+  }
+  Batch& stale() {
+    batch_->points.back().stale = true;
+    return *this;
+  }
+  AcceptedBatch accepted(int64_t arrived) {
+    AcceptedBatch out;
+    out.arrived_unix_nanos = static_cast<uint64_t>(arrived) * 1'000'000;
+    out.metrics = std::move(batch_);
+    return out;
+  }
+
+ private:
+  telemetry::MetricPointView& add(telemetry::PointKind kind, const std::string& name, int64_t t,
+                                  const std::string& route) {
+    telemetry::MetricPointView point;
+    point.kind = kind;
+    point.name = batch_->keep(name);
+    point.time_unix_nanos = static_cast<uint64_t>(t) * 1'000'000;
+    point.attributes.begin = static_cast<uint32_t>(batch_->attributes.size());
+    if (!route.empty()) {
+      telemetry::Attribute attribute;
+      attribute.key = batch_->keep("http.route");
+      attribute.value.kind = telemetry::AttributeValue::Kind::text;
+      attribute.value.text = batch_->keep(route);
+      batch_->attributes.push_back(attribute);
+    }
+    point.attributes.end = static_cast<uint32_t>(batch_->attributes.size());
+    batch_->points.push_back(point);
+    return batch_->points.back();
+  }
+  std::shared_ptr<telemetry::MetricBatch> batch_ = std::make_shared<telemetry::MetricBatch>();
+};
+
+/// A store on a Kv, driven as the engine drives it.
+struct Fixture {
+  explicit Fixture(SeriesStoreOptions with = {}) : options(with) { restart(); }
+  void restart() {
+    store = make_series_store(options);
+    REQUIRE(store->recover(kv).ok());
+  }
+  void put(Batch batch, int64_t arrived = kNow) {
+    const std::vector<AcceptedBatch> group = {batch.accepted(arrived)};
+    REQUIRE(kv.commit([&](KvWriter& writer) { store->prepare(group, writer); }).ok());
+    store->committed(group);
+  }
+  void maintain(int64_t now = kNow) {
+    REQUIRE(kv.commit([&](KvWriter& writer) {
+                store->maintain(static_cast<uint64_t>(now) * 1'000'000, writer);
+              }).ok());
+  }
+  /// Everything in memory goes to chunks, the log is cut.
+  void seal() {
+    const int64_t far = kNow + 10 * 365 * kDay;
+    for (int i = 0; i < 4; ++i) maintain(far);
+  }
+  std::vector<Series> select(const std::string& name, int64_t start = 0,
+                             int64_t end = kNow + kDay) const {
+    auto found = store->select({{"__name__", LabelMatcher::Kind::equal, name}}, start, end, {});
+    REQUIRE(found.ok());
+    return std::move(*found);
+  }
+  std::string values(const std::string& name, int64_t start = 0, int64_t end = kNow + kDay) const {
+    std::string out;
+    for (const Series& series : select(name, start, end)) {
+      for (const Sample& sample : series.samples) {
+        out += std::to_string(sample.t_millis - kNow) + ":" +
+               std::to_string(static_cast<int64_t>(sample.value)) + " ";
+      }
+      for (const HistogramSample& sample : series.histograms) {
+        out += std::to_string(sample.t_millis - kNow) + ":h" + std::to_string(sample.value->count) +
+               " ";
+      }
+    }
+    return out;
+  }
+  size_t keys(uint8_t table) const {
+    size_t count = 0;
+    for (const Family day : kv.days()) {
+      const auto scanned = kv.scan(
+          day, std::string(1, static_cast<char>(table)),
+          std::string(1, static_cast<char>(table + 1)),
+          [&](std::string_view, std::string_view) { return ++count > 0; }, false);
+      REQUIRE(scanned.ok());
+    }
+    return count;
+  }
+  SeriesStoreOptions options;
+  MemoryKv kv;
+  std::unique_ptr<SeriesStore> store;
+};
+
+}  // namespace
+
+TEST_CASE("series store: a point becomes a series in Prometheus form") {
+  Fixture f;
+  f.put(Batch().histogram("http.server.request.duration", kNow - 1000, kNow, {0.1, 0.2},
+                          "/claims/{id}"));
+  const auto found = f.select("http_server_request_duration_seconds");
+  REQUIRE(found.size() == 1);
+  CHECK(label_value(found[0].labels, "service_name") == "claims");
+  CHECK(label_value(found[0].labels, "service_instance_id") == "i-1");
+  CHECK(label_value(found[0].labels, "http_route") == "/claims/{id}");
+  REQUIRE(found[0].histograms.size() == 2);  // nothing at its start, two at its end
+  CHECK(found[0].histograms[0].t_millis == kNow - 1000);
+  CHECK(found[0].histograms[0].value->count == 0);
+  CHECK(found[0].histograms[1].value->count == 2);
+  REQUIRE(f.store->metadata().size() == 1);
+  CHECK(f.store->metadata()[0].type == "histogram");
+}
+
+TEST_CASE("series store: deltas add up, and a silence keeps its place") {
+  Fixture f;
+  f.put(Batch().delta("c", kNow - 1000, kNow, 5));
+  f.put(Batch().delta("c", kNow, kNow + 1000, 7));
+  f.put(Batch().delta("c", kNow + 59'000, kNow + 60'000, 1));
+  CHECK(f.values("c_total") == "-1000:0 0:5 1000:12 59000:12 60000:13 ");
+}
+
+TEST_CASE("series store: a late delta is counted at the newest point, nothing is lost") {
+  Fixture f;
+  f.put(Batch().delta("c", kNow - 1000, kNow, 5));
+  f.put(Batch().delta("c", kNow - 60'000, kNow - 59'000, 3));
+  CHECK(f.values("c_total") == "-1000:0 0:8 ");
+}
+
+TEST_CASE("series store: late gauges go where they belong, and the last of one time wins") {
+  Fixture f;
+  f.put(Batch().gauge("g", kNow, 1));
+  f.put(Batch().gauge("g", kNow - 5000, 2));
+  f.put(Batch().gauge("g", kNow - 5000, 3).gauge("g", kNow, 4));
+  CHECK(f.values("g") == "-5000:3 0:4 ");
+  f.seal();
+  CHECK(f.values("g") == "-5000:3 0:4 ");
+  f.put(Batch().gauge("g", kNow - 6000, 6).gauge("g", kNow, 5));
+  CHECK(f.values("g") == "-6000:6 -5000:3 0:5 ");
+}
+
+TEST_CASE("series store: a range is left-open") {
+  Fixture f;
+  f.put(Batch().gauge("g", kNow, 1).gauge("g", kNow + 1000, 2).gauge("g", kNow + 2000, 3));
+  CHECK(f.values("g", kNow, kNow + 1000) == "1000:2 ");
+}
+
+TEST_CASE("series store: points too old, ahead of time or not countable are rejected and counted") {
+  Fixture f;
+  f.put(Batch()
+            .gauge("g", kNow - 31 * kDay, 1)
+            .gauge("g", kNow + 400'000, 1)
+            .gauge("g", 86'400'000, 1));
+  f.put(Batch().delta("c", kNow - 1000, kNow, -1).delta("c", kNow - 1000, kNow, HUGE_VAL));
+  CHECK(f.values("g") == "");
+  CHECK(f.values("c_total") == "");
+  CHECK(f.store->stats().samples_rejected == 5);
+  CHECK(f.store->stats().series == 0);
+}
+
+TEST_CASE("series store: the points survive a seal, a restart, and both") {
+  Fixture f;
+  for (int i = 0; i < 300; ++i) {
+    f.put(Batch()
+              .delta("c", kNow + (i - 1) * 1000, kNow + i * 1000, 2)
+              .histogram("h", kNow + (i - 1) * 1000, kNow + i * 1000, {0.1, 0.001 * i}));
+  }
+  const std::string counts = f.values("c_total");
+  const std::string histograms = f.values("h_seconds");
+  CHECK(std::count(counts.begin(), counts.end(), ' ') == 301);
+  f.restart();
+  CHECK(f.values("c_total") == counts);
+  CHECK(f.values("h_seconds") == histograms);
+  f.seal();
+  CHECK(f.keys(0x30) == 0);  // the log is cut
+  CHECK(f.keys(0x31) == 2);
+  CHECK(f.values("c_total") == counts);
+  CHECK(f.values("h_seconds") == histograms);
+  f.put(Batch().delta("c", kNow + 299'000, kNow + 300'000, 2));
+  CHECK(f.values("c_total") == counts + "300000:602 ");
+  f.restart();
+  CHECK(f.values("c_total") == counts + "300000:602 ");
+  CHECK(f.values("h_seconds") == histograms);
+  CHECK(f.values("h_seconds", kNow, kNow + 2000) == "1000:h4 2000:h6 ");
+}
+
+TEST_CASE("series store: a crash in the middle of a seal shows no point twice") {
+  Fixture f;
+  f.put(Batch().gauge("g", kNow, 1).gauge("g", kNow + 1000, 2));
+  f.maintain(kNow + 10 * 365 * kDay);  // chunks written, log not yet cut
+  CHECK(f.keys(0x30) == 1);
+  CHECK(f.keys(0x31) == 1);
+  CHECK(f.values("g") == "0:1 1000:2 ");
+  f.restart();
+  CHECK(f.values("g") == "0:1 1000:2 ");
+  f.seal();
+  CHECK(f.values("g") == "0:1 1000:2 ");
+}
+
+TEST_CASE(
+    "series store: after a restart without its total a counter starts anew, and its increase is "
+    "whole") {
+  Fixture f;
+  f.put(Batch().delta("c", kNow - 1000, kNow, 5));
+  f.seal();
+  f.restart();
+  f.put(Batch().delta("c", kNow + 1000, kNow + 2000, 3));
+  CHECK(f.values("c_total") == "-1000:0 0:5 1000:0 2000:3 ");
+}
+
+TEST_CASE("series store: a group that failed leaves no trace, and comes again") {
+  Fixture f;
+  const auto lost = [&](Batch batch) {
+    const std::vector<AcceptedBatch> group = {batch.accepted(kNow)};
+    MemoryKv nowhere;
+    REQUIRE(nowhere.commit([&](KvWriter& writer) { f.store->prepare(group, writer); }).ok());
+    f.store->failed(group);
+  };
+  lost(Batch().delta("c", kNow - 1000, kNow, 5).histogram("h", kNow - 1000, kNow, {0.5}));
+  CHECK(f.values("c_total") == "");
+  f.put(Batch().delta("c", kNow - 1000, kNow, 5).histogram("h", kNow - 1000, kNow, {0.5}));
+  lost(Batch().histogram("h", kNow, kNow + 1000, {0.5}));
+  f.put(Batch().histogram("h", kNow, kNow + 1000, {0.5}));
+  CHECK(f.values("c_total") == "-1000:0 0:5 ");
+  f.restart();
+  CHECK(f.values("c_total") == "-1000:0 0:5 ");
+  CHECK(f.values("h_seconds") == "-1000:h0 0:h1 1000:h2 ");
+}
+
+TEST_CASE("series store: classic series are made from histograms when asked for by name") {
+  Fixture f;
+  f.put(Batch().histogram("h", kNow - 1000, kNow, {0.001, 0.02, 0.3, 20}));
+  CHECK(f.values("h_seconds_count") == "-1000:0 0:4 ");
+  const auto sums = f.select("h_seconds_sum");
+  REQUIRE(sums.size() == 1);
+  CHECK(sums[0].samples.back().value == doctest::Approx(20.321));
+  const auto buckets = f.select("h_seconds_bucket");
+  REQUIRE(buckets.size() == 15);
+  const auto count_at = [&](const std::string& le) {
+    for (const Series& series : buckets) {
+      if (label_value(series.labels, "le") == le) return series.samples.back().value;
+    }
+    return -1.0;
+  };
+  CHECK(count_at("0.005") == 1);
+  CHECK(count_at("0.025") == 2);
+  CHECK(count_at("0.5") == 3);
+  CHECK(count_at("10") == 3);
+  CHECK(count_at("+Inf") == 4);
+  const auto one = f.store->select({{"__name__", LabelMatcher::Kind::equal, "h_seconds_bucket"},
+                                    {"le", LabelMatcher::Kind::matches, "0.5|10"}},
+                                   0, kNow, {});
+  REQUIRE(one.ok());
+  CHECK(one->size() == 2);
+  const auto named =
+      f.store->series({{"__name__", LabelMatcher::Kind::equal, "h_seconds_count"}}, 0, kNow, {});
+  REQUIRE(named.ok());
+  CHECK(named->size() == 1);
+}
+
+TEST_CASE("series store: matchers") {
+  Fixture f;
+  for (const char* route : {"/a", "/b", "/c"}) f.put(Batch().gauge("g", kNow, 1, route));
+  f.put(Batch("store", "i-2").gauge("g", kNow, 1));
+  const auto count = [&](std::vector<LabelMatcher> matchers) {
+    auto found = f.store->select(matchers, 0, kNow, {});
+    REQUIRE(found.ok());
+    return found->size();
+  };
+  using Kind = LabelMatcher::Kind;
+  CHECK(count({{"__name__", Kind::equal, "g"}}) == 4);
+  CHECK(count({{"__name__", Kind::equal, "g"}, {"http_route", Kind::equal, ""}}) == 1);
+  CHECK(count({{"__name__", Kind::equal, "g"}, {"http_route", Kind::not_equal, "/a"}}) == 3);
+  CHECK(count({{"http_route", Kind::matches, "/[ab]"}}) == 2);
+  CHECK(count({{"http_route", Kind::matches, "/a|/c"}, {"service_name", Kind::equal, "claims"}}) ==
+        2);
+  CHECK(count({{"http_route", Kind::not_matches, "/a.*"}, {"service_name", Kind::matches, ".+"}}) ==
+        3);
+  CHECK(count({{"nothing", Kind::equal, "x"}}) == 0);
+  CHECK_FALSE(f.store->select({{"a", Kind::matches, "("}}, 0, 1, {}).ok());
+}
+
+TEST_CASE(
+    "series store: beyond the limit, new series are counted in the overflow series and the known "
+    "ones go on") {
+  SeriesStoreOptions options;
+  options.max_series = 3;
+  Fixture f(options);
+  for (int i = 0; i < 10; ++i) f.put(Batch().gauge("g", kNow + i, i, "/" + std::to_string(i)));
+  f.put(Batch().gauge("g", kNow + 20, 20, "/0"));
+  CHECK(f.select("g").size() == 3);
+  CHECK(f.values("hms_overflow").find(":7 ") != std::string::npos);
+  CHECK(f.store->stats().overflowed == 7);
+}
+
+TEST_CASE("series store: a limit on samples or series, and a caller that left, end a selection") {
+  Fixture f;
+  for (int i = 0; i < 10; ++i) f.put(Batch().gauge("g", kNow + i, i, "/" + std::to_string(i)));
+  SelectLimits limits;
+  limits.max_samples = 5;
+  const std::vector<LabelMatcher> all = {{"__name__", LabelMatcher::Kind::equal, "g"}};
+  CHECK(f.store->select(all, 0, kNow + 100, limits).error().code == hms::net::Code::too_large);
+  limits = {};
+  limits.max_series = 5;
+  CHECK(f.store->select(all, 0, kNow + 100, limits).error().code == hms::net::Code::too_large);
+  limits = {};
+  limits.cancelled = [] { return true; };
+  CHECK(f.store->select(all, 0, kNow + 100, limits).error().code == hms::net::Code::canceled);
+}
+
+TEST_CASE("series store: a day that is dropped takes its series with it") {
+  Fixture f;
+  f.put(Batch().gauge("old", kNow - 3 * kDay, 1), kNow - 3 * kDay);
+  f.put(Batch().gauge("new", kNow, 1));
+  f.seal();
+  const Family day{static_cast<uint32_t>((kNow - 3 * kDay) / kDay)};
+  f.store->forget_day(day);
+  REQUIRE(f.kv.drop_day(day).ok());
+  f.maintain();
+  CHECK(f.store->stats().series == 1);
+  CHECK(f.values("old") == "");
+  CHECK(f.values("new") == "0:1 ");
+  f.restart();
+  CHECK(f.store->stats().series == 1);
+}
+
+TEST_CASE(
+    "series store: a corrupt chunk is an error that names its day and series, not a wrong answer") {
+  Fixture f;
+  f.put(Batch().gauge("g", kNow, 1));
+  f.seal();
+  const Family day{static_cast<uint32_t>(kNow / kDay)};
+  std::string key, value;
+  REQUIRE(f.kv.scan(
+                  day, "\x31", "\x32",
+                  [&](std::string_view k, std::string_view v) {
+                    key = k;
+                    value = v;
+                    return true;
+                  },
+                  false)
+              .ok());
+  value.back() = static_cast<char>(value.back() ^ 1);
+  REQUIRE(f.kv.commit([&](KvWriter& writer) { writer.put(day, key, value); }).ok());
+  const auto found = f.store->select({{"__name__", LabelMatcher::Kind::equal, "g"}}, 0, kNow, {});
+  REQUIRE_FALSE(found.ok());
+  CHECK(found.error().code == hms::net::Code::corrupt);
+  CHECK(found.error().detail.find("day 20779, series 1") != std::string::npos);
+}
+
+TEST_CASE("series store: a stale point is kept as Prometheus's marker") {
+  Fixture f;
+  f.put(Batch().gauge("g", kNow, 1));
+  f.put(Batch().gauge("g", kNow + 1000, 0).stale());
+  const auto found = f.select("g");
+  REQUIRE(found.size() == 1);
+  REQUIRE(found[0].samples.size() == 2);
+  CHECK(std::isnan(found[0].samples[1].value));
+}
