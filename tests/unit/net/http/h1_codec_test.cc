@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 
+#include "net/http/characters.h"
 #include "net/http/head_guard.h"
 #include "tests/support/http_transcript.h"
 #include "tests/unit/net/http/attack_vectors.h"
@@ -283,4 +285,39 @@ TEST_CASE("h1_codec: release_buffers only touches an idle codec") {
   codec.release_buffers();
   input = std::string_view(bytes).substr(10);
   CHECK(codec.next(input) == H1Codec::Step::head);
+}
+
+TEST_CASE(
+    "h1_codec: no byte put anywhere into Transfer-Encoding makes two readings of one request") {
+  // smuggler.py's idea, exhaustively: each byte value at each place of the line, with and without a
+  // Content-Length beside it.
+  const std::string line = "Transfer-Encoding: chunked\r\n";
+  for (int c = 0; c < 256; ++c) {
+    for (size_t place = 0; place <= line.size(); ++place) {
+      for (const bool replace : {false, true}) {
+        std::string mutated = line;
+        if (replace && place < line.size()) {
+          mutated[place] = static_cast<char>(c);
+        } else {
+          mutated.insert(place, 1, static_cast<char>(c));
+        }
+        CAPTURE(mutated);
+        const std::string beside =
+            transcript_whole(kRequest, post(mutated + "Content-Length: 5\r\n", "hello"));
+        // Either refused, or the line was no Transfer-Encoding for anybody: then the length alone
+        // counts.
+        if (fault_of(beside) == 0) {
+          REQUIRE(beside.find("body=length/5") != std::string::npos);
+          REQUIRE(beside.find("  Transfer-Encoding=") == std::string::npos);
+        }
+        const std::string alone = transcript_whole(kRequest, post(mutated, "0\r\n\r\n"));
+        if (fault_of(alone) == 0) {
+          REQUIRE(alone.find("body=chunked") != std::string::npos);
+          std::string small = alone;
+          std::transform(small.begin(), small.end(), small.begin(), lower);
+          REQUIRE(small.find("  transfer-encoding=chunked\n") != std::string::npos);
+        }
+      }
+    }
+  }
 }
