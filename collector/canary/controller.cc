@@ -20,6 +20,7 @@ constexpr size_t kMaxCanaries = 200;
 constexpr size_t kMaxRecord = 500;
 constexpr int64_t kSettledSeconds =
     60;  // older seconds do not change any more: their sums are kept
+constexpr int64_t kBaselineSeconds = 60;
 constexpr int64_t kHoldRecordEvery = 30'000;  // ms between two records of the same hold
 
 enum class State : uint8_t { running, paused, promoted, rolled_back };
@@ -310,6 +311,19 @@ struct CanaryController::Impl {
     rollout.canary_now = totals(rollout.outbound_canary, rollout.plan.canary, true);
   }
 
+  /// The baseline's last minute before the rollout is evidence, too: a canary of few requests is
+  /// then compared with many.
+  void count_before(Rollout& rollout) {
+    const int64_t second = now() / 1000;
+    WindowFilter filter{rollout.plan.service, "", rollout.plan.baseline, false};
+    WindowTotals totals = window.totals(filter, second - kBaselineSeconds, second);
+    if (totals.requests == 0) {
+      filter = {"", "", rollout.plan.baseline, true};
+      totals = window.totals(filter, second - kBaselineSeconds, second);
+    }
+    rollout.baseline_before = counts_of(totals, rollout.plan.limits.p99_ms);
+  }
+
   void look(Rollout& rollout, int64_t second) {
     const int64_t end = second + 1;
     if (end <= rollout.step_begin) return;
@@ -394,6 +408,7 @@ struct CanaryController::Impl {
     rollout.started_at = now();
     rollout.weight = rollout.plan.steps.front();
     changed();
+    count_before(rollout);
     begin_step(rollout);
     decide(rollout, Verdict::Kind::advance, "started at " + std::to_string(rollout.weight) + " %");
     return fresh;

@@ -12,7 +12,6 @@ namespace hms::collector {
 namespace {
 
 constexpr double kAlpha = 0.01;
-constexpr double kTests = 3;
 constexpr double kSlowShare = 0.01;   // what "p99" allows
 constexpr int kMixture = 32;          // rates bet on; more change the capital by under 2 %
 constexpr double kLeastBound = 1e-4;  // a limit of 0: one error is then enough
@@ -21,6 +20,9 @@ constexpr double kLeastDifference =
 constexpr uint64_t kPlainRequests = 100;
 constexpr uint64_t kLeastRequests = 10;  // in a step, before it may go forward
 constexpr double kZ95 = 1.6448536269514722;
+constexpr double kZBaseline =
+    3.3;  // 99.95 %: the baseline's rate is not above this, for all that matters
+constexpr uint64_t kKnownBaseline = 200;   // requests from which on that bound is worth something
 constexpr double kLeastPromotable = 0.01;  // an error limit below this is not proven but only
                                            // watched: 0.1 % would take 2,700 requests
 
@@ -71,6 +73,22 @@ bool clearly_above(uint64_t k, uint64_t n, double bound) {
 
 bool relevant_difference(const VersionCounts& canary, const VersionCounts& baseline, double limit) {
   return rate_of(canary) - rate_of(baseline) >= std::max(kLeastDifference, limit / 10);
+}
+
+/// ln of the capital against "not above the baseline", by the better of two bets: two unknown
+/// rates, or, when the baseline is well known, the canary against the upper end of what the
+/// baseline's rate can be. The second needs fewer requests, but would blame the canary for weather
+/// that began after the baseline was measured: so never less than what the baseline does at the
+/// same time.
+double relative_evidence(const VersionCounts& canary, const VersionCounts& baseline,
+                         const VersionCounts& baseline_now, double limit) {
+  if (!relevant_difference(canary, baseline, limit)) return 0;
+  double evidence =
+      evidence_worse(canary.errors, canary.requests, baseline.errors, baseline.requests);
+  if (baseline.requests < kKnownBaseline) return evidence;
+  const double known =
+      std::max(upper_rate(baseline.errors, baseline.requests, kZBaseline), rate_of(baseline_now));
+  return std::max(evidence, evidence_above(canary.errors, canary.requests, known));
 }
 
 /// How many more requests until the upper end is below the limit, if they go on as so far; 0:
@@ -174,20 +192,20 @@ double evidence_worse(uint64_t canary_errors, uint64_t canary_requests, uint64_t
   return bet - best;
 }
 
-double upper_rate(uint64_t k, uint64_t n) {
+double upper_rate(uint64_t k, uint64_t n, double z) {
   if (n == 0) return 1;
   const auto count = static_cast<double>(n);
   const double share = static_cast<double>(k) / count;
-  const double z2 = kZ95 * kZ95;
+  const double z2 = z * z;
   const double middle = share + z2 / (2 * count);
-  const double spread = kZ95 * std::sqrt(share * (1 - share) / count + z2 / (4 * count * count));
+  const double spread = z * std::sqrt(share * (1 - share) / count + z2 / (4 * count * count));
   return std::min(1.0, (middle + spread) / (1 + z2 / count));
 }
 
 Verdict judge(const VerdictInput& input) {
   const VersionCounts& step = input.canary;
   const VersionCounts& all = input.canary_rollout;
-  const double for_rollout = std::log(kTests / kAlpha);
+  const double for_rollout = std::log(1 / kAlpha);
   const double for_step =
       for_rollout + std::log(static_cast<double>(std::max<size_t>(input.steps, 1)));
   // The larger of both, on the rollout's scale.
@@ -200,16 +218,10 @@ Verdict judge(const VerdictInput& input) {
       std::max(evidence_above(all.slow, all.requests, kSlowShare),
                evidence_above(step.slow, step.requests, kSlowShare) - step_discount);
   const double relative_rollout =
-      relevant_difference(all, input.baseline_rollout, input.limits.error_rate)
-          ? evidence_worse(all.errors, all.requests, input.baseline_rollout.errors,
-                           input.baseline_rollout.requests)
-          : 0;
+      relative_evidence(all, input.baseline_rollout, input.baseline, input.limits.error_rate);
   const double relative_step =
-      relevant_difference(step, input.baseline, input.limits.error_rate)
-          ? evidence_worse(step.errors, step.requests, input.baseline.errors,
-                           input.baseline.requests) -
-                step_discount
-          : 0;
+      relative_evidence(step, input.baseline, input.baseline, input.limits.error_rate) -
+      step_discount;
   verdict.relative_evidence = std::max(relative_rollout, relative_step);
 
   verdict.kind = Verdict::Kind::rollback;

@@ -1,23 +1,26 @@
 // verdict.h: is the canary worse? A pure function of what both versions did.
 //
-// Three tests, each an e-process (a bet against "the canary is fine" whose capital grows only if it
-// is not): valid however often one looks, so that looking every second costs no false alarms.
-// Capital of 3/alpha rolls back; alpha = 0.01 for the three together, once more divided by the
-// number of steps for what is seen within one step alone (a version that goes bad later).
-//   limit     the canary's error rate is above limits.error_rate       mixture over rates above the
-//   limit against the limit slow      more than 1 % of its requests take longer than p99_ms    the
-//   same: that is what "p99 is above the limit" means, and it works on few requests relative  its
-//   error rate is above the baseline's                   mixture (Jeffreys) against the best
-//   explanation with "not above" (universal
-//                                                                      inference); only if the
-//                                                                      difference is at least 0.5
-//                                                                      points and a tenth of the
-//                                                                      limit
+// Three tests, each an e-process: a bet against "the canary is fine" whose capital grows only if it
+// is not. It is valid however often one looks, so that looking every second costs no false alarms.
+// A capital of 1/alpha rolls back, alpha = 0.01; within one step alone (a version that goes bad
+// later) it takes the number of steps times as much.
+//
+//   limit: its error rate is above limits.error_rate. Bets on a mixture of rates above the limit.
+//
+//   slow: more than 1 % of its requests take longer than limits.p99_ms, which is what "p99 is above
+//   the limit" means, and works on few requests. The same bet.
+//
+//   relative: its error rate is above the baseline's. Bets on two unknown rates against the best
+//   explanation with "not above" (universal inference), or, when the baseline is well known,
+//   against the upper end of its rate. Only if the difference is at least 0.5 points and a tenth of
+//   the limit.
+//
 // Besides, from 100 requests on in a step, an observed rate or p99 clearly (95 %) above its limit
 // rolls back, as anyone who reads the limit expects. A step goes forward only if the canary had
 // requests enough that its error rate is, with 95 %, below the limit; else it holds and says how
-// many it needs. Limits: binomial traffic is assumed; outages shared by both versions are not
-// modelled. Simulated in tests/unit/collector/canary/verdict_test.cc.
+// many it needs.
+// Limits: binomial traffic is assumed; outages shared by both versions are not modelled. Simulated
+// in tests/unit/collector/canary/verdict_test.cc.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +40,8 @@ struct VersionCounts {
 struct VerdictInput {
   VersionCounts baseline, canary;  // since the step began
   VersionCounts baseline_rollout,
-      canary_rollout;  // since the rollout began, this step included; only while both had traffic
-                       // for the baseline's part
+      canary_rollout;  // since the rollout began (the baseline: a minute before), this step
+                       // included; only while both had traffic for the baseline's part
   CanaryLimits limits;
   size_t steps = 1;
   bool step_over = false;  // step_seconds have passed
@@ -63,7 +66,7 @@ struct Verdict {
 /// ln of the capital against "the canary's rate is at most the baseline's".
 [[nodiscard]] double evidence_worse(uint64_t canary_errors, uint64_t canary_requests,
                                     uint64_t baseline_errors, uint64_t baseline_requests);
-/// Upper end (95 %, one-sided, Wilson) of where the rate of k of n can be.
-[[nodiscard]] double upper_rate(uint64_t k, uint64_t n);
+/// Upper end (one-sided, Wilson; z 1.64 is 95 %) of where the rate of k of n can be.
+[[nodiscard]] double upper_rate(uint64_t k, uint64_t n, double z = 1.6448536269514722);
 
 }  // namespace hms::collector

@@ -54,16 +54,19 @@ struct LivePublisher::Impl {
 
   [[nodiscard]] int64_t now_millis() const { return static_cast<int64_t>(clock() / 1'000'000); }
 
-  [[nodiscard]] bool is_complete(int64_t second, int64_t now) {
+  [[nodiscard]] bool is_complete(int64_t second, int64_t now) const {
     const int64_t age = now - (second + 1) * 1000;
     if (age < kEarliestMillis) return false;
     if (age >= kLatestMillis) return true;
-    if (window.complete(second)) {
-      sidecars_seen_at = now;
-      return true;
+    switch (window.completeness(second)) {
+      case LiveWindow::Completeness::complete:
+        return true;
+      case LiveWindow::Completeness::waiting:
+        return false;
+      case LiveWindow::Completeness::no_sender:
+        return age >= kQuietMillis;
     }
-    // While sidecars report, a second that only lacks one of them waits for it.
-    return age >= kQuietMillis && now - sidecars_seen_at > 5000;
+    return true;
   }
 
   void look() {
@@ -101,7 +104,6 @@ struct LivePublisher::Impl {
   std::function<void(int64_t)> on_second;
   net::Clock clock;
   int64_t next = 0;
-  int64_t sidecars_seen_at = -100'000;
   std::vector<int64_t> waiting;  // changed seconds not yet published
   net::Timer timer;
 };

@@ -198,15 +198,15 @@ class Window final : public LiveWindow {
     return changed;
   }
 
-  bool complete(int64_t second) const override {
+  Completeness completeness(int64_t second) const override {
     bool any = false;
     const auto now = static_cast<int64_t>(options_.clock() / 1'000'000'000ULL);
     for (const auto& [name, sender] : senders_) {
       if (sender.newest < now - kSenderActiveSeconds) continue;
-      if (sender.newest < second) return false;
+      if (sender.newest < second) return Completeness::waiting;
       any = true;
     }
-    return any;
+    return any ? Completeness::complete : Completeness::no_sender;
   }
 
   std::vector<TraceExample> examples(const std::string& service, int64_t since,
@@ -329,7 +329,7 @@ class Window final : public LiveWindow {
       cell = slot.cells.insert(cell, Cell{});
       cell->series = id;
       ++stats_.cells;
-      stats_.bytes += sizeof(Cell);
+      stats_.bytes += sizeof(Cell) + cell->packed.capacity();
     }
     stats_.bytes -= cell->packed.capacity();
     cell->requests += delta.count;

@@ -82,9 +82,9 @@ class LiveWindow {
 
   /// Seconds whose points changed since the last call, rising.
   [[nodiscard]] virtual std::vector<int64_t> take_changed_seconds() = 0;
-  /// True once every sender heard of within 5 s has reported that second or a later one. False if
-  /// there is no such sender.
-  [[nodiscard]] virtual bool complete(int64_t unix_second) const = 0;
+  /// Whether every sender heard of within 5 s has reported that second or a later one.
+  enum class Completeness : uint8_t { no_sender, waiting, complete };
+  [[nodiscard]] virtual Completeness completeness(int64_t unix_second) const = 0;
   /// At most `limit` failed or slow traces of a service since that second: failed ones first, then
   /// the slowest.
   [[nodiscard]] virtual std::vector<TraceExample> examples(const std::string& service,

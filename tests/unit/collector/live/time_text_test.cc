@@ -1,0 +1,27 @@
+#include "collector/live/time_text.h"
+
+#include <doctest/doctest.h>
+
+using namespace hms::collector;
+
+TEST_CASE("time text: milliseconds become RFC 3339 and come back") {
+  CHECK(rfc3339(0) == "1970-01-01T00:00:00.000Z");
+  CHECK(rfc3339(1795337458120) == "2026-11-22T08:50:58.120Z");
+  for (const int64_t millis :
+       {int64_t{0}, int64_t{951782400000}, int64_t{1709251199999}, int64_t{4102444800000}})
+    CHECK(parse_rfc3339(rfc3339(millis)) == millis);
+}
+
+TEST_CASE("time text: offsets and fractions of any length are read") {
+  CHECK(parse_rfc3339("1970-01-01T02:00:00+02:00") == 0);
+  CHECK(parse_rfc3339("1970-01-01T00:00:01.123456789Z") == 1123);
+  CHECK(parse_rfc3339("1970-01-01T00:00:01.5Z") == 1500);
+}
+
+TEST_CASE("time text: what is no time is refused") {
+  for (const char* text :
+       {"", "now", "2026-13-01T00:00:00Z", "2026-01-01T25:00:00Z", "2026-01-01T00:00:00",
+        "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+2:00", "2026-01-01"}) {
+    CHECK_FALSE(parse_rfc3339(text).has_value());
+  }
+}
