@@ -13,7 +13,7 @@ export interface VersionHistory {
 
 const POINTS = 180;
 /// Before the first and after the last decision, so that the change can be seen.
-const MARGIN_SECONDS = 20;
+export const MARGIN_SECONDS = 20;
 const RATE_WINDOW_SECONDS = 10;
 
 export async function loadVersionHistory(canary: Canary, live: boolean, signal?: AbortSignal): Promise<VersionHistory | null> {

@@ -23,26 +23,26 @@ async function waitUntil(page, what, look) {
   }
 }
 
-/// The newest value that a chart's legend shows for one of its lines.
-const legend = (page, chart, line) => page.locator(`[data-charts] section[aria-label="${chart}"] [data-series="${line}"] b`).innerText();
+/// The highest value in view, as a chart's legend says it. The storm may be over when a busy machine gets here; the picture of it is not.
+const peak = (page, chart) => page.locator(`[data-charts] section[aria-label="${chart}"] [data-peak]`).innerText();
 
 async function seesTheSpike(test, page) {
   await page.goto(`${test.base}/#/service/${SERVICE}`);
   const rate = await waitUntil(page, `rate of ${SERVICE}`, async () => {
-    const value = await legend(page, 'Rate', 'requests/s');
+    const value = await peak(page, 'Rate');
     return { ok: Number.parseFloat(value) > 0, value };
   });
   const p99 = await waitUntil(page, `p99 of ${SERVICE} above ${P99_ABOVE_MS} ms`, async () => {
-    const value = await legend(page, 'Latency', 'p99');
+    const value = await peak(page, 'Latency');
     return { ok: milliseconds(value) > P99_ABOVE_MS, value };
   });
   const errors = await waitUntil(page, `errors of ${SERVICE} above ${ERRORS_ABOVE} %`, async () => {
-    const value = await page.locator('[data-figure="error_rate"]').innerText();
+    const value = await peak(page, 'Error rate');
     return { ok: Number.parseFloat(value) > ERRORS_ABOVE, value };
   });
   await drawnHigh(page);
   await test.picture(page, 'incident-service');
-  test.passed(`the live charts of ${SERVICE} show the spike: ${rate} requests/s, p99 ${p99}, ${errors} errors`);
+  test.passed(`the live charts of ${SERVICE} show the spike: p99 up to ${p99}, errors up to ${errors}, rate up to ${rate} a second`);
 }
 
 /// Something other than the empty ground is painted in the upper half of the latency chart: the line really is up there.
