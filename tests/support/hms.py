@@ -539,9 +539,19 @@ class OriginConnection:
                 continue
             size = int(self.received[self.position:at].split(b";")[0], 16)
             self.position = at + 2
-            self.read_exactly(size + 2)
-            if size == 0:
-                return self.received[start:self.position]
+            if size > 0:
+                self.read_exactly(size + 2)
+                continue
+            while True:  # trailers
+                at = self.received.find(b"\r\n", self.position)
+                if at < 0:
+                    if not self._more():
+                        return self.received[start:]
+                    continue
+                blank = at == self.position
+                self.position = at + 2
+                if blank:
+                    return self.received[start:self.position]
 
     def wait_end(self):
         """Reads until the peer closes: "fin" or "reset"."""
