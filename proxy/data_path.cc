@@ -16,6 +16,7 @@ constexpr size_t kFreeExchanges =
 
 DataPath::DataPath(net::Loop& loop, Options options)
     : unix_offset_nanos(net::unix_nanos() - net::monotonic_nanos()),
+      traces(options.traces),
       loop_(loop),
       learner_(recorder_.names()),
       pool_(loop, recorder_.names(), std::move(options.dial)) {

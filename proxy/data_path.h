@@ -21,6 +21,7 @@
 #include "proxy/retry_budget.h"
 #include "proxy/route_learner.h"
 #include "proxy/session.h"
+#include "proxy/traces_in_flight.h"
 
 namespace hms::proxy {
 
@@ -38,6 +39,8 @@ class DataPath {
   struct Options {
     std::string proxy_tag = "hms";  // for Via: names this process
     Pool::Dial dial;                // empty: real connections
+    TracesInFlight* traces =
+        nullptr;  // shared by the workers of a process; null: calls are not joined
   };
 
   DataPath(net::Loop& loop, Options options);
@@ -96,6 +99,7 @@ class DataPath {
   void remember_name(const std::string& name, const net::SocketAddress& address);
   [[nodiscard]] bool is_own_outbound(const net::SocketAddress& address) const noexcept;
   std::string access_line;  // scratch
+  TracesInFlight* const traces;
 
  private:
   struct CachedName {

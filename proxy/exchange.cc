@@ -19,6 +19,9 @@ using telemetry::Direction;
 
 namespace {
 
+constexpr net::Millis kProbeAfter{500};  // most half-closing callers have their reply by then
+constexpr net::Millis kProbeAgain{100};
+
 bool is_idempotent(std::string_view method) noexcept {
   return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
          method == "PUT" || method == "DELETE";
@@ -65,6 +68,7 @@ void Exchange::begin(Session& session) {
   caller_keep_alive_ = replayable_ = true;
   head_unsent_ = tail_sent_ = stale_retried_ = reused_ = upstream_eof_ = reply_bytes_seen_ = false;
   reply_started_ = reply_complete_ = reply_chunked_ = close_after_ = upstream_paused_ = false;
+  probed_ = false;
   tunnel_ = tunnel_caller_ended_ = tunnel_upstream_ended_ = measured_ = false;
   replay_.clear();
 }
@@ -91,13 +95,28 @@ void Exchange::on_request_head() {
                                      .b3_parent_span_id = head.get(KnownHeader::x_b3_parentspanid),
                                      .b3_sampled = head.get(KnownHeader::x_b3_sampled),
                                      .b3_flags = head.get(KnownHeader::x_b3_flags)});
-  if (head.method == "CONNECT") return reply_locally(LocalError::not_implemented, "CONNECT");
+  join_trace();
+  if (head.method == "CONNECT") {
+    close_after_ = true;  // what follows is not HTTP
+    return reply_locally(LocalError::not_implemented, "CONNECT");
+  }
   if (head.has(KnownHeader::via) && via_names(head, data_.via_name(session_->direction()))) {
     return reply_locally(LocalError::loop_detected, data_.via_name(session_->direction()));
   }
   wants_tunnel_ = head.upgrade && head.body == BodyKind::none &&
                   !upgrades_to_http2(head.get(KnownHeader::upgrade));
   choose_route();
+}
+
+/// A call that names a trace but no parent span belongs to the request of that trace that is being
+/// served here, if there is just one.
+void Exchange::join_trace() {
+  if (data_.traces == nullptr) return;
+  if (session_->direction() == Direction::inbound) {
+    data_.traces->begin(trace_.trace_id, trace_.span_id);
+  } else if (trace_.parent_span_id.is_zero() && !trace_.started_here) {
+    trace_.parent_span_id = data_.traces->find(trace_.trace_id);
+  }
 }
 
 void Exchange::choose_route() {
@@ -146,7 +165,10 @@ void Exchange::start_attempt() {
   attempt_nanos_ = 0;
   if (view_->snapshot->config.access_log && times_.chosen == 0)
     times_.chosen = net::monotonic_nanos();
-  if (auto connection = data_.pool().lease(*endpoint_))
+  // A service that keeps closing right after its replies, unannounced: what could not be repeated does not take the chance.
+  const bool avoid_reuse = endpoint_->quiet_closes > 0 && !may_repeat();
+  auto connection = avoid_reuse ? nullptr : data_.pool().lease(*endpoint_);
+  if (connection)
     use(std::move(connection));
   else
     connect();
@@ -508,6 +530,7 @@ void Exchange::on_reply_end(bool nothing_left) {
     reply_codec_dirty_ = false;
   }
   ++upstream_->requests;
+  if (reused_) endpoint_->quiet_closes = 0;
   if (upstream_paused_) {
     upstream_paused_ = false;
     upstream_->stream().resume_reading();
@@ -594,6 +617,7 @@ bool Exchange::retry_after_failure(bool clean_end) {
     stale_retried_ = true;
     ++data_.count.retries_stale;
     ++endpoint_->stale;
+    ++endpoint_->quiet_closes;
     data_.pool().discard(std::move(upstream_));
     connect();
     return true;
@@ -676,14 +700,16 @@ void Exchange::on_downstream_eof() {
     if (upstream_) upstream_->stream().shutdown_write();
     return;
   }
-  if (!reply_started_ && !caller_minor_0_) probe_.arm(net::Millis{500});
+  if (!reply_started_ && !caller_minor_0_) probe_.arm(kProbeAfter);
 }
 
-/// A caller that half-closed still reads; one that is gone answers this interim reply with a reset,
-/// which cancels the call.
+/// A caller that half-closed still reads; one that is gone answers an interim reply with a reset. Nothing tells us of that but the next
+/// write, so there are two: the second one fails if nobody is there, which ends the session and cancels the call.
 void Exchange::probe_caller() {
   if (reply_started_) return;
   session_->stream().write("HTTP/1.1 100 Continue\r\n\r\n");
+  if (!probed_) probe_.arm(kProbeAgain);
+  probed_ = true;
 }
 
 void Exchange::on_downstream_gone() {
@@ -742,6 +768,9 @@ void Exchange::finish(bool keep_alive) {
 void Exchange::measure() {
   if (measured_) return;
   measured_ = true;
+  if (head_seen_ && data_.traces != nullptr && session_->direction() == Direction::inbound) {
+    data_.traces->end(trace_.trace_id);
+  }
   const Config& config = view_->snapshot->config;
   if (!config.telemetry && !config.access_log) return;
   if (!head_seen_) {

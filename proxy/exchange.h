@@ -78,6 +78,7 @@ class Exchange final : public UpstreamUser {
   void on_upstream_writable() override;
   void on_upstream_closed(const net::Error& error) override;
 
+  void join_trace();
   void choose_route();
   void choose_cluster();
   void start_attempt();
@@ -164,6 +165,7 @@ class Exchange final : public UpstreamUser {
   bool tunnel_caller_ended_ = false, tunnel_upstream_ended_ = false;
   bool measured_ = false;
   bool client_gone_ = false;
+  bool probed_ = false;
   bool reply_codec_dirty_ = false, request_codec_dirty_ = false;
 };
 

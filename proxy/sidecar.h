@@ -76,6 +76,7 @@ class Sidecar {
   std::unique_ptr<net::FileWatch> watch_;
   std::unique_ptr<ConfigStream> config_stream_;
   std::unique_ptr<NameKeeper> names_;
+  TracesInFlight traces_;  // outlives the workers
   std::vector<std::unique_ptr<ProxyWorker>> workers_;
   net::Timer tick_timer_, drain_timer_;
   SnapshotPtr snapshot_;

@@ -2,11 +2,13 @@
 
 namespace hms::proxy {
 
-ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, SnapshotPtr snapshot)
+ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces,
+                         SnapshotPtr snapshot)
     : worker_("proxy-" + std::to_string(index)) {
   worker_.call([&] {
     DataPath::Options options;
     options.proxy_tag = std::move(proxy_tag);
+    options.traces = &traces;
     data_ = std::make_unique<DataPath>(worker_.loop(), std::move(options));
     data_->apply(std::move(snapshot));
   });

@@ -28,7 +28,7 @@ struct WorkerReport {
 
 class ProxyWorker {
  public:
-  ProxyWorker(size_t index, std::string proxy_tag, SnapshotPtr snapshot);
+  ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces, SnapshotPtr snapshot);
   ~ProxyWorker();
 
   net::Result<net::SocketAddress> listen(telemetry::Direction direction,

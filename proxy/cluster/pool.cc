@@ -8,6 +8,7 @@ namespace hms::proxy {
 
 namespace {
 constexpr net::Millis kSweepEvery{500};
+constexpr uint64_t kQuietCloseMillis = 100;
 constexpr uint64_t kLeastLearnedMillis =
     500;  // a restarted service closes everything at once: that says nothing about its limit
 }  // namespace
@@ -134,6 +135,7 @@ void Pool::idle_ended(UpstreamConnection& connection) {
         "idle limit learned",
         {{"endpoint", endpoint.text}, {"service_closed_after_ms", age}, {"pool_set_to_ms", limit}});
   }
+  if (age < kQuietCloseMillis && connection.requests > 0) ++endpoint.quiet_closes;
   auto ended = std::move(*found);
   endpoint.idle.erase(found);
   discard(std::move(ended));
