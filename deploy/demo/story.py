@@ -155,7 +155,7 @@ class Story:
         deadline = time.monotonic() + 20
         while True:
             metrics = self.cast.sidecar_metrics()
-            sent = sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_batches_sent_total"))
+            sent = sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_batches_total{state=\"added\""))
             waiting = sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_spool_batches"))
             if not waiting or time.monotonic() > deadline:
                 break
