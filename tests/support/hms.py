@@ -571,6 +571,8 @@ class OriginConnection:
 
     def close(self):
         with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # a close alone does not end a connection that another thread reads
+        with contextlib.suppress(OSError):
             self.socket.close()
 
 
