@@ -104,6 +104,7 @@ async function fillGrain(from: number, to: number, { step, window, shift }: Grai
       }
     }
   });
+  const newestBefore = store.newestSecond;
   for (const row of rows.values()) {
     const [rps, errors] = row.values;
     // The question for errors gives errors a second; the page shows the share of requests.
@@ -112,8 +113,8 @@ async function fillGrain(from: number, to: number, { step, window, shift }: Grai
   }
   if (answers[0]?.status === 'fulfilled') {
     store.coverRange(start, Math.min(end, Math.floor(Date.now() / 1000) - STORAGE_LAG_SECONDS));
-    if (raisedAt === 0) raisedAt = Date.now();
   }
+  if (store.newestSecond > newestBefore) raisedAt = Date.now();
   triggerRef(gaps);
   touchLive();
 }

@@ -2,7 +2,8 @@
 //
 // The browser reconnects and resumes by itself (Last-Event-ID). When it gives up, which it does on any reply but 200, we open a new one
 // that names the last event in its address, with growing pauses. What could not be resumed the collector reports as a `gap`.
-// The collector sends a point only where there were requests, so silence may be peace: after a while of it we ask /healthz.
+// The collector sends a point only where there were requests, so silence may be peace: after a while of it we ask /healthz, and from time to
+// time open the stream anew, because a connection whose other end is gone (behind a proxy, after sleep) looks just as peaceful.
 import { shallowRef } from 'vue';
 
 export type StreamState = 'connecting' | 'live' | 'idle' | 'stale' | 'lost';
@@ -15,6 +16,7 @@ export interface StreamHandlers {
 
 const SILENT_AFTER_MS = 6_000;
 const ASK_HEALTH_EVERY_MS = 5_000;
+const REOPEN_AFTER_MS = 15_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -34,6 +36,7 @@ export function openStream(handlers: StreamHandlers): void {
   let pause = FIRST_PAUSE_MS;
   let lastId = '';
   let source: EventSource | null = null;
+  let openedAt = 0;
 
   const connect = () => {
     const current = new EventSource(lastId ? `ops/stream?lastEventId=${encodeURIComponent(lastId)}` : 'ops/stream');
@@ -47,6 +50,9 @@ export function openStream(handlers: StreamHandlers): void {
     };
     current.onopen = () => {
       pause = FIRST_PAUSE_MS;
+      openedAt = Date.now();
+      // Opened anew out of peace: nothing has changed until something is said.
+      if (streamState.value === 'idle') return;
       streamState.value = 'live';
       lastEventAt.value = Date.now();
     };
@@ -55,6 +61,7 @@ export function openStream(handlers: StreamHandlers): void {
     current.addEventListener('canary', heard((data) => handlers.onNamed('canary', data)));
     current.addEventListener('gap', heard(handlers.onGap));
     current.onerror = () => {
+      if (current !== source) return;
       streamState.value = 'lost';
       if (current.readyState !== EventSource.CLOSED) return;
       setTimeout(connect, pause);
@@ -62,11 +69,17 @@ export function openStream(handlers: StreamHandlers): void {
     };
   };
   connect();
-  watchSilence(() => source?.readyState === EventSource.OPEN);
+  watchSilence({
+    isOpen: () => source?.readyState === EventSource.OPEN,
+    isOld: () => Date.now() - Math.max(openedAt, lastEventAt.value) > REOPEN_AFTER_MS,
+    reopen: () => {
+      source?.close();
+      connect();
+    },
+  });
 }
 
-/// A connection that died without a word looks open for minutes. The collector's health tells the two kinds of silence apart.
-function watchSilence(isOpen: () => boolean): void {
+function watchSilence({ isOpen, isOld, reopen }: { isOpen(): boolean; isOld(): boolean; reopen(): void }): void {
   let askedAt = 0;
   setInterval(async () => {
     const silent = Date.now() - lastEventAt.value > SILENT_AFTER_MS;
@@ -76,6 +89,8 @@ function watchSilence(isOpen: () => boolean): void {
       (response) => response.ok,
       () => false,
     );
-    if (isOpen() && Date.now() - lastEventAt.value > SILENT_AFTER_MS) streamState.value = healthy ? 'idle' : 'stale';
+    if (!isOpen() || Date.now() - lastEventAt.value <= SILENT_AFTER_MS) return;
+    streamState.value = healthy ? 'idle' : 'stale';
+    if (healthy && isOld()) reopen();
   }, 1000);
 }
