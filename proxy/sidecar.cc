@@ -14,7 +14,9 @@ namespace hms::proxy {
 
 namespace {
 
-constexpr net::Millis kTick{1'000};
+constexpr int64_t kTickMillis = 1'000;
+constexpr int64_t kLeastTickMillis =
+    500;  // the first interval after start, or after the clock moved, is no shorter
 constexpr net::Millis kDrainLook{25};
 constexpr net::Millis kNamesAtStart{2'000};
 constexpr net::Millis kFlush{3'000};
@@ -277,7 +279,7 @@ void Sidecar::start_telemetry() {
                         {{"version", canaries_.version}, {"splits", canaries_.weights.size()}});
         });
   }
-  tick_timer_.arm(kTick);
+  tick_timer_.arm(until_next_tick());
 }
 
 telemetry::ResourceIdentity Sidecar::resource() const {
@@ -289,8 +291,15 @@ telemetry::ResourceIdentity Sidecar::resource() const {
   return resource;
 }
 
+/// Intervals end with the wall clock's seconds, so that those of all sidecars cover the same ones
+/// and a second is complete right after its end.
+net::Millis Sidecar::until_next_tick() {
+  const int64_t left = kTickMillis - net::unix_millis() % kTickMillis;
+  return net::Millis(left < kLeastTickMillis ? left + kTickMillis : left);
+}
+
 void Sidecar::tick() {
-  tick_timer_.arm(kTick);
+  tick_timer_.arm(until_next_tick());
   collect(ProxyWorker::Detail::delta, [this](Reports reports) {
     note(reports);
     const bool with_own = ticks_++ % kOwnMetricsEvery == 0;
@@ -301,7 +310,15 @@ void Sidecar::tick() {
 void Sidecar::export_deltas(Reports reports, bool with_own) {
   if (!config_.telemetry) return;
   std::vector<telemetry::OwnMetric> own;
-  if (with_own) own = own_metrics(numbers(reports));
+  const bool quiet = std::all_of(reports.begin(), reports.end(),
+                                 [](const auto& report) { return report->delta.series.empty(); });
+  // A second without a finished request says so too: the collector waits for each sidecar's second,
+  // and a silent one could be a lost one.
+  if (with_own || quiet) own = own_metrics(numbers(reports));
+  if (!with_own)
+    std::erase_if(own, [](const telemetry::OwnMetric& metric) {
+      return metric.name != "hms_proxy_requests_running";
+    });
   std::vector<telemetry::RecorderDelta> deltas;
   uint64_t spans = 0, points = own.size();
   for (auto& report : reports) {

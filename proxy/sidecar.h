@@ -49,6 +49,7 @@ class Sidecar {
   void note(Reports& reports);
   [[nodiscard]] OwnNumbers numbers(const Reports& reports) const;
   // Telemetry
+  [[nodiscard]] static net::Millis until_next_tick();
   void tick();
   void export_deltas(Reports reports, bool with_own);
   [[nodiscard]] telemetry::ResourceIdentity resource() const;
