@@ -231,6 +231,12 @@ QueryAnswer labels_answer(const SeriesSource& source, const SeriesRequest& reque
   for (const LabelSet& labels : *found) {
     for (const auto& [name, value] : labels) names.insert(name);
   }
+  // As with the names of classic series below: people must be able to find them.
+  const std::vector<MetricMetadata> metrics =
+      request.selectors.empty() ? source.metadata() : std::vector<MetricMetadata>();
+  if (std::any_of(metrics.begin(), metrics.end(),
+                  [](const MetricMetadata& metric) { return metric.type == "histogram"; }))
+    names.insert("le");
   return texts_answer(names, request.limit);
 }
 

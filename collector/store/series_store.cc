@@ -48,6 +48,17 @@ constexpr std::string_view kOverflowName = "hms_overflow";
 
 double stale_marker() noexcept { return std::bit_cast<double>(uint64_t{0x7ff0000000000002}); }
 
+/// What points weigh against a limit on samples: a number one, a histogram as much as the numbers
+/// it takes the room of.
+uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histogram) {
+  uint64_t out = series.samples.size() - first_sample;
+  for (size_t i = first_histogram; i < series.histograms.size(); ++i) {
+    const telemetry::Histogram& value = *series.histograms[i].value;
+    out += 5 + value.positive.size() + value.negative.size();
+  }
+  return out;
+}
+
 /// What a series has come to: the base for the next delta.
 struct Total {
   double value = 0;
@@ -372,7 +383,9 @@ void Store::define(StoredSeries& series, KvWriter& writer) {
   staged_definitions_.push_back(&series);
   SeriesDefinition definition{series.labels, {}};
   for (const auto& [name, value] : series.labels) {
-    if (name == "__name__") definition.metric = metrics_[value];
+    if (name != "__name__") continue;
+    if (const auto metric = metrics_.find(value); metric != metrics_.end())
+      definition.metric = metric->second;
   }
   writer.put(Family::meta(), series_definition_key(series.id), write_definition(definition));
 }
@@ -619,22 +632,25 @@ net::Result<void> Store::recover_log(const KvReader& reader) {
   for (const auto& [id, series] : series_) series->sealed_until_millis = sealed_until_millis_;
   uint64_t broken = 0;
   uint64_t points = 0;
+  std::vector<StoredSeries*> by_id(next_id_);
+  for (const auto& [id, series] : series_) by_id[id] = series.get();
+  const auto known = [&by_id](uint32_t id) { return id < by_id.size() ? by_id[id] : nullptr; };
   SeriesLogReader log;
   log.before = [&](uint32_t id) -> HistogramPtr {
-    const auto found = series_.find(id);
-    return found == series_.end() ? nullptr : found->second->total.histogram;
+    const StoredSeries* series = known(id);
+    return series == nullptr ? nullptr : series->total.histogram;
   };
   log.point = [&](uint32_t id, SeriesPoint point) {
-    const auto found = series_.find(id);
-    if (found == series_.end()) return;
-    Total& total = found->second->total;
+    StoredSeries* series = known(id);
+    if (series == nullptr) return;
+    Total& total = series->total;
     if (point.histogram) {
       total.histogram = point.histogram;
     } else if (std::bit_cast<uint64_t>(point.value) != std::bit_cast<uint64_t>(stale_marker())) {
       total.value = point.value;
     }
     total.last_millis = std::max(total.last_millis, point.t_millis);
-    if (found->second->head.add(point)) ++points;
+    if (series->head.add(point)) ++points;
   };
   for (auto& [key, entry] : entries) {
     epoch_ = std::max(epoch_, read_be32(std::string_view(key).substr(1)) + 1);
@@ -767,7 +783,7 @@ net::Result<std::vector<Series>> Store::select_series(const std::vector<Compiled
     }
     if (one.samples.empty() && one.histograms.empty()) continue;
     merge_points(one.samples, one.histograms);
-    samples += one.samples.size() + one.histograms.size();
+    samples += weight_of(one, 0, 0);
     if (samples > limits.max_samples) {
       return net::Error{net::Code::too_large, net::Side::downstream, false,
                         "query processing would load too many samples into memory: the limit is " +
@@ -824,7 +840,8 @@ net::Result<void> Store::read_day(Family day, const std::vector<Found*>& wanted,
           while (at <= last && wanted[at]->series->id < id) ++at;
           if (at > last || wanted[at]->series->id != id) return true;
           Series& out = wanted[at]->out;
-          const size_t before = out.samples.size() + out.histograms.size();
+          const size_t first_sample = out.samples.size();
+          const size_t first_histogram = out.histograms.size();
           auto blocks = open_blocks(value, start, end);
           bool good = blocks.ok();
           for (size_t i = 0; good && i < blocks->size(); ++i)
@@ -835,7 +852,7 @@ net::Result<void> Store::read_day(Family day, const std::vector<Found*>& wanted,
                                      std::to_string(id) + " is corrupt"};
             return false;
           }
-          samples += out.samples.size() + out.histograms.size() - before;
+          samples += weight_of(out, first_sample, first_histogram);
           if (samples > limits.max_samples) {
             failure = net::Error{
                 net::Code::too_large, net::Side::downstream, false,

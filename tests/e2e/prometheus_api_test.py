@@ -102,7 +102,7 @@ class PrometheusApi(hms.TestCase):
         self.feed()
         status, reply = self.ask("series", match=["queue_depth", "nothing"], start=self.end - 600, end=self.end)
         self.assertEqual(reply["data"], [{"__name__": "queue_depth", "service_name": "claims", "service_instance_id": "i-1"}])
-        self.assertEqual(self.ask("labels")[1]["data"], ["__name__", "http_response_status_code", "http_route", "service_instance_id", "service_name"])
+        self.assertEqual(self.ask("labels")[1]["data"], ["__name__", "http_response_status_code", "http_route", "le", "service_instance_id", "service_name"])
         self.assertEqual(self.ask("labels", match="queue_depth")[1]["data"], ["__name__", "service_instance_id", "service_name"])
         self.assertEqual(self.ask("label/http_route/values")[1]["data"], ["/claims/{id}"])
         self.assertIn("http_server_request_duration_seconds_bucket", self.ask("label/__name__/values")[1]["data"])

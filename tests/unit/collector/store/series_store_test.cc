@@ -5,8 +5,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
+#include <mutex>
+#include <thread>
 
 #include "collector/store/series_regex.h"
 #include "tests/support/memory_kv.h"
@@ -412,4 +415,76 @@ TEST_CASE("series store: a stale point is kept as Prometheus's marker") {
   REQUIRE(found.size() == 1);
   REQUIRE(found[0].samples.size() == 2);
   CHECK(std::isnan(found[0].samples[1].value));
+}
+
+/// A Kv that readers on other threads may use, as RocksDB may be used.
+class SharedKv final : public KvReader {
+ public:
+  hms::net::Result<std::string> get(Family family, std::string_view key) const override {
+    const std::lock_guard lock(mutex_);
+    return kv_.get(family, key);
+  }
+  hms::net::Result<void> scan(Family family, std::string_view begin, std::string_view end,
+                              const Visitor& visit, bool backwards) const override {
+    const std::lock_guard lock(mutex_);
+    return kv_.scan(family, begin, end, visit, backwards);
+  }
+  std::vector<Family> days() const override {
+    const std::lock_guard lock(mutex_);
+    return kv_.days();
+  }
+  void commit(const std::function<void(KvWriter&)>& fill) {
+    const std::lock_guard lock(mutex_);
+    REQUIRE(kv_.commit(fill).ok());
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  MemoryKv kv_;
+};
+
+TEST_CASE("series store: questions may be asked while points come in and are sealed") {
+  SeriesStoreOptions options;
+  options.seal_bytes = 0;  // each call of maintain() begins to seal
+  const auto store = make_series_store(options);
+  SharedKv kv;
+  REQUIRE(store->recover(kv).ok());
+  std::atomic<bool> stop{false};
+  std::atomic<int> asked{0};
+  std::thread reader([&] {
+    size_t last = 0;
+    while (!stop) {
+      const auto found =
+          store->select({{"__name__", LabelMatcher::Kind::equal, "c_total"}}, 0, kNow + kDay, {});
+      REQUIRE(found.ok());
+      const size_t points = found->empty() ? 0 : (*found)[0].samples.size();
+      CHECK(points >= last);  // nothing that was seen goes away
+      last = points;
+      CHECK(store->series({{"service_name", LabelMatcher::Kind::matches, ".+"}}, 0, kNow + kDay, {})
+                .ok());
+      CHECK(store->stats().series <= 52);
+      CHECK(store->metadata().size() <= 2);
+      ++asked;
+    }
+  });
+  for (int i = 0; i < 400 || asked < 20; ++i) {
+    const std::vector<AcceptedBatch> group = {
+        Batch()
+            .delta("c", kNow + (i - 1) * 10, kNow + i * 10, 1)
+            .gauge("g", kNow + i * 10, i, "/" + std::to_string(i % 50))
+            .accepted(kNow)};
+    kv.commit([&](KvWriter& writer) { store->prepare(group, writer); });
+    store->committed(group);
+    if (i % 10 == 0)
+      kv.commit([&](KvWriter& writer) {
+        store->maintain(static_cast<uint64_t>(kNow) * 1'000'000, writer);
+      });
+  }
+  stop = true;
+  reader.join();
+  const auto found =
+      store->select({{"__name__", LabelMatcher::Kind::equal, "c_total"}}, 0, kNow + kDay, {});
+  REQUIRE(found.ok());
+  CHECK((*found)[0].samples.back().value >= 400);
+  CHECK((*found)[0].samples.size() == static_cast<size_t>((*found)[0].samples.back().value) + 1);
 }
