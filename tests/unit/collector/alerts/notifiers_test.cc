@@ -14,7 +14,8 @@ namespace {
 
 Alert alert_of(const std::string& service, bool resolved = false) {
   Alert alert;
-  alert.labels = {{"alertname", "HighErrorRate"}, {"service_name", service}, {"severity", "critical"}};
+  alert.labels = {
+      {"alertname", "HighErrorRate"}, {"service_name", service}, {"severity", "critical"}};
   alert.annotations = {{"summary", service + " fails"}};
   alert.state = resolved ? AlertState::inactive : AlertState::firing;
   alert.active_at = 1'700'000'000'000;
@@ -24,7 +25,9 @@ Alert alert_of(const std::string& service, bool resolved = false) {
   return alert;
 }
 
-NotificationGroup group_of(std::vector<Alert> alerts) { return {std::move(alerts), 1'700'000'002'000, "http://ops:9090"}; }
+NotificationGroup group_of(std::vector<Alert> alerts) {
+  return {std::move(alerts), 1'700'000'002'000, "http://ops:9090"};
+}
 
 json rendered(const char* type, const NotificationGroup& group, NotifierConfig config = {}) {
   config.type = type;
@@ -80,10 +83,13 @@ TEST_CASE("pagerduty: trigger and resolve share a dedup_key, within the API's li
   CHECK(rendered("pagerduty", group_of({alert_of("ui")}))["dedup_key"] != trigger["dedup_key"]);
   Alert long_one = alert_of("claims");
   long_one.annotations["summary"] = std::string(5000, 'x');
-  CHECK(rendered("pagerduty", group_of({long_one}))["payload"]["summary"].get<std::string>().size() == 1024);
+  CHECK(
+      rendered("pagerduty", group_of({long_one}))["payload"]["summary"].get<std::string>().size() ==
+      1024);
   NotifierConfig config;
   config.type = "pagerduty";
-  CHECK(kPagerdutyNotifier.render(config, group_of({alert_of("claims")})).url == "https://events.pagerduty.com/v2/enqueue");
+  CHECK(kPagerdutyNotifier.render(config, group_of({alert_of("claims")})).url ==
+        "https://events.pagerduty.com/v2/enqueue");
 }
 
 TEST_CASE("slack: an attachment with colour, and no label can page everybody") {
@@ -91,7 +97,8 @@ TEST_CASE("slack: an attachment with colour, and no label can page everybody") {
   const json body = rendered("slack", group_of({alert}));
   CHECK(body["attachments"][0]["color"] == "danger");
   CHECK(body["attachments"][0]["title"] == "[FIRING:1] HighErrorRate");
-  CHECK(body["attachments"][0]["text"].get<std::string>().find("&lt;!channel&gt;") != std::string::npos);
+  CHECK(body["attachments"][0]["text"].get<std::string>().find("&lt;!channel&gt;") !=
+        std::string::npos);
   CHECK(rendered("slack", group_of({alert_of("ui", true)}))["attachments"][0]["color"] == "good");
 }
 
@@ -99,7 +106,8 @@ TEST_CASE("alertmanager: its v2 alerts, ending four minutes ahead while they fir
   NotifierConfig config;
   config.url = "http://am:9093/";
   config.type = "alertmanager";
-  const NotifierRequest request = kAlertmanagerNotifier.render(config, group_of({alert_of("claims"), alert_of("ui", true)}));
+  const NotifierRequest request =
+      kAlertmanagerNotifier.render(config, group_of({alert_of("claims"), alert_of("ui", true)}));
   CHECK(request.url == "http://am:9093/api/v2/alerts");
   const json body = json::parse(request.body);
   CHECK(body[0]["endsAt"] == "2023-11-14T22:17:22.000Z");
@@ -109,7 +117,8 @@ TEST_CASE("alertmanager: its v2 alerts, ending four minutes ahead while they fir
 
 TEST_CASE("notifiers: bytes that are no UTF-8 do not stop a page") {
   Alert alert = alert_of("cla\xffims");
-  for (const char* type : {"webhook", "pagerduty", "slack", "alertmanager"}) CHECK_FALSE(rendered(type, group_of({alert})).empty());
+  for (const char* type : {"webhook", "pagerduty", "slack", "alertmanager"})
+    CHECK_FALSE(rendered(type, group_of({alert})).empty());
 }
 
 TEST_CASE("registry: the contract's list is read") {
@@ -118,7 +127,8 @@ TEST_CASE("registry: the contract's list is read") {
   - {name: oncall, type: pagerduty, routing_key: "k", url: "http://127.0.0.1:1/v2"}
   - {name: hook, type: webhook, url: "http://127.0.0.1:1/", soc: true, repeat: 1h, send_resolved: false, headers: {Authorization: "Bearer x"}}
   - {name: chat, type: slack, url: "https://hooks.slack.com/x", channel: "#storm"}
-  - {name: log, type: log})", faults);
+  - {name: log, type: log})",
+                            faults);
   CHECK(faults.empty());
   REQUIRE(configs.size() == 4);
   CHECK(configs[1].soc);
@@ -137,9 +147,13 @@ TEST_CASE("registry: every fault is told with its place and what is allowed") {
   - {name: a, type: webhook}
   - {name: b, type: pagerduty, url: "ftp://x"}
   - {name: c, type: log, routing_key: k, repeat: 5s}
-  - {name: d, type: webhook, url: "http://x/", colour: red, headers: {"X Y": "z"}})", faults);
-  for (const char* part : {"unknown type \"carrier-pigeon\"; allowed: webhook, pagerduty, slack, alertmanager, log", "\"a\" is there twice", "needs url", "not an http:// or https:// URL",
-                           "needs routing_key", "routing_key is for pagerduty", "at least 1m", "unknown key 'colour'", "not a header", "collector.yaml:2:"}) {
+  - {name: d, type: webhook, url: "http://x/", colour: red, headers: {"X Y": "z"}})",
+             faults);
+  for (const char* part :
+       {"unknown type \"carrier-pigeon\"; allowed: webhook, pagerduty, slack, alertmanager, log",
+        "\"a\" is there twice", "needs url", "not an http:// or https:// URL", "needs routing_key",
+        "routing_key is for pagerduty", "at least 1m", "unknown key 'colour'", "not a header",
+        "collector.yaml:2:"}) {
     CHECK_MESSAGE(faults.find(part) != std::string::npos, part << " not in\n" << faults);
   }
 }

@@ -19,7 +19,8 @@ struct Fixture {
     rule.hold = net::Millis(hold_ms);
     rule.keep_firing = net::Millis(keep_ms);
     rule.labels.emplace_back("severity", Template::parse("page").value());
-    rule.annotations.emplace_back("summary", Template::parse("{{ $labels.job }} {{ $value }}").value());
+    rule.annotations.emplace_back("summary",
+                                  Template::parse("{{ $labels.job }} {{ $value }}").value());
   }
   std::string step(int64_t t, const std::vector<RuleResult>& results) {
     auto changes = state.update(group, rule, results, t);
@@ -27,10 +28,18 @@ struct Fixture {
     std::string text;
     for (const AlertChange& change : *changes) {
       switch (change.kind) {
-        case AlertChange::Kind::pending: text += "pending "; break;
-        case AlertChange::Kind::firing: text += "firing "; break;
-        case AlertChange::Kind::resolved: text += "resolved "; break;
-        case AlertChange::Kind::dropped: text += "dropped "; break;
+        case AlertChange::Kind::pending:
+          text += "pending ";
+          break;
+        case AlertChange::Kind::firing:
+          text += "firing ";
+          break;
+        case AlertChange::Kind::resolved:
+          text += "resolved ";
+          break;
+        case AlertChange::Kind::dropped:
+          text += "dropped ";
+          break;
       }
     }
     return text;
@@ -86,14 +95,18 @@ TEST_CASE("rule state: an alert from before a restart waits for data") {
   CHECK(after.step(21'000, {}) == "resolved ");
 }
 
-TEST_CASE("rule state: two results of the same labels, and more than the limit, are errors that change nothing") {
+TEST_CASE(
+    "rule state: two results of the same labels, and more than the limit, are errors that change "
+    "nothing") {
   Fixture f;
   CHECK(f.step(1000, kBad) == "firing ");
-  auto twice = f.state.update(f.group, f.rule, {{{{"job", "a"}, {"severity", "x"}}, 1}, {{{"job", "a"}}, 1}}, 2000);
+  auto twice = f.state.update(f.group, f.rule,
+                              {{{{"job", "a"}, {"severity", "x"}}, 1}, {{{"job", "a"}}, 1}}, 2000);
   REQUIRE_FALSE(twice.ok());
   CHECK(twice.error().detail.find("same labels") != std::string::npos);
   f.group.limit = 1;
-  CHECK_FALSE(f.state.update(f.group, f.rule, {{{{"job", "a"}}, 1}, {{{"job", "b"}}, 1}}, 2000).ok());
+  CHECK_FALSE(
+      f.state.update(f.group, f.rule, {{{{"job", "a"}}, 1}, {{{"job", "b"}}, 1}}, 2000).ok());
   CHECK(f.state.active().size() == 1);
   CHECK(f.step(3000, kBad).empty());
 }
@@ -108,7 +121,8 @@ TEST_CASE("rule state: a rule that goes resolves what fires") {
 }
 
 TEST_CASE("alert: the fingerprint is Prometheus' and does not change") {
-  // labels.LabelSet.Fingerprint of {alertname="Always"}: FNV-1a 64 over "alertname" 0xFF "Always" 0xFF
+  // labels.LabelSet.Fingerprint of {alertname="Always"}: FNV-1a 64 over "alertname" 0xFF "Always"
+  // 0xFF
   CHECK(fingerprint({{"alertname", "Always"}}).size() == 16);
   CHECK(fingerprint({{"a", "bc"}}) != fingerprint({{"ab", "c"}}));
   CHECK(fingerprint({}) == "cbf29ce484222325");
@@ -122,6 +136,10 @@ TEST_CASE("alert: numbers are written as Prometheus writes them") {
 
 TEST_CASE("alert: a stored record that is damaged is refused, not believed") {
   CHECK_FALSE(alert_from_json(nlohmann::json::array()).ok());
-  CHECK_FALSE(alert_from_json(nlohmann::json::parse(R"({"labels":{"a":1},"annotations":{},"state":"firing"})")).ok());
-  CHECK_FALSE(alert_from_json(nlohmann::json::parse(R"({"labels":{"a":"b"},"annotations":{},"state":"angry"})")).ok());
+  CHECK_FALSE(alert_from_json(
+                  nlohmann::json::parse(R"({"labels":{"a":1},"annotations":{},"state":"firing"})"))
+                  .ok());
+  CHECK_FALSE(alert_from_json(
+                  nlohmann::json::parse(R"({"labels":{"a":"b"},"annotations":{},"state":"angry"})"))
+                  .ok());
 }

@@ -66,7 +66,9 @@ TEST_CASE("rules: an empty document has no rules and no faults") {
   CHECK(good("groups: []").groups.empty());
 }
 
-TEST_CASE("rules: every fault is told at once, with file, line and key; one in PromQL with its own place") {
+TEST_CASE(
+    "rules: every fault is told at once, with file, line and key; one in PromQL with its own "
+    "place") {
   const std::string faults = faults_of(R"(groups:
   - name: a
     intervall: 5s
@@ -91,10 +93,13 @@ TEST_CASE("rules: every fault is told at once, with file, line and key; one in P
         expr: up
         labels: {alertname: other, "bad-name": x}
 )");
-  for (const char* part : {"claims.yaml:3:", "unknown key 'intervall'", "claims.yaml:6:", "/groups/0/rules/0/expr", "PromQL 1:", "\"soon\" is no duration",
-                           "a rule has either alert or record", "\"1bad\" is no metric name", "not in a recording rule", "the group \"a\" is there twice",
-                           "only 0s is supported", "the label alertname is set by the rule's own name", "\"bad-name\" is no label name", "unknown function \"nosuch\"",
-                           "the rule \"Z\" is there twice"}) {
+  for (const char* part :
+       {"claims.yaml:3:", "unknown key 'intervall'", "claims.yaml:6:", "/groups/0/rules/0/expr",
+        "PromQL 1:", "\"soon\" is no duration", "a rule has either alert or record",
+        "\"1bad\" is no metric name", "not in a recording rule", "the group \"a\" is there twice",
+        "only 0s is supported", "the label alertname is set by the rule's own name",
+        "\"bad-name\" is no label name", "unknown function \"nosuch\"",
+        "the rule \"Z\" is there twice"}) {
     CHECK_MESSAGE(faults.find(part) != std::string::npos, part << " not in\n" << faults);
   }
 }
@@ -113,5 +118,6 @@ TEST_CASE("rules: durations are Prometheus' own") {
   CHECK(parse_rule_duration("1h30m").value() == net::Millis(5'400'000));
   CHECK(parse_rule_duration("0").value() == net::Millis(0));
   CHECK(parse_rule_duration("250ms").value() == net::Millis(250));
-  for (const char* text : {"", "5", "m5", "5m1h", "1.5h", "-1s"}) CHECK_FALSE(parse_rule_duration(text).ok());
+  for (const char* text : {"", "5", "m5", "5m1h", "1.5h", "-1s"})
+    CHECK_FALSE(parse_rule_duration(text).ok());
 }

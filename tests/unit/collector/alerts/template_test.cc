@@ -8,7 +8,8 @@ using namespace hms::collector;
 
 namespace {
 
-std::string expanded(std::string_view text, double value = 0.1234, const LabelMap& labels = {{"service_name", "claims"}, {"n", "12"}}) {
+std::string expanded(std::string_view text, double value = 0.1234,
+                     const LabelMap& labels = {{"service_name", "claims"}, {"n", "12"}}) {
   auto parsed = Template::parse(text);
   if (!parsed) return "fault: " + parsed.error().detail;
   return parsed->expand(labels, value);
@@ -40,24 +41,28 @@ TEST_CASE("template: numbers are made readable as Prometheus does") {
   CHECK(expanded("{{ $value | humanizeDuration }}", 0.0123) == "12.3ms");
   CHECK(expanded("{{ $value | humanizeDuration }}", 93784) == "1d 2h 3m 4s");
   CHECK(expanded("{{ $value | humanizeDuration }}", -65) == "-1m 5s");
-  CHECK(expanded("{{ $value | humanizeTimestamp }}", 1435065584) == "2015-06-23 13:19:44 +0000 UTC");
+  CHECK(expanded("{{ $value | humanizeTimestamp }}", 1435065584) ==
+        "2015-06-23 13:19:44 +0000 UTC");
   CHECK(expanded("{{ $value }}", 1e21) == "1e+21");
   CHECK(expanded("{{ $value | humanize }}", std::numeric_limits<double>::infinity()) == "inf");
 }
 
 TEST_CASE("template: printf takes texts and numbers, and no format can run away") {
   CHECK(expanded("{{ printf \"%.2f\" $value }}") == "0.12");
-  CHECK(expanded("{{ printf \"%s is %d %%\" $labels.service_name $value }}", 7.6) == "claims is 8 %");
+  CHECK(expanded("{{ printf \"%s is %d %%\" $labels.service_name $value }}", 7.6) ==
+        "claims is 8 %");
   CHECK(expanded("{{ $labels.service_name | printf \"%q!\" }}") == "\"claims\"!");
   CHECK(expanded("{{ printf \"%5s|%-5s|\" \"ab\" \"ab\" }}") == "   ab|ab   |");
   CHECK(expanded("{{ printf \"%s %s\" $value }}", 1) == "1 %!s(MISSING)");
   CHECK(expanded("{{ printf \"%9999f\" $value }}", 1).size() == 200);
   CHECK(expanded("{{ printf \"%n\" $value }}").find("fault: at character") == 0);
-  CHECK(expanded("{{ printf $value }}").find("printf takes its format as a text first") != std::string::npos);
+  CHECK(expanded("{{ printf $value }}").find("printf takes its format as a text first") !=
+        std::string::npos);
 }
 
 TEST_CASE("template: what is not known is a fault with its place") {
-  CHECK(expanded("{{ humanise $value }}").find("fault: at character 4: unknown function \"humanise\"; known: humanize") == 0);
+  CHECK(expanded("{{ humanise $value }}")
+            .find("fault: at character 4: unknown function \"humanise\"; known: humanize") == 0);
   CHECK(expanded("x {{ $value").find("fault: at character 3: {{ without }}") == 0);
   CHECK(expanded("{{ }}").find("expected a value or a function") != std::string::npos);
   CHECK(expanded("{{ $lables.x }}").find("unknown variable") != std::string::npos);
