@@ -54,7 +54,7 @@ inline constexpr std::array kConfigKeys = {
     ConfigKey{"upstreams.*.connect_timeout", "duration", "timeouts.connect", "300ms", false},
     ConfigKey{"routes[].match.listener", "inbound, outbound, any", "any", "outbound", false},
     ConfigKey{"routes[].match.host", "name", "any", "claims", false},
-    ConfigKey{"routes[].match.path", "pattern", "any", "/claims/{id}", false},
+    ConfigKey{"routes[].match.path", "pattern", "any", "\"/claims/{id}\"", false},
     ConfigKey{"routes[].match.methods", "list of methods", "any", "[GET, POST]", false},
     ConfigKey{"routes[].upstream", "name of an upstream", "none", "u", false},
     ConfigKey{"routes[].split[].upstream", "name of an upstream", "required", "u", false},
