@@ -22,6 +22,14 @@ describe('map layout', () => {
     expect(Object.fromEntries(placed.map((one) => [one.name, one.layer]))).toEqual({ ui: 0, claims: 1, store: 2 });
   });
 
+  test('two chains beside each other do not cross', () => {
+    const edges = [{ from: 'a', to: 'y' }, { from: 'b', to: 'x' }, { from: 'y', to: 'q' }, { from: 'x', to: 'p' }, { from: 'p', to: 'z' }];
+    const row = Object.fromEntries(placeServices([], edges).map((one) => [one.name, one.row]));
+    expect([row.a, row.y, row.q]).toEqual([row.a, row.a, row.a]);
+    expect([row.b, row.x, row.p]).toEqual([row.b, row.b, row.b]);
+    expect(row.a).not.toBe(row.b);
+  });
+
   test('cycles and loops on oneself end', () => {
     const placed = placeServices([], [{ from: 'a', to: 'b' }, { from: 'b', to: 'a' }, { from: 'a', to: 'a' }]);
     expect(placed.map((one) => one.name).sort()).toEqual(['a', 'b']);

@@ -64,7 +64,7 @@ export function parseAlert(raw: unknown): Alert {
   };
 }
 
-const SEVERITY_RANK: Record<string, number> = { critical: 0, security: 0, page: 0, error: 1, warning: 2, info: 3 };
+const SEVERITY_RANK: Record<string, number> = { security: -1, critical: 0, page: 0, error: 1, warning: 2, info: 3 };
 
 export function severityRank(severity: string): number {
   return SEVERITY_RANK[severity] ?? 2;
@@ -91,6 +91,16 @@ function matches(matcher: Matcher, labels: Readonly<Record<string, string>>): bo
   return equal === (matcher.isEqual ?? true);
 }
 
+/// Firing before pending, security before everything, then by severity, the newest first.
+function byUrgency(left: Alert, right: Alert): number {
+  const rank = (alert: Alert) => (alert.state === 'firing' ? 0 : 10) + (isSecurity(alert) ? -1 : severityRank(alert.severity));
+  return rank(left) - rank(right) || (right.since ?? 0) - (left.since ?? 0) || left.key.localeCompare(right.key);
+}
+
+function isSecurity(alert: Alert): boolean {
+  return alert.severity === 'security' || alert.name === 'SecurityLog';
+}
+
 export const firing = computed(() => alerts.value.filter((alert) => alert.state === 'firing'));
 
 function announce(before: readonly Alert[], after: readonly Alert[]): void {
@@ -111,7 +121,7 @@ export async function loadAlerts(): Promise<void> {
     const list = (alertReply as { data?: { alerts?: unknown[] } } | null)?.data?.alerts ?? [];
     const next = list
       .map(parseAlert)
-      .sort((left, right) => Number(right.state === 'firing') - Number(left.state === 'firing') || severityRank(left.severity) - severityRank(right.severity) || (right.since ?? 0) - (left.since ?? 0));
+      .sort(byUrgency);
     announce(alerts.value, next);
     alerts.value = next;
     silences.value = silenceList(silenceReply);

@@ -132,7 +132,7 @@ export function shorten(text: string): string {
   return text.replace(/(\d)\.0+(?=\D|$)/, '$1').replace(/(\.\d*?[1-9])0+(?=\D|$)/, '$1');
 }
 
-/// Enough of an id to recognise it; the whole is in the title.
+/// Enough of an id to recognise it: its end, because the ids of one minute begin alike (UUID version 7 begins with the time).
 export function shortId(id: string, length = 8): string {
-  return id.length > length + 1 ? id.slice(0, length) : id;
+  return id.length > length + 1 ? `…${id.slice(-length)}` : id;
 }

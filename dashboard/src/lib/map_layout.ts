@@ -46,18 +46,22 @@ export function placeServices(names: readonly string[], edges: readonly MapEdge[
   return columns.flatMap((column, layer) => column.map((name, row) => ({ name, layer, row, rows: column.length })));
 }
 
-/// Four passes of the barycentre rule, alternating direction.
+/// Four passes of the barycentre rule: down with the callers fixed, then up with the callees, each column seeing those already moved.
 function sweep(columns: string[][], edges: readonly MapEdge[]): void {
+  const place = new Map<string, number>();
+  const settle = (column: readonly string[]) => column.forEach((name, row) => place.set(name, (row + 0.5) / column.length));
+  columns.forEach(settle);
   for (let pass = 0; pass < 4; pass++) {
-    const place = new Map(columns.flatMap((column) => column.map((name, row) => [name, (row + 0.5) / column.length] as const)));
-    for (const column of columns) {
+    const down = pass % 2 === 0;
+    for (const column of down ? columns : [...columns].reverse()) {
       const weight = new Map(
         column.map((name) => {
-          const near = edges.flatMap(({ from, to }) => (pass % 2 === 0 ? (to === name ? [from] : []) : from === name ? [to] : []));
+          const near = edges.flatMap(({ from, to }) => (down ? (to === name ? [from] : []) : from === name ? [to] : []));
           return [name, average(near.map((other) => place.get(other) ?? 0.5), place.get(name) ?? 0.5)] as const;
         }),
       );
-      column.sort((left, right) => weight.get(left)! - weight.get(right)! || (left < right ? -1 : 1));
+      column.sort((left, right) => weight.get(left)! - weight.get(right)! || place.get(left)! - place.get(right)!);
+      settle(column);
     }
   }
 }
