@@ -8,6 +8,7 @@
 //                         incident  while a service fails and is slow: spike on the live charts, alert, slow trace with its waterfall
 //                         trace     the slow trace alone; works after the incident too
 //                         canary    a canary that has run, with its record
+//                         operate   silences an alert that fires and starts and rolls back a canary: changes the collector
 //   HMS_INCIDENT_SERVICE  whose charts must show the spike (default claims)
 //   HMS_P99_ABOVE_MS      bound that its p99 must pass (default 1000)
 //   HMS_ERRORS_ABOVE      bound that its error rate must pass, in percent (default 5)
@@ -21,8 +22,9 @@ import { CHROMIUM, launch, openPage, pictureFolder, whyNot } from './browser.mjs
 import { checkCanary } from './canary.mjs';
 import { checkFrame } from './frame.mjs';
 import { checkIncident, checkSlowTrace } from './incident.mjs';
+import { checkOperate } from './operate.mjs';
 
-const STAGES = { frame: checkFrame, incident: checkIncident, trace: checkSlowTrace, canary: checkCanary };
+const STAGES = { frame: checkFrame, incident: checkIncident, trace: checkSlowTrace, canary: checkCanary, operate: checkOperate };
 
 const base = process.env.HMS_COLLECTOR_URL?.replace(/\/$/, '');
 const stages = (process.env.HMS_STAGE ?? 'frame').split(',').map((stage) => stage.trim());
