@@ -26,9 +26,9 @@ describe('alerts', () => {
 });
 
 test('canaries are read from a list, from {canaries} and from an object by name', () => {
-  const raw = { service: 'claims', baseline: 'v1', canary: 'v2', steps: [5, 100], step_seconds: 30, limits: { error_rate: 0.05, p99_ms: 2000 }, state: 'running', weight: 5, record: [{ ts: 1_763_780_862_000, weight: 5, verdict: 'advance', reason: 'start', baseline: { requests: 1, errors: 0, p99_ms: 3 }, canary: {} }] };
+  const raw = { service: 'claims', baseline: 'v1', canary: 'v2', steps: [5, 100], step_seconds: 30, limits: { error_rate: 0.05, p99_ms: 2000 }, state: 'running', weight: 5, current: { step: 0, reason: 'too few', baseline: { requests: 9 } }, record: [{ ts: 1_763_780_862_000, weight: 5, verdict: 'advance', reason: 'start', baseline: { requests: 1, errors: 0, p99_ms: 3 }, canary: {} }] };
   for (const reply of [[{ name: 'a', ...raw }], { canaries: [{ name: 'a', ...raw }] }, { a: raw }]) {
-    expect(parseCanaries(reply)).toMatchObject([{ name: 'a', weight: 5, limits: { errorRate: 0.05, p99: 2000 }, record: [{ verdict: 'advance', baseline: { p99: 3 }, canary: { requests: null } }] }]);
+    expect(parseCanaries(reply)).toMatchObject([{ name: 'a', weight: 5, limits: { errorRate: 0.05, p99: 2000 }, current: { reason: 'too few', baseline: { requests: 9 } }, record: [{ verdict: 'advance', baseline: { p99: 3 }, canary: { requests: null } }] }]);
   }
   expect(parseCanaries(null)).toEqual([]);
 });

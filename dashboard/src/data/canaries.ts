@@ -28,6 +28,8 @@ export interface Canary {
   readonly limits: { readonly errorRate: number | null; readonly p99: number | null };
   readonly state: string;
   readonly weight: number;
+  /// What the step that is under way has seen so far. Null when the canary is over.
+  readonly current: { readonly reason: string; readonly baseline: Side; readonly canary: Side } | null;
   readonly record: readonly Decision[];
 }
 
@@ -43,6 +45,10 @@ function number(value: unknown): number | null {
 function side(raw: unknown): Side {
   const part = (raw ?? {}) as Record<string, unknown>;
   return { requests: number(part.requests), errors: number(part.errors), p99: number(part.p99_ms) };
+}
+
+function parseCurrent(raw: Record<string, unknown>): Canary['current'] {
+  return { reason: String(raw.reason ?? ''), baseline: side(raw.baseline), canary: side(raw.canary) };
 }
 
 export function parseCanary(raw: unknown, name = ''): Canary {
@@ -66,6 +72,7 @@ export function parseCanary(raw: unknown, name = ''): Canary {
     limits: { errorRate: number(limits.error_rate), p99: number(limits.p99_ms) },
     state: String(canary.state ?? ''),
     weight: number(canary.weight) ?? 0,
+    current: canary.current ? parseCurrent(canary.current as Record<string, unknown>) : null,
     record,
   };
 }
@@ -95,6 +102,12 @@ function lastChange(canary: Canary): number {
 
 export async function commandCanary(name: string, command: 'promote' | 'rollback' | 'pause' | 'resume'): Promise<void> {
   await send('POST', `ops/canaries/${encodeURIComponent(name)}/${command}`);
+  await loadCanaries();
+}
+
+/// Forgets a canary that is over, with its record.
+export async function removeCanary(name: string): Promise<void> {
+  await send('DELETE', `ops/canaries/${encodeURIComponent(name)}`);
   await loadCanaries();
 }
 
