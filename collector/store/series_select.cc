@@ -1,0 +1,297 @@
+// series_select.cc: questions: points of matching series from memory and disk, label sets, classic
+// series. See series_store_impl.h.
+#include <algorithm>
+
+#include "collector/store/keys.h"
+#include "collector/store/series_classic.h"
+#include "collector/store/series_definition.h"
+#include "collector/store/series_store_impl.h"
+
+namespace hms::collector {
+namespace {
+
+constexpr uint32_t kScanGap = 8;  // series numbers this close are read in one scan
+
+/// What points weigh against a limit on samples: a number one, a histogram as much as the numbers
+/// it takes the room of.
+uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histogram) {
+  uint64_t out = series.samples.size() - first_sample;
+  for (size_t i = first_histogram; i < series.histograms.size(); ++i) {
+    const telemetry::Histogram& value = *series.histograms[i].value;
+    out += 5 + value.positive.size() + value.negative.size();
+  }
+  return out;
+}
+
+/// For "x_bucket" and its kin: the name, what to ask of the histograms instead, and what `le` must
+/// be.
+struct ClassicQuestion {
+  ClassicName name;
+  std::vector<LabelMatcher> matchers;
+  std::vector<std::string> bounds;
+};
+
+std::optional<ClassicQuestion> classic_question(const std::vector<CompiledMatcher>& matchers) {
+  std::optional<ClassicQuestion> out;
+  for (const CompiledMatcher& matcher : matchers) {
+    if (matcher.name() != "__name__" || matcher.matcher().kind != LabelMatcher::Kind::equal)
+      continue;
+    const auto name = classic_name(matcher.matcher().value);
+    if (!name) return std::nullopt;
+    out = ClassicQuestion{*name, {{"__name__", LabelMatcher::Kind::equal, name->histogram}}, {}};
+  }
+  if (!out) return std::nullopt;
+  for (const std::string& bound : classic_bounds()) {
+    const bool wanted =
+        std::all_of(matchers.begin(), matchers.end(), [&](const CompiledMatcher& matcher) {
+          return matcher.name() != "le" ||
+                 matcher.matches(out->name.part == ClassicPart::bucket ? bound : std::string());
+        });
+    if (wanted) out->bounds.push_back(bound);
+  }
+  for (const CompiledMatcher& matcher : matchers) {
+    if (matcher.name() != "__name__" && matcher.name() != "le")
+      out->matchers.push_back(matcher.matcher());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<SeriesPtr> SeriesStoreImpl::find(const std::vector<CompiledMatcher>& matchers) const {
+  const std::shared_lock lock(mutex_);
+  std::vector<SeriesPtr> out;
+  for (const uint32_t id : index_.find(matchers)) out.push_back(series_.at(id));
+  return out;
+}
+
+net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<LabelMatcher>& matchers,
+                                                         int64_t start_millis, int64_t end_millis,
+                                                         const SelectLimits& limits) const {
+  auto compiled = compile_matchers(matchers);
+  if (!compiled) return compiled.error();
+  auto found = select_series(*compiled, start_millis, end_millis, limits);
+  if (found && found->empty()) {
+    const auto question = classic_question(*compiled);
+    if (question && !question->bounds.empty()) {
+      auto inner = compile_matchers(question->matchers);
+      if (!inner) return inner.error();
+      auto histograms = select_series(*inner, start_millis, end_millis, limits);
+      if (!histograms) return histograms;
+      for (const Series& histogram : *histograms) {
+        if (histogram.histograms.empty()) continue;
+        for (Series& made : classic_series(histogram, question->name, question->bounds))
+          found->push_back(std::move(made));
+      }
+    }
+  }
+  if (found)
+    std::sort(found->begin(), found->end(),
+              [](const Series& a, const Series& b) { return a.labels < b.labels; });
+  return found;
+}
+
+net::Result<std::vector<Series>> SeriesStoreImpl::select_series(
+    const std::vector<CompiledMatcher>& matchers, int64_t start, int64_t end,
+    const SelectLimits& limits) const {
+  const std::vector<SeriesPtr> series = find(matchers);
+  if (series.size() > limits.max_series) {
+    return net::Error{net::Code::too_large, net::Side::downstream, false,
+                      "the selector matches " + std::to_string(series.size()) +
+                          " series, the limit is " + std::to_string(limits.max_series)};
+  }
+  // Memory before disk: what is sealed in between is then seen twice, not never.
+  std::vector<Found> found;
+  found.reserve(series.size());
+  for (const SeriesPtr& one : series) {
+    Found entry;
+    entry.series = one;
+    {
+      const std::lock_guard lock(stripe(one->id));
+      one->head.snapshot(start, end, entry.memory);
+      entry.on_disk = start < one->sealed_until_millis;
+    }
+    if (entry.on_disk || !entry.memory.blocks.empty() || !entry.memory.plain.empty())
+      found.push_back(std::move(entry));
+  }
+  if (auto read = read_disk(found, start, end, limits); !read) return read.error();
+  std::vector<Series> out;
+  uint64_t samples = 0;
+  for (Found& entry : found) {
+    if (limits.cancelled && limits.cancelled())
+      return net::Error{net::Code::canceled, net::Side::downstream, false, "canceled"};
+    Series& one = entry.out;
+    for (const BlockPtr& block : entry.memory.blocks) {
+      if (!read_block(*block, start, end, one.samples, one.histograms)) {
+        return net::Error{net::Code::corrupt, net::Side::self, false,
+                          "a block in memory is broken"};
+      }
+    }
+    for (const SeriesPoint& point : entry.memory.plain) {
+      if (point.histogram) {
+        one.histograms.push_back({point.t_millis, point.histogram});
+      } else {
+        one.samples.push_back({point.t_millis, point.value});
+      }
+    }
+    if (one.samples.empty() && one.histograms.empty()) continue;
+    merge_points(one.samples, one.histograms);
+    samples += weight_of(one, 0, 0);
+    if (samples > limits.max_samples) {
+      return net::Error{net::Code::too_large, net::Side::downstream, false,
+                        "query processing would load too many samples into memory: the limit is " +
+                            std::to_string(limits.max_samples)};
+    }
+    one.labels = entry.series->labels;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+net::Result<void> SeriesStoreImpl::read_disk(std::vector<Found>& found, int64_t start, int64_t end,
+                                             const SelectLimits& limits) const {
+  uint64_t samples = 0;
+  std::vector<std::pair<uint32_t, std::vector<Found*>>> days;
+  {
+    const std::shared_lock lock(mutex_);
+    const int64_t first_day = std::max<int64_t>(start, 0) / kDayMillis;
+    for (auto day = days_.lower_bound(
+             static_cast<uint32_t>(std::min<int64_t>(first_day, Family::kMeta - 1)));
+         day != days_.end(); ++day) {
+      if (static_cast<int64_t>(day->first) * kDayMillis > end) break;
+      std::vector<Found*> wanted;
+      for (Found& entry : found) {
+        if (entry.on_disk && day->second.contains(entry.series->id)) wanted.push_back(&entry);
+      }
+      if (!wanted.empty()) days.emplace_back(day->first, std::move(wanted));
+    }
+  }
+  for (const auto& [day, wanted] : days) {
+    if (auto read = read_day(Family{day}, wanted, start, end, limits, samples); !read) return read;
+  }
+  return {};
+}
+
+// Series numbers rise in `wanted`; those that lie close together are read in one scan.
+net::Result<void> SeriesStoreImpl::read_day(Family day, const std::vector<Found*>& wanted,
+                                            int64_t start, int64_t end, const SelectLimits& limits,
+                                            uint64_t& samples) const {
+  size_t first = 0;
+  while (first < wanted.size()) {
+    size_t last = first;
+    while (last + 1 < wanted.size() &&
+           wanted[last + 1]->series->id - wanted[last]->series->id <= kScanGap)
+      ++last;
+    size_t at = first;
+    net::Result<void> failure;
+    auto scanned = reader_->scan(
+        day, series_chunk_key(wanted[first]->series->id, 0),
+        series_chunk_key(wanted[last]->series->id + 1, 0),
+        [&](std::string_view key, std::string_view value) {
+          if (key.size() != 9) return true;
+          const uint32_t id = read_be32(key.substr(1));
+          while (at <= last && wanted[at]->series->id < id) ++at;
+          if (at > last || wanted[at]->series->id != id) return true;
+          Series& out = wanted[at]->out;
+          const size_t first_sample = out.samples.size();
+          const size_t first_histogram = out.histograms.size();
+          auto blocks = open_blocks(value, start, end);
+          bool good = blocks.ok();
+          for (size_t i = 0; good && i < blocks->size(); ++i)
+            good = read_block((*blocks)[i], start, end, out.samples, out.histograms);
+          if (!good) {
+            failure = net::Error{net::Code::corrupt, net::Side::self, false,
+                                 "series chunk of day " + std::to_string(day.day) + ", series " +
+                                     std::to_string(id) + " is corrupt"};
+            return false;
+          }
+          samples += weight_of(out, first_sample, first_histogram);
+          if (samples > limits.max_samples) {
+            failure = net::Error{
+                net::Code::too_large, net::Side::downstream, false,
+                "query processing would load too many samples into memory: the limit is " +
+                    std::to_string(limits.max_samples)};
+            return false;
+          }
+          if (limits.cancelled && limits.cancelled()) {
+            failure = net::Error{net::Code::canceled, net::Side::downstream, false, "canceled"};
+            return false;
+          }
+          return true;
+        });
+    if (!failure) return failure;
+    if (!scanned && scanned.error().code != net::Code::not_found)
+      return scanned;  // a day dropped meanwhile
+    first = last + 1;
+  }
+  return {};
+}
+
+net::Result<std::vector<LabelSet>> SeriesStoreImpl::series(
+    const std::vector<LabelMatcher>& matchers, int64_t start_millis, int64_t end_millis,
+    const SelectLimits& limits) const {
+  auto compiled = compile_matchers(matchers);
+  if (!compiled) return compiled.error();
+  const auto present = [&](const StoredSeries& one) {
+    {
+      const std::lock_guard lock(stripe(one.id));
+      const int64_t first = one.head.first_millis();
+      if (first <= end_millis && one.head.last_millis() > start_millis) return true;
+      if (start_millis >= one.sealed_until_millis) return false;
+    }
+    // Older points: known to the day.
+    for (const auto& [day, set] : days_) {
+      const int64_t begin = static_cast<int64_t>(day) * kDayMillis;
+      if (begin <= end_millis && begin + kDayMillis > start_millis && set.contains(one.id))
+        return true;
+    }
+    return false;
+  };
+  const auto listed = [&](const std::vector<CompiledMatcher>& asked) {
+    std::vector<LabelSet> out;
+    const std::shared_lock lock(mutex_);
+    for (const uint32_t id : index_.find(asked)) {
+      const StoredSeries& one = *series_.at(id);
+      if (present(one)) out.push_back(one.labels);
+      if (out.size() > limits.max_series) break;
+    }
+    return out;
+  };
+  std::vector<LabelSet> out = listed(*compiled);
+  if (out.empty()) {
+    const auto question = classic_question(*compiled);
+    if (question && !question->bounds.empty()) {
+      auto inner = compile_matchers(question->matchers);
+      if (!inner) return inner.error();
+      const std::shared_lock lock(mutex_);
+      const auto metric = metrics_.find(question->name.histogram);
+      if (metric != metrics_.end() && metric->second.type == "histogram") {
+        for (const uint32_t id : index_.find(*inner)) {
+          const StoredSeries& one = *series_.at(id);
+          if (!present(one)) continue;
+          for (LabelSet& made : classic_labels(one.labels, question->name, question->bounds))
+            out.push_back(std::move(made));
+        }
+      }
+    }
+  }
+  if (out.size() > limits.max_series) {
+    return net::Error{
+        net::Code::too_large, net::Side::downstream, false,
+        "the selector matches more than " + std::to_string(limits.max_series) + " series"};
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<MetricMetadata> SeriesStoreImpl::metadata() const {
+  const std::shared_lock lock(mutex_);
+  std::vector<MetricMetadata> out;
+  for (const auto& [name, metric] : metrics_) {
+    out.push_back(metric);
+    out.back().name = name;
+  }
+  return out;
+}
+
+}  // namespace hms::collector

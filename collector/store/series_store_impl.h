@@ -1,0 +1,169 @@
+// series_store_impl.h: the series store's inside. Users include series_store.h.
+//
+// prepare() turns points into staged ones (adding deltas up, making series), writes them as one log
+// entry; committed() puts them into the heads (series_store.cc). Every half hour, or when the heads
+// grow large, the heads are closed and written as chunks over the following calls of maintain(),
+// and then the log entries they cover are removed (series_sealing.cc). An epoch (Unix seconds when
+// it began) numbers what lies between two such closings. series_recovery.cc reads back,
+// series_select.cc answers. Locks: `mutex_` for the tables (series, index, days, metadata), changed
+// only by the commit thread; 64 stripes for the heads' points.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include "collector/store/series_head.h"
+#include "collector/store/series_index.h"
+#include "collector/store/series_log.h"
+#include "collector/store/series_regex.h"
+#include "collector/store/series_store.h"
+
+namespace hms::collector {
+
+inline constexpr int64_t kDayMillis = 86'400'000;
+inline constexpr size_t kStripes = 64;
+
+/// Prometheus's "the series ends here".
+inline double stale_marker() noexcept {
+  return std::bit_cast<double>(uint64_t{0x7ff0000000000002});
+}
+
+/// What a series has come to: the base for the next delta.
+struct Total {
+  double value = 0;
+  HistogramPtr histogram;
+  int64_t last_millis = INT64_MIN;
+  uint32_t logged_epoch = 0;  // the epoch whose log has `histogram`
+};
+
+struct StoredSeries {
+  uint32_t id = 0;
+  LabelSet labels;
+  // the commit thread's
+  bool defined = false;  // its definition is stored
+  bool staged = false;   // it has points in the group being prepared
+  Total total, staged_total;
+  uint32_t last_day = 0;  // the day marked last
+  // under the stripe's lock
+  SeriesHead head;
+  int64_t sealed_until_millis = INT64_MIN;  // no stored chunk has a later point
+};
+using SeriesPtr = std::shared_ptr<StoredSeries>;
+
+struct StagedPoint {
+  StoredSeries* series;
+  SeriesPoint point;
+};
+
+class SeriesStoreImpl final : public SeriesStore {
+ public:
+  explicit SeriesStoreImpl(const SeriesStoreOptions& options) : options_(options) {}
+
+  // ---- SignalStore
+  // -------------------------------------------------------------------------------------------------
+  net::Result<void> recover(const KvReader& reader) override;
+  void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
+  void committed(std::span<const AcceptedBatch> group) override;
+  void failed(std::span<const AcceptedBatch> group) override;
+  void maintain(uint64_t now_unix_nanos, KvWriter& writer) override;
+  void forget_day(Family day) override;
+
+  // ---- SeriesSource
+  // ------------------------------------------------------------------------------------------------
+  net::Result<std::vector<Series>> select(const std::vector<LabelMatcher>& matchers,
+                                          int64_t start_millis, int64_t end_millis,
+                                          const SelectLimits& limits) const override;
+  net::Result<std::vector<LabelSet>> series(const std::vector<LabelMatcher>& matchers,
+                                            int64_t start_millis, int64_t end_millis,
+                                            const SelectLimits& limits) const override;
+  std::vector<MetricMetadata> metadata() const override;
+  Stats stats() const override;
+
+ private:
+  // ingest
+  void stage(const AcceptedBatch& batch, const telemetry::MetricPointView& point, KvWriter& writer);
+  void stage_number(StoredSeries& series, const telemetry::MetricPointView& point, int64_t t);
+  void stage_histogram(StoredSeries& series, const telemetry::MetricPointView& point, int64_t t,
+                       telemetry::Histogram value);
+  void stage_point(StoredSeries& series, SeriesPoint point);
+  Total& staged_total(StoredSeries& series);
+  std::optional<int64_t> begin_of_delta(const Total& total, const telemetry::MetricPointView& point,
+                                        int64_t t) const;
+  StoredSeries* find_or_make(const telemetry::MetricBatch& batch,
+                             const telemetry::MetricPointView& point);
+  StoredSeries& make_series(LabelSet labels, MetricMetadata metric);
+  void define(StoredSeries& series, KvWriter& writer);
+  void mark_day(StoredSeries& series, int64_t t_millis, KvWriter& writer);
+  void write_log(Family family, KvWriter& writer);
+  void count_overflow(int64_t now_millis, KvWriter& writer);
+  void reject() { samples_rejected_.fetch_add(1, std::memory_order_relaxed); }
+
+  // sealing
+  void begin_sealing(uint64_t now_unix_nanos);
+  void finish_written(KvWriter& writer);
+  void seal_some(KvWriter& writer);
+  void remove_dead(KvWriter& writer);
+  uint64_t head_bytes() const;
+
+  // recovery
+  net::Result<void> recover_definitions(const KvReader& reader);
+  net::Result<void> recover_days(const KvReader& reader);
+  net::Result<void> recover_log(const KvReader& reader);
+
+  // questions
+  struct Found {
+    SeriesPtr series;
+    SeriesHead::Snapshot memory;
+    bool on_disk = false;
+    Series out;
+  };
+  std::vector<SeriesPtr> find(const std::vector<CompiledMatcher>& matchers) const;
+  net::Result<std::vector<Series>> select_series(const std::vector<CompiledMatcher>& matchers,
+                                                 int64_t start, int64_t end,
+                                                 const SelectLimits& limits) const;
+  net::Result<void> read_disk(std::vector<Found>& found, int64_t start, int64_t end,
+                              const SelectLimits& limits) const;
+  net::Result<void> read_day(Family day, const std::vector<Found*>& wanted, int64_t start,
+                             int64_t end, const SelectLimits& limits, uint64_t& samples) const;
+  std::mutex& stripe(uint32_t id) const { return stripes_[id % kStripes]; }
+
+  const SeriesStoreOptions options_;
+  const KvReader* reader_ = nullptr;
+
+  mutable std::shared_mutex mutex_;
+  std::map<uint32_t, SeriesPtr> series_;
+  SeriesIndex index_;
+  std::map<uint32_t, SeriesSet> days_;
+  std::map<std::string, MetricMetadata> metrics_;
+  mutable std::array<std::mutex, kStripes> stripes_;
+
+  // the commit thread's
+  std::unordered_map<std::string, StoredSeries*> by_raw_key_;
+  std::map<LabelSet, StoredSeries*> by_labels_;
+  uint32_t next_id_ = 1;
+  std::vector<StagedPoint> staged_points_;
+  std::vector<StoredSeries*> staged_series_, staged_definitions_;
+  std::vector<std::pair<uint32_t, uint32_t>> staged_days_;  // day, series
+  uint64_t overflowed_in_group_ = 0;
+  std::string raw_key_;
+  int64_t arrived_millis_ = 0;
+  SeriesLogWriter log_;
+  uint32_t epoch_ = 0;
+  uint32_t log_sequence_ = 0;
+  std::vector<std::pair<Family, std::string>> log_keys_, sealing_log_keys_, staged_log_keys_;
+  uint32_t sealing_epoch_ = 0;
+  std::vector<SeriesPtr> to_seal_, written_;
+  std::vector<uint32_t> dead_;
+  int64_t sealed_until_millis_ = INT64_MIN;  // of all stored chunks, kept in meta
+
+  std::atomic<uint64_t> samples_appended_{0}, samples_rejected_{0}, overflowed_{0}, head_bytes_{0},
+      head_samples_{0};
+};
+
+}  // namespace hms::collector
