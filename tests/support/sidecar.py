@@ -47,8 +47,8 @@ def post_metrics(address, service, points, **options):
 class Sidecar:
     """Sends `make(second)` (a list of points) for each Unix second right after its end, until closed."""
 
-    def __init__(self, address, service, make):
-        self.address, self.service, self.make = address, service, make
+    def __init__(self, address, service, make, **options):
+        self.address, self.service, self.make, self.options = address, service, make, options
         self.errors = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,7 +60,7 @@ class Sidecar:
             try:
                 points = self.make(second)
                 if points:
-                    post_metrics(self.address, self.service, points)
+                    post_metrics(self.address, self.service, points, **self.options)
             except Exception as error:  # shown by the test; a collector that is down is no accident here
                 self.errors.append(repr(error))
             second = max(second + 1, int(time.time()) - 1)
