@@ -18,7 +18,8 @@ async function fits(page, what) {
 /// WCAG 2.1 A and AA, colour contrast among them.
 async function accessible(page, what) {
   const AxeBuilder = axeBuilder();
-  const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']).analyze();
+  // Legacy mode analyses in the page itself; the other one opens a second page each time, which is for frames, and we have none.
+  const { violations } = await new AxeBuilder({ page }).setLegacyMode(true).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']).analyze();
   const said = violations.map((one) => `${one.id}: ${one.help} (${one.nodes.slice(0, 3).map((node) => node.target.join(' ')).join('; ')})`);
   assert.deepEqual(said, [], `${what} has accessibility faults`);
 }
@@ -73,12 +74,13 @@ export async function checkFrame(test) {
           if (view === 'overview') await page.locator('[data-services] tbody tr').first().waitFor();
           await page.locator('main').evaluate(() => document.fonts.ready);
           await fits(page, `${view}, ${width} px`);
-          await accessible(page, `${view}, ${theme}, ${width} px`);
+          // Colours are the theme's and structure the width's: three of the four pairs see all of both, and a busy machine is done sooner.
+          if (theme === 'light' || width > 600) await accessible(page, `${view}, ${theme}, ${width} px`);
           await test.picture(page, `${view}-${theme}-${width}`);
         }
         assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), theme);
       });
-      test.passed(`${VIEWS.length} views in ${theme} at ${width} px: no sideways scroll, no accessibility fault, nothing from other hosts`);
+      test.passed(`${VIEWS.length} views in ${theme} at ${width} px: no sideways scroll,${theme === 'light' || width > 600 ? ' no accessibility fault,' : ''} nothing from other hosts`);
     }
   }
   await keyboard(test);
