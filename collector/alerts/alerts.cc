@@ -332,12 +332,36 @@ struct Alerts::Impl {
       if (log.severity != "security") continue;
       std::string trace(log.trace_text);
       if (trace.empty() && !log.trace_id.is_zero()) trace = telemetry::to_hex(log.trace_id);
-      const Alert* alert =
-          security.add(batch.logs->resources[log.resource].service_name, log.message, trace, now());
-      if (alert == nullptr) continue;
-      book.set(*alert);
-      publish(*alert, now());
+      raise_security(batch.logs->resources[log.resource].service_name, log.message, trace);
     }
+  }
+
+  /// An alert's record stays for ten minutes at least: a log of that time without one was
+  /// acknowledged just before a kill.
+  void recover_security(const LogStore& logs) {
+    LogQuery query;
+    query.start_unix_nanos =
+        clock() - static_cast<uint64_t>(SecurityAlerts::kKeepMillis) * 1'000'000;
+    query.severity = "security";
+    query.limit = 1000;
+    const auto page = logs.search(query, [] { return false; });
+    if (!page) {
+      net::log_error("security logs of before the start could not be read",
+                     {{"error", net::to_string(page.error())}});
+      return;
+    }
+    for (auto log = page->logs.rbegin(); log != page->logs.rend(); ++log) {
+      std::string trace = log->trace_text;
+      if (trace.empty() && !log->trace_id.is_zero()) trace = telemetry::to_hex(log->trace_id);
+      raise_security(log->service, log->message, trace);
+    }
+  }
+
+  void raise_security(std::string_view service, std::string_view message, std::string_view trace) {
+    const Alert* alert = security.add(service, message, trace, now());
+    if (alert == nullptr) return;
+    book.set(*alert);
+    publish(*alert, now());
   }
 
   void expire_security() {
@@ -480,6 +504,7 @@ void Alerts::set_notifiers(std::vector<NotifierConfig> configs) {
   impl_->delivery.set_notifiers(std::move(configs));
 }
 void Alerts::on_batch(const AcceptedBatch& batch) { impl_->on_batch(batch); }
+void Alerts::recover_security_logs(const LogStore& logs) { impl_->recover_security(logs); }
 void Alerts::on_second(int64_t unix_second) { impl_->on_second(unix_second); }
 Silences& Alerts::silences() noexcept { return impl_->silences; }
 json Alerts::rules_json(std::string_view type) const { return impl_->rules_json(type); }

@@ -18,6 +18,7 @@
 //   LivePublisher publisher(loop, *window, hub, [&](int64_t second) { alerts.on_second(second);
 //   canaries.on_second(second); }); engine->observe([&](const AcceptedBatch& batch) { loop.post([&,
 //   batch] { window->add(batch); alerts.on_batch(batch); publisher.look(); }); });
+//   alerts.recover_security_logs(*log_store);
 //   register_alerts_api(server, alerts);  register_silences_api(server, alerts.silences());
 #pragma once
 
@@ -36,6 +37,7 @@
 #include "collector/live/hub.h"
 #include "collector/live/window.h"
 #include "collector/store/engine.h"
+#include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
 #include "net/io/file_watch.h"
 #include "net/io/loop.h"
@@ -74,6 +76,9 @@ class Alerts {
   void set_rules(RuleSet rules);
   void set_notifiers(std::vector<NotifierConfig> configs);
   void on_batch(const AcceptedBatch& batch);
+  /// Once, after the start: security logs of the last ten minutes that were stored but, because of
+  /// a kill, not yet made an alert. At most 1,000.
+  void recover_security_logs(const LogStore& logs);
   void on_second(int64_t unix_second);
   [[nodiscard]] Silences& silences() noexcept;
   /// `data` of /api/v1/rules; `type` "alert", "record" or empty.

@@ -18,6 +18,8 @@ using telemetry::Histogram;
 
 constexpr int64_t kKeepSeconds = 130;
 constexpr int64_t kReachMillis = 120'000;  // how far back a question may begin
+// Differences over a range need its ends; every sample in between only costs.
+constexpr int64_t kMostSamples = 12;
 constexpr size_t kMaxSeries = 10'000;
 // Every series starts here instead of at 0. PromQL does not extrapolate a counter below 0, and a
 // status code seen for the first time would weigh less than those that have been there for long;
@@ -154,7 +156,8 @@ class Live final : public LiveSeries {
     });
   }
 
-  /// One sample at the end of each second within (start, end].
+  /// One sample at the end of each second within (start, end]; of a longer range every few seconds,
+  /// its first and its last always.
   static void add_series(const LiveOne& one, int64_t start, int64_t end,
                          std::vector<Series>& found) {
     const int64_t first = start / 1000 + 1;  // in end-of-second numbers
@@ -165,10 +168,12 @@ class Live final : public LiveSeries {
     series.labels = one.labels;
     size_t at = 0;
     std::shared_ptr<const Histogram> value = one.before;
+    const int64_t step = std::max<int64_t>(1, (last - first) / kMostSamples);
     for (int64_t mark = first; mark <= last; ++mark) {
       while (at < one.readings.size() && one.readings[at].second + 1 <= mark)
         value = one.readings[at++].value;
-      series.histograms.push_back({mark * 1000, value});
+      if ((last - mark) % step == 0 || mark == first)
+        series.histograms.push_back({mark * 1000, value});
     }
     found.push_back(std::move(series));
   }

@@ -15,6 +15,7 @@ namespace hms::collector {
 namespace {
 
 constexpr size_t kHighQueue = 256 * 1024;  // bytes on one connection before we wait for its reader
+constexpr size_t kMostPerWrite = 32 * 1024;
 constexpr net::Millis kPumpEvery{
     100};  // how often readers that lag are looked at; a Reply does not tell when it drained
 
@@ -73,8 +74,19 @@ struct LiveHub::Impl {
     ring.push_back(std::move(event));
     ++events;
     trim();
-    for (auto& subscriber : subscribers) pump(*subscriber);
-    sweep();
+    pump_soon();
+  }
+
+  /// A second's points come one after the other: they go out together, in one write a subscriber.
+  void pump_soon() {
+    if (pump_posted) return;
+    pump_posted = true;
+    loop.post([this, token = std::weak_ptr<bool>(alive)] {
+      if (!token.lock()) return;
+      pump_posted = false;
+      for (auto& subscriber : subscribers) pump(*subscriber);
+      sweep();
+    });
   }
 
   void trim() {
@@ -175,17 +187,31 @@ struct LiveHub::Impl {
     }
     subscriber.blocked_since.reset();
     while (subscriber.next < next_sequence && subscriber.reply->queued_bytes() < kHighQueue) {
-      const Event& event = ring[static_cast<size_t>(subscriber.next - ring.front().sequence)];
-      if (passes(subscriber.filter, event)) {
-        if (!subscriber.reply->write(event.text)) {
-          if (subscriber.reply->gone()) subscriber.gone = true;
-          return;  // the event stays his next one
-        }
-        subscriber.last_written_at = loop.now_millis();
-      }
-      subscriber.last_event_at = event.at_millis;
-      ++subscriber.next;
+      if (!write_some(subscriber)) return;
     }
+  }
+
+  /// The next events, up to kMostPerWrite bytes, in one write. False when they were not taken: they
+  /// stay his next ones.
+  bool write_some(Subscriber& subscriber) {
+    std::string text;
+    uint64_t next = subscriber.next;
+    int64_t last_at = subscriber.last_event_at;
+    for (; next < next_sequence && text.size() < kMostPerWrite; ++next) {
+      const Event& event = ring[static_cast<size_t>(next - ring.front().sequence)];
+      if (passes(subscriber.filter, event)) text += event.text;
+      last_at = event.at_millis;
+    }
+    if (!text.empty()) {
+      if (!subscriber.reply->write(text)) {
+        if (subscriber.reply->gone()) subscriber.gone = true;
+        return false;
+      }
+      subscriber.last_written_at = loop.now_millis();
+    }
+    subscriber.next = next;
+    subscriber.last_event_at = last_at;
+    return true;
   }
 
   /// A reader that took nothing for a long time, or whose place has left the ring, goes on at the
@@ -229,6 +255,7 @@ struct LiveHub::Impl {
   size_t kept_bytes = 0;
   std::vector<std::unique_ptr<Subscriber>> subscribers;
   uint64_t events = 0, gaps = 0, refused = 0;
+  bool pump_posted = false;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // a reply may outlive the hub
   net::Timer pump_timer;
 };

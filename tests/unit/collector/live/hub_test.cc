@@ -55,6 +55,12 @@ struct Fixture {
     options.clock = [this] { return clock.nanos; };
     return options;
   }
+  /// What is published goes out in the next turn.
+  void turn() {
+    bool turned = false;
+    loop.post([&] { turned = true; });
+    loop.run_until([&] { return turned; }, net::Millis(5000));
+  }
   std::shared_ptr<FakeReply> subscribe(HubFilter filter = {}, std::string_view last = {}) {
     auto reply = std::make_shared<FakeReply>();
     REQUIRE(hub.subscribe(reply, std::move(filter), last));
@@ -70,6 +76,7 @@ TEST_CASE("hub: every subscriber gets each event with an id, once") {
   auto two = f.subscribe();
   f.hub.publish("", "claims", "/a", "{\"n\":1}");
   f.hub.publish("alert", "claims", "", "{\"n\":2}");
+  f.turn();
   for (auto& reply : {one, two}) {
     CHECK(reply->status == 200);
     CHECK(reply->content_type == "text/event-stream");
@@ -92,6 +99,7 @@ TEST_CASE("hub: a filter lets through its service and route, and what belongs to
   f.hub.publish("alert", "claims", "", "4");
   f.hub.publish("alert", "", "", "5");
   f.hub.publish("alert", "ui", "", "6");
+  f.turn();
   std::string data;
   for (const auto& event : reply->events()) data += event.data;
   CHECK(data == "145");
@@ -102,6 +110,7 @@ TEST_CASE("hub: a reader that resumes gets what it missed, without a gap and wit
   for (int i = 1; i <= 5; ++i) f.hub.publish("", "s", "r", std::to_string(i));
   auto reply = f.subscribe({}, f.hub.epoch() + "-3");
   f.hub.publish("", "s", "r", "6");
+  f.turn();
   std::string data;
   for (const auto& event : reply->events()) data += event.data;
   CHECK(data == "456");
@@ -137,11 +146,14 @@ TEST_CASE(
   slow->reading = false;
   const std::string kilobyte(1000, 'x');
   for (int i = 0; i < 2000; ++i) f.hub.publish("", "s", "r", kilobyte);
+  f.turn();
   CHECK(slow->queued <= 300'000);
   slow->reading = true;
   slow->queued = 0;
   f.hub.publish("", "s", "r", "newest");
+  f.turn();
   f.hub.publish("", "s", "r", "after");
+  f.turn();
   const auto events = slow->events();
   CHECK(events.size() < 400);
   CHECK(events[events.size() - 2].event == "gap");
@@ -160,6 +172,7 @@ TEST_CASE("hub: there is a bound on subscribers, and one that left makes room") 
   first->closed = true;
   first->gone_callback();
   f.hub.publish("", "s", "r", "1");
+  f.turn();
   CHECK(f.hub.stats().subscribers == 0);
   CHECK(f.hub.subscribe(second, {}, {}));
 }
@@ -210,6 +223,7 @@ TEST_CASE(
                   .accepted());
   f.clock.advance_millis(3000);
   publisher.look();
+  f.turn();
   const auto events = reply->events();
   REQUIRE(events.size() == 2);
   CHECK(events[0].data.find("\"count\":5") != std::string::npos);
