@@ -94,7 +94,7 @@ class Demo(unittest.TestCase):
             during = browser(url, "incident")
             self.assertIn(during.returncode, (0, 77), "the browser did not see the incident")
             story.wait_for("rolled back after")
-            after = browser(url, "frame,trace,canary", HMS_CANARY="claims-v2")
+            after = browser(url, "trace,canary,frame", HMS_CANARY="claims-v2")
             self.assertIn(after.returncode, (0, 77), "the browser did not see the canary")
             self.check_facts(*story.finish())
         finally:
