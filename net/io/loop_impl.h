@@ -87,6 +87,7 @@ struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
   std::unique_ptr<std::array<char, kSlabBytes>> slab;
   ChunkPool chunks;
   std::unique_ptr<TimerWheel> wheel;
+  std::shared_ptr<void> tls;  // TlsScratch of tls_scratch.h, from the first TLS stream on
 
   std::atomic<std::thread::id> thread;
   std::atomic<bool> stop_requested{false};

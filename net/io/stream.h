@@ -1,4 +1,4 @@
-// stream.h: a byte stream with back-pressure: TCP now, TLS over it later, a fake in unit tests.
+// stream.h: a byte stream with back-pressure: TCP, TLS over it, a fake in unit tests.
 //
 // Contract of the handler: `on_bytes`* then at most one `on_eof`, `on_closed` at most once and last. None of them comes from
 // inside a call that the handler itself makes (write, close, ...): faults met there are reported in a later turn.
@@ -31,6 +31,8 @@ class StreamHandler {
  protected:
   ~StreamHandler() = default;
 };
+
+class TlsStream;
 
 class Stream {
  public:
@@ -65,6 +67,8 @@ class Stream {
   [[nodiscard]] virtual const SocketAddress& local() const noexcept = 0;
   [[nodiscard]] virtual uint64_t bytes_read() const noexcept = 0;
   [[nodiscard]] virtual uint64_t bytes_written() const noexcept = 0;
+  /// The stream as TLS (tls_stream.h), or null if it is plain.
+  [[nodiscard]] virtual TlsStream* tls() noexcept { return nullptr; }
 };
 
 }  // namespace hms::net

@@ -1,0 +1,93 @@
+// tls_openssl.h: OpenSSL's objects with owners, and what tls_*.cc share. Private to net/io/tls_*.
+#pragma once
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/io/tls_context.h"
+
+namespace hms::net {
+
+template <auto Free>
+struct OpensslFree {
+  template <class T>
+  void operator()(T* object) const noexcept {
+    Free(object);
+  }
+};
+using SslCtxPtr = std::unique_ptr<SSL_CTX, OpensslFree<SSL_CTX_free>>;
+using SslPtr = std::unique_ptr<SSL, OpensslFree<SSL_free>>;
+using SslSessionPtr = std::unique_ptr<SSL_SESSION, OpensslFree<SSL_SESSION_free>>;
+using X509Ptr = std::unique_ptr<X509, OpensslFree<X509_free>>;
+
+// === tls_names.cc
+
+/// What a certificate says it is for. Names with NUL or other invisible bytes are left out.
+struct CertificateNames {
+  std::vector<std::string> uris;
+  std::vector<std::string> dns;
+  std::vector<std::string> addresses;
+  /// The SPIFFE URI (only if it is the only URI, as SPIFFE demands), else the first DNS name.
+  [[nodiscard]] std::string identity() const;
+  [[nodiscard]] std::string list() const;  // for people; "nothing" if empty
+};
+[[nodiscard]] CertificateNames names_of(const X509* certificate);
+[[nodiscard]] std::string subject_of(const X509* certificate);
+[[nodiscard]] std::string issuer_of(const X509* certificate);
+/// The grammar of TlsSettings::peer_names.
+[[nodiscard]] bool peer_name_is_valid(std::string_view name) noexcept;
+[[nodiscard]] bool certificate_matches(X509* certificate, const CertificateNames& names,
+                                       const std::string& expected);
+
+// === tls_errors.cc
+
+/// What a connection's callbacks (verification, sessions) need; SSL_get_app_data gives it.
+struct TlsConnection {
+  const class TlsContextImpl* context = nullptr;
+  std::string server_name;   // client: who is called
+  std::string refused_text;  // why the peer's certificate was refused, once it was
+};
+
+/// Why the handshake (or a later record) failed, from OpenSSL's error queue, which is emptied.
+[[nodiscard]] std::string tls_failure(const SSL* ssl, const TlsConnection& connection);
+/// The text of the newest entry of OpenSSL's error queue, which is emptied.
+[[nodiscard]] std::string openssl_reason();
+/// In whole sentences: expired, unknown authority, ...
+[[nodiscard]] std::string verification_failure(X509_STORE_CTX* store, const TlsSettings& settings);
+
+// === tls_context.cc
+
+class TlsContextImpl final : public TlsContext {
+ public:
+  TlsContextImpl(TlsSettings settings, SslCtxPtr ctx);
+
+  [[nodiscard]] const TlsSettings& settings() const noexcept override { return settings_; }
+  [[nodiscard]] int64_t not_after_seconds() const noexcept override { return not_after_; }
+  [[nodiscard]] const std::string& own_name() const noexcept override { return own_name_; }
+  [[nodiscard]] SSL_CTX* raw() const noexcept { return ctx_.get(); }
+
+  /// Client: sessions to resume, per name called; at most kNames names with kPerName each. A
+  /// TLS 1.3 ticket is used once.
+  [[nodiscard]] SslSessionPtr take_session(const std::string& server_name) const;
+  void keep_session(const std::string& server_name, SslSessionPtr session) const;
+
+ private:
+  static constexpr size_t kNames = 256;
+  static constexpr size_t kPerName = 8;
+
+  const TlsSettings settings_;
+  const SslCtxPtr ctx_;
+  int64_t not_after_ = 0;
+  std::string own_name_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, std::vector<SslSessionPtr>> sessions_;  // guarded by mutex_
+};
+
+}  // namespace hms::net
