@@ -189,6 +189,7 @@ struct LiveHub::Impl {
     while (subscriber.next < next_sequence && subscriber.reply->queued_bytes() < kHighQueue) {
       if (!write_some(subscriber)) return;
     }
+    if (subscriber.next < next_sequence) subscriber.blocked_since = loop.now_millis();
   }
 
   /// The next events, up to kMostPerWrite bytes, in one write. False when they were not taken: they
