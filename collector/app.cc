@@ -1,8 +1,13 @@
 #include "collector/app.h"
 
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "collector/alerts/alerts.h"
+#include "collector/api/alerts_api.h"
+#include "collector/api/canary_api.h"
+#include "collector/api/config_api.h"
 #include "collector/api/health_api.h"
 #include "collector/api/ingest_api.h"
 #include "collector/api/jaeger_api.h"
@@ -10,8 +15,10 @@
 #include "collector/api/logs_api.h"
 #include "collector/api/map_api.h"
 #include "collector/api/prometheus_api.h"
+#include "collector/api/silences_api.h"
 #include "collector/api/static_files.h"
 #include "collector/api/stream_api.h"
+#include "collector/canary/controller.h"
 #include "collector/executor.h"
 #include "collector/live/hub.h"
 #include "collector/live/publisher.h"
@@ -31,16 +38,12 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr size_t kExecutorThreads =
-    2;  // decoding and queries share them; the machine is the services', not ours
-constexpr size_t kExecutorQueue = 2'000;
+// Apart, so that long questions delay neither what comes in nor the rules.
+constexpr size_t kDecodeThreads = 2, kQueryThreads = 2, kRuleThreads = 1;
+constexpr size_t kMaxDecodesQueued = 2'000;
+constexpr size_t kMaxQueriesQueued = 500;
+constexpr size_t kMaxRulesQueued = 1'000;
 constexpr net::Millis kDrainDeadline{10'000};
-
-SeriesStoreOptions series_options(const CollectorOptions& options) {
-  SeriesStoreOptions out;
-  out.retention_days = options.retention_days;
-  return out;
-}
 
 class AppImpl final : public App {
  public:
@@ -51,7 +54,9 @@ class AppImpl final : public App {
         logs_(make_log_store()),
         edges_(make_service_edge_store()),
         series_(make_series_store(series_options(options))),
-        executor_(make_executor(kExecutorThreads, kExecutorQueue)),
+        decoders_(make_executor(kDecodeThreads, kMaxDecodesQueued)),
+        queries_(make_executor(kQueryThreads, kMaxQueriesQueued)),
+        rule_runner_(make_executor(kRuleThreads, kMaxRulesQueued)),
         window_(make_live_window()),
         hub_(loop) {}
 
@@ -62,17 +67,24 @@ class AppImpl final : public App {
     engine_options.kv.directory = options_.data;
     engine_options.kv.memory_bytes = options_.memory_bytes;
     engine_options.retention_days = options_.retention_days;
+    engine_options.on_broken = [](const Error& error) {
+      // As databases do after a failed sync: whoever started us starts us again, and the log tells
+      // what is stored. All acknowledged is.
+      net::log_error("the disk failed; stopping, to recover from the log at the next start",
+                     {{"error", error.detail}});
+      std::_Exit(1);
+    };
     auto engine =
         open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get()});
     if (!engine.ok()) return std::move(engine).error();
     engine_ = std::move(engine).value();
-    engine_->observe(
-        [this](const AcceptedBatch& batch) { loop_.post([this, batch] { window_->add(batch); }); });
-    publisher_ = std::make_unique<LivePublisher>(loop_, *window_, hub_, [](int64_t) {});
+    if (auto listening = listen(); !listening.ok()) return listening;
+    if (auto watching = start_watching(); !watching.ok()) return watching;
     ReceiverOptions receiver;
     receiver.retention_days = options_.retention_days;
-    ingest_ = std::make_unique<IngestApi>(loop_, *executor_, *engine_, receiver, net::Clock());
-    return listen();
+    ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock());
+    register_routes();
+    return {};
   }
 
   std::string listen_address() const override { return listen_address_; }
@@ -89,18 +101,27 @@ class AppImpl final : public App {
     if (otlp_server_) otlp_server_->drain(kDrainDeadline, drained);
   }
 
-  void reload() override {}
+  void reload() override {
+    if (rule_files_ && rule_files_->reload().ok()) net::log_info("the rules were read again");
+    if (!options_.config.empty()) reload_notifiers();
+  }
 
  private:
+  static SeriesStoreOptions series_options(const CollectorOptions& options) {
+    SeriesStoreOptions out;
+    out.retention_days = options.retention_days;
+    return out;
+  }
+
+  /// Ports are taken before the parts that tell others our address; nothing is answered before the
+  /// loop runs.
   Result<void> listen() {
     net::ServerOptions server_options;
     server_options.decode_bodies = false;  // the receiver does, off the loop
     server_ = net::HttpServer::create(loop_, server_options);
-    register_routes();
     if (auto bound = bind(*server_, options_.listen, listen_address_); !bound.ok()) return bound;
     if (options_.otlp_listen == "off") return {};
     otlp_server_ = net::HttpServer::create(loop_, server_options);
-    ingest_->register_routes(*otlp_server_, false);
     return bind(*otlp_server_, options_.otlp_listen, otlp_address_);
   }
 
@@ -114,27 +135,84 @@ class AppImpl final : public App {
     return {};
   }
 
+  /// The live window and those who look at it each second.
+  Result<void> start_watching() {
+    AlertsOptions alerts_options;
+    alerts_options.executor = rule_runner_.get();
+    alerts_options.external_url =
+        options_.external_url.empty() ? "http://" + listen_address_ : options_.external_url;
+    alerts_ = std::make_unique<Alerts>(loop_, *window_, hub_, engine_.get(), series_.get(),
+                                       std::move(alerts_options));
+    alerts_->set_notifiers(options_.notifiers);
+    if (options_.rules.empty()) {
+      alerts_->set_rules(default_rules());
+    } else {
+      auto files = RuleFiles::open(loop_, *alerts_, options_.rules);
+      if (!files.ok()) return std::move(files).error();
+      rule_files_ = std::move(files).value();
+    }
+    alerts_->recover_security_logs(*logs_);
+    canaries_ = std::make_unique<CanaryController>(loop_, *window_, hub_, engine_.get());
+    publisher_ = std::make_unique<LivePublisher>(loop_, *window_, hub_, [this](int64_t second) {
+      alerts_->on_second(second);
+      canaries_->on_second(second);
+    });
+    engine_->observe([this](const AcceptedBatch& batch) {
+      loop_.post([this, batch] {
+        window_->add(batch);
+        alerts_->on_batch(batch);
+        publisher_->look();
+      });
+    });
+    return {};
+  }
+
   void register_routes() {
     ingest_->register_routes(*server_, true);
+    if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
-    register_jaeger_api(*server_, loop_, *executor_, *spans_, *edges_);
-    register_logs_api(*server_, loop_, *executor_, *logs_);
-    register_map_api(*server_, loop_, *executor_, *edges_);
-    register_prometheus_api(*server_, loop_, *executor_, *series_);
+    register_jaeger_api(*server_, loop_, *queries_, *spans_, *edges_);
+    register_logs_api(*server_, loop_, *queries_, *logs_);
+    register_map_api(*server_, loop_, *queries_, *edges_);
+    register_prometheus_api(*server_, loop_, *queries_, *series_);
     register_stream_api(*server_, hub_);
+    register_alerts_api(*server_, *alerts_);
+    register_silences_api(*server_, alerts_->silences());
+    register_canary_api(*server_, *canaries_);
+    config_feed_ = register_config_api(loop_, *server_, *canaries_);
     register_static_files(*server_);
-    health_.metrics.emplace_back([this](telemetry::PromWriter& writer) {
-      write_engine_metrics(writer, *engine_);
-      write_series_metrics(writer, *series_);
-      ingest_->write_metrics(writer);
-      write_server_metrics(writer, "api", server_->counters());
-      if (otlp_server_) write_server_metrics(writer, "otlp", otlp_server_->counters());
-    });
+    health_.metrics.emplace_back([this](telemetry::PromWriter& writer) { write_metrics(writer); });
     register_health_api(*server_, health_, *engine_);
   }
 
+  void write_metrics(telemetry::PromWriter& writer) const {
+    write_engine_metrics(writer, *engine_);
+    ingest_->write_metrics(writer);
+    write_series_metrics(writer, *series_);
+    write_stream_metrics(writer, hub_, *window_);
+    write_alert_metrics(writer, *alerts_);
+    write_canary_metrics(writer, *canaries_);
+    write_server_metrics(writer, "api", server_->counters());
+    if (otlp_server_) write_server_metrics(writer, "otlp", otlp_server_->counters());
+  }
+
+  void reload_notifiers() {
+    net::YamlErrors errors;
+    CollectorOptions fresh;
+    const net::YamlNode root = net::load_yaml(options_.config, errors);
+    if (root.present()) read_config(root, fresh);
+    if (!errors.empty()) {
+      net::log_error("the configuration is refused; the old one stays in force",
+                     {{"error", errors.text()}});
+      return;
+    }
+    alerts_->set_notifiers(std::move(fresh.notifiers));
+    net::log_info("the notifiers were read again");
+  }
+
+  /// After this no thread but the loop's touches anything here.
   void close_storage() {
-    executor_->close();
+    for (auto* executor : {decoders_.get(), queries_.get(), rule_runner_.get()}) executor->close();
     if (engine_) engine_->close();
   }
 
@@ -152,11 +230,15 @@ class AppImpl final : public App {
   std::unique_ptr<ServiceEdgeStore> edges_;
   std::unique_ptr<SeriesStore> series_;
   std::unique_ptr<StorageEngine> engine_;
-  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Executor> decoders_, queries_, rule_runner_;
   std::unique_ptr<LiveWindow> window_;
   LiveHub hub_;
+  std::unique_ptr<Alerts> alerts_;
+  std::unique_ptr<RuleFiles> rule_files_;
+  std::unique_ptr<CanaryController> canaries_;
   std::unique_ptr<LivePublisher> publisher_;
   std::unique_ptr<IngestApi> ingest_;
+  std::unique_ptr<ConfigFeed> config_feed_;
   std::unique_ptr<net::HttpServer> otlp_server_, server_;
   std::string listen_address_, otlp_address_;
   int servers_left_ = 0;
@@ -170,6 +252,10 @@ Result<std::unique_ptr<App>> App::start(net::Loop& loop, const CollectorOptions&
   return std::unique_ptr<App>(std::move(app));
 }
 
-std::string check_files(const CollectorOptions&) { return {}; }
+std::string check_files(const CollectorOptions& options) {
+  net::YamlErrors errors;
+  if (!options.rules.empty()) static_cast<void>(load_rules(options.rules, errors));
+  return errors.text();
+}
 
 }  // namespace hms::collector

@@ -1,4 +1,5 @@
 // main.cc: hms-collector: command line, signals, exit codes (contract.md, "Programs").
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -58,6 +59,9 @@ int run(const collector::CollectorOptions& options) {
 
 int main(int argc, char** argv) {
   net::ignore_sigpipe();
+  std::signal(
+      SIGXFSZ,
+      SIG_IGN);  // a limit on file sizes is a write that fails, told to senders as a full disk
   const collector::CommandLine line =
       collector::read_command_line(argc, argv, [](const char* name) { return std::getenv(name); });
   if (line.action == collector::CommandLine::Action::exit) {

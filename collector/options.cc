@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "collector/alerts/registry.h"
 #include "net/core/log.h"
 #include "net/http/url.h"
 #include "net/io/address.h"
@@ -122,40 +123,6 @@ void check_values(const CollectorOptions& options, Faults& faults) {
     faults.add("--data: missing; give the directory where telemetry is to be stored");
 }
 
-void read_notifier(const net::YamlNode& node, NotifierSettings& out) {
-  node.require("name").read(out.name);
-  node.require("type").read_choice(out.type,
-                                   {"webhook", "pagerduty", "slack", "alertmanager", "log"});
-  const net::YamlNode url = node.get("url");
-  if (url.read(out.url)) {
-    if (auto parsed = net::parse_url(out.url); !parsed.ok()) url.fail(parsed.error().detail);
-  }
-  node.get("routing_key").read(out.routing_key);
-  node.get("soc").read(out.soc);
-  node.finish();
-  if ((out.type == "webhook" || out.type == "slack" || out.type == "alertmanager") &&
-      out.url.empty() && !url.present()) {
-    node.fail("a notifier of type " + out.type + " needs 'url'");
-  }
-  if (out.type == "pagerduty" && out.routing_key.empty())
-    node.fail("a notifier of type pagerduty needs 'routing_key'");
-}
-
-void read_notifiers(const net::YamlNode& list, CollectorOptions& options) {
-  if (!list.present()) return;
-  std::vector<NotifierSettings> out;
-  for (const auto& item : list.items()) {
-    NotifierSettings notifier;
-    read_notifier(item, notifier);
-    const bool taken = std::any_of(
-        out.begin(), out.end(), [&](const NotifierSettings& n) { return n.name == notifier.name; });
-    if (taken && !notifier.name.empty())
-      item.fail("two notifiers are named '" + notifier.name + "'");
-    out.push_back(std::move(notifier));
-  }
-  options.notifiers = std::move(out);
-}
-
 CommandLine stop(int code, std::string output, std::string errors) {
   CommandLine out;
   out.action = CommandLine::Action::exit;
@@ -179,7 +146,8 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   int64_t days = options.retention_days;
   root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
   options.retention_days = static_cast<uint32_t>(days);
-  read_notifiers(root.get("notifiers"), options);
+  if (const net::YamlNode list = root.get("notifiers"); list.present())
+    options.notifiers = read_notifiers(list);
   root.finish();
 }
 
@@ -198,7 +166,12 @@ std::vector<std::string> config_keys() {
           "notifiers[].type",
           "notifiers[].url",
           "notifiers[].routing_key",
-          "notifiers[].soc"};
+          "notifiers[].channel",
+          "notifiers[].username",
+          "notifiers[].soc",
+          "notifiers[].send_resolved",
+          "notifiers[].repeat",
+          "notifiers[].headers"};
 }
 
 CommandLine read_command_line(int argc, const char* const* argv,

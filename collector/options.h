@@ -10,18 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "collector/alerts/notifier.h"
 #include "net/core/result.h"
 #include "net/core/yaml_reader.h"
 
 namespace hms::collector {
-
-/// One entry of `notifiers:`.
-struct NotifierSettings {
-  std::string name, type;
-  std::string url;          // empty: the service's own
-  std::string routing_key;  // pagerduty
-  bool soc = false;         // hears logs with severity security
-};
 
 struct CollectorOptions {
   std::string data;
@@ -35,7 +28,7 @@ struct CollectorOptions {
       external_url;  // how people reach this collector, for links in alerts; empty: http://<listen>
   uint64_t memory_bytes = 256ULL * 1024 * 1024;
   uint32_t retention_days = 30;
-  std::vector<NotifierSettings> notifiers;
+  std::vector<NotifierConfig> notifiers;
   bool check = false;
 };
 

@@ -129,16 +129,21 @@ struct TraceName {
   std::string text;  // when it is not the id itself
 };
 
+/// What OpenTelemetry's loggers print when there is no trace.
+bool is_all_zero(const std::string& text) {
+  return (text.size() == 32 || text.size() == 36) &&
+         text.find_first_not_of("0-") == std::string::npos;
+}
+
 Fault read_trace_id(const json& payload, bool required, TraceName& out) {
   std::string text;
   if (auto wrong = read_text(payload, "traceId", kMaxTraceTextBytes, text)) return wrong;
-  if (text.empty())
-    return required
-               ? fault("traceId",
-                       "missing; expected 32 hex digits, a UUID, or a text of at most 256 bytes")
-               : Fault();
+  if (text.empty() || is_all_zero(text)) {
+    if (!required) return {};
+    return fault("traceId",
+                 "missing; expected 32 hex digits, a UUID, or a text of at most 256 bytes");
+  }
   out.id = telemetry::trace_id_of_text(text);
-  if (out.id.is_zero()) return fault("traceId", "all zeros is no trace");
   if (!telemetry::is_literal_trace_text(text)) out.text = std::move(text);
   return {};
 }

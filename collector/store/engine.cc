@@ -86,6 +86,7 @@ class Engine final : public StorageEngine {
   Engine(const EngineOptions& options, std::vector<SignalStore*> stores)
       : retention_days_(options.retention_days),
         clock_(options.clock ? options.clock : net::Clock(net::unix_nanos)),
+        on_broken_(options.on_broken),
         stores_(std::move(stores)) {}
 
   ~Engine() override { close(); }
@@ -250,8 +251,8 @@ class Engine final : public StorageEngine {
     Result<void> stored = write_pending_upkeep();
     bool prepared = false;
     if (stored.ok()) {
-      prepared = true;
       stored = kv_->commit([&](KvWriter& writer) {
+        prepared = true;
         for (auto* store : stores_) store->prepare(batches, writer);
         ledger_.write(writer);
       });
@@ -385,6 +386,8 @@ class Engine final : public StorageEngine {
   }
 
   void tell_failed(const Error& error) {
+    if (error.code == Code::io && !error.may_retry && on_broken_)
+      std::exchange(on_broken_, nullptr)(error);
     if (told_failing_) return;
     told_failing_ = true;
     net::log_error("batches cannot be stored; senders are told to try again",
@@ -398,6 +401,7 @@ class Engine final : public StorageEngine {
 
   const uint32_t retention_days_;
   const net::Clock clock_;
+  std::function<void(const Error&)> on_broken_;  // the commit thread's
   const std::vector<SignalStore*> stores_;
   std::unique_ptr<Kv> kv_;
   Ledger ledger_;

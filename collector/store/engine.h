@@ -58,6 +58,8 @@ struct EngineOptions {
   KvOptions kv;
   uint32_t retention_days = 30;
   net::Clock clock;  // Unix nanoseconds; default the wall clock
+  /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default: batches go on being answered with an error.
+  std::function<void(const net::Error&)> on_broken;
 };
 
 class StorageEngine {

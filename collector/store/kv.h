@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,7 +62,7 @@ struct KvStats {
 class Kv : public KvReader {
  public:
   /// Writes what `fill` puts as one atomic group and returns after the write-ahead log is synced. Creates day families as needed.
-  /// Errors: no_space, io, corrupt. On an error nothing of the group is visible. Thread: one at a time (the commit thread).
+  /// Errors: no_space, io (not `may_retry`: nothing can be written until a restart), corrupt. On an error nothing of the group is visible. Thread: one at a time (the commit thread).
   [[nodiscard]] virtual net::Result<void> commit(const std::function<void(KvWriter&)>& fill) = 0;
   /// Drops a day and all it held. Thread: the commit thread.
   [[nodiscard]] virtual net::Result<void> drop_day(Family day) = 0;
@@ -73,6 +74,7 @@ class Kv : public KvReader {
 struct KvOptions {
   std::string directory;
   uint64_t memory_bytes = 256ULL * 1024 * 1024;  // block cache and memtables together
+  std::optional<uint64_t> reserve_bytes;         // free space below which nothing is written; default by the disk's size (at most a tenth)
 };
 /// Opens or makes the database. Errors: bad_config ("no such directory", "another process holds the lock ..."), io, corrupt.
 [[nodiscard]] net::Result<std::unique_ptr<Kv>> open_rocks_kv(const KvOptions& options);

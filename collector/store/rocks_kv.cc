@@ -234,53 +234,24 @@ using Handle = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
 class RocksKv final : public Kv {
  public:
   explicit RocksKv(const KvOptions& options)
-      : directory_(options.directory), budget_(make_budget(options.memory_bytes)) {}
+      : directory_(options.directory),
+        given_reserve_(options.reserve_bytes),
+        budget_(make_budget(options.memory_bytes)) {}
 
   ~RocksKv() override {
-    families_.clear();
-    if (db_) {
-      const rocksdb::Status status = db_->Close();
-      status.PermitUncheckedError();
+    if (must_resume_) {
+      // Closing flushes the log that just failed, which RocksDB forbids by an assertion (Debian
+      // builds with them). All that was acknowledged is in the log, so it is left open until the
+      // process ends.
+      static auto* const abandoned = new std::vector<std::map<Family, Handle>>();
+      abandoned->push_back(std::move(families_));
     }
+    families_.clear();
   }
 
   Result<void> open() {
     if (auto ready = prepare_directory(directory_); !ready.ok()) return std::move(ready).error();
-    const rocksdb::DBOptions options = database_options(budget_);
-    std::vector<std::string> names;
-    const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, directory_, &names);
-    if (!listed.ok()) {
-      // A new directory has no CURRENT file; one that has files of ours but no list is damaged.
-      if (::access((directory_ + "/CURRENT").c_str(), F_OK) == 0)
-        return open_error(listed, directory_);
-      if (has_table_files()) {
-        return Error{Code::corrupt, net::Side::self, false,
-                     "data directory " + directory_ +
-                         " is damaged: the file CURRENT is missing; restore it from a copy"};
-      }
-      names = {rocksdb::kDefaultColumnFamilyName};
-    }
-    std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
-    for (const auto& name : names) descriptors.emplace_back(name, family_options(budget_));
-    std::vector<rocksdb::ColumnFamilyHandle*> handles;
-    rocksdb::DB* db = nullptr;
-    const rocksdb::Status status =
-        rocksdb::DB::Open(options, directory_, descriptors, &handles, &db);
-    if (!status.ok()) return open_error(status, directory_);
-    db_.reset(db);
-    for (size_t i = 0; i < handles.size(); ++i) {
-      if (names[i] == rocksdb::kDefaultColumnFamilyName) {
-        families_[Family::meta()] = own(handles[i]);
-      } else if (const auto family = family_of_name(names[i])) {
-        families_[*family] = own(handles[i]);
-      } else {
-        const std::string name = names[i];
-        for (size_t k = i; k < handles.size(); ++k) static_cast<void>(own(handles[k]));
-        return Error{Code::corrupt, net::Side::self, false,
-                     "data directory " + directory_ + ": unknown family '" + name +
-                         "'; it was written by another program"};
-      }
-    }
+    if (auto opened = open_database(); !opened.ok()) return opened;
     set_reserve();
     return {};
   }
@@ -334,17 +305,15 @@ class RocksKv final : public Kv {
   // --- writing
 
   Result<void> commit(const std::function<void(KvWriter&)>& fill) override {
+    if (failing()) {  // before anything is prepared for a disk that will refuse it
+      if (auto room = check_room(0); !room.ok()) return room;
+      if (auto resumed = resume_if_failed(); !resumed.ok()) return resumed;
+    }
     Writer writer(*this);
     fill(writer);
     if (writer.error) return failed(std::move(*writer.error));
     if (writer.batch.Count() == 0 && !failing()) return {};
-    if (const uint64_t free = free_bytes(); free < reserve_bytes_ + writer.batch.GetDataSize()) {
-      return failed({Code::no_space, net::Side::self, true,
-                     "data directory " + directory_ + ": the disk is full (" +
-                         std::to_string(free) + " bytes free, " + std::to_string(reserve_bytes_) +
-                         " are kept for compaction)"});
-    }
-    if (auto resumed = resume_if_failed(); !resumed.ok()) return resumed;
+    if (auto room = check_room(writer.batch.GetDataSize()); !room.ok()) return room;
     const uint64_t begin = net::monotonic_nanos();
     rocksdb::WriteOptions options;
     options.sync = true;
@@ -429,8 +398,8 @@ class RocksKv final : public Kv {
     Family last_family;
   };
 
-  Handle own(rocksdb::ColumnFamilyHandle* handle) {
-    return {handle, [db = db_](rocksdb::ColumnFamilyHandle* h) {
+  static Handle own(const std::shared_ptr<rocksdb::DB>& db, rocksdb::ColumnFamilyHandle* handle) {
+    return {handle, [db](rocksdb::ColumnFamilyHandle* h) {
               const rocksdb::Status status = db->DestroyColumnFamilyHandle(h);
               status.PermitUncheckedError();
             }};
@@ -450,7 +419,6 @@ class RocksKv final : public Kv {
                      "more than " + std::to_string(kMaxDayFamilies) + " days of data"};
       }
     }
-    if (auto resumed = resume_if_failed(); !resumed.ok()) return std::move(resumed).error();
     rocksdb::ColumnFamilyHandle* handle = nullptr;
     const rocksdb::Status status =
         db_->CreateColumnFamily(family_options(budget_), family_name(family), &handle);
@@ -458,19 +426,83 @@ class RocksKv final : public Kv {
       must_resume_ = true;
       return error_of(status, "making " + family_name(family));
     }
-    Handle owned = own(handle);
+    Handle owned = own(db_, handle);
     const std::unique_lock lock(families_mutex_);
     families_[family] = owned;
     return owned;
   }
 
-  /// After a failed write RocksDB refuses all writes until told that the fault is gone.
+  /// After a failed write RocksDB refuses all writes until told that the fault is gone. It gets
+  /// over a full disk; after any other fault what the log holds is unknown (a failed sync may have
+  /// lost it), and only recovering from it, by a restart, tells.
   Result<void> resume_if_failed() {
     if (!must_resume_) return {};
     const rocksdb::Status status = db_->Resume();
-    if (!status.ok()) return failed(error_of(status, "data directory " + directory_));
-    must_resume_ = false;
+    if (status.ok()) {
+      must_resume_ = false;
+      return {};
+    }
+    Error error = error_of(status, "data directory " + directory_);
+    if (error.code != Code::no_space) {
+      error.may_retry = false;
+      error.detail += "; only a restart can heal this";
+    }
+    return failed(std::move(error));
+  }
+
+  Result<void> open_database() {
+    const rocksdb::DBOptions options = database_options(budget_);
+    std::vector<std::string> names;
+    const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, directory_, &names);
+    if (!listed.ok()) {
+      // A new directory has no CURRENT file; one that has files of ours but no list is damaged.
+      if (::access((directory_ + "/CURRENT").c_str(), F_OK) == 0)
+        return open_error(listed, directory_);
+      if (has_table_files()) {
+        return Error{Code::corrupt, net::Side::self, false,
+                     "data directory " + directory_ +
+                         " is damaged: the file CURRENT is missing; restore it from a copy"};
+      }
+      names = {rocksdb::kDefaultColumnFamilyName};
+    }
+    std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+    for (const auto& name : names) descriptors.emplace_back(name, family_options(budget_));
+    std::vector<rocksdb::ColumnFamilyHandle*> raw_handles;
+    rocksdb::DB* raw = nullptr;
+    const rocksdb::Status status =
+        rocksdb::DB::Open(options, directory_, descriptors, &raw_handles, &raw);
+    if (!status.ok()) return open_error(status, directory_);
+    const std::shared_ptr<rocksdb::DB> db(raw);
+    std::map<Family, Handle> families;
+    std::string unknown;
+    for (size_t i = 0; i < raw_handles.size(); ++i) {
+      const Handle handle = own(db, raw_handles[i]);
+      const auto day = family_of_name(names[i]);
+      if (names[i] == rocksdb::kDefaultColumnFamilyName)
+        families[Family::meta()] = handle;
+      else if (day)
+        families[*day] = handle;
+      else
+        unknown = names[i];
+    }
+    if (!unknown.empty()) {
+      return Error{Code::corrupt, net::Side::self, false,
+                   "data directory " + directory_ + ": unknown family '" + unknown +
+                       "'; it was written by another program"};
+    }
+    db_ = db;
+    families_ = std::move(families);
     return {};
+  }
+
+  /// Free space for `bytes` more, besides the reserve.
+  Result<void> check_room(uint64_t bytes) {
+    const uint64_t free = free_bytes();
+    if (free >= reserve_bytes_ && free - reserve_bytes_ >= bytes) return {};
+    return failed({Code::no_space, net::Side::self, true,
+                   "data directory " + directory_ + ": the disk is full (" + std::to_string(free) +
+                       " bytes free, " + std::to_string(reserve_bytes_) +
+                       " are kept for compaction)"});
   }
 
   Error failed(Error error) {
@@ -488,6 +520,10 @@ class RocksKv final : public Kv {
 
   /// Room to flush every memtable and to compact, but never more than a tenth of a small disk.
   void set_reserve() {
+    if (given_reserve_) {
+      reserve_bytes_ = *given_reserve_;
+      return;
+    }
     struct statvfs fs {};
     if (::statvfs(directory_.c_str(), &fs) != 0) return;
     const uint64_t total = static_cast<uint64_t>(fs.f_blocks) * fs.f_frsize;
@@ -518,14 +554,16 @@ class RocksKv final : public Kv {
   }
 
   const std::string directory_;
+  const std::optional<uint64_t> given_reserve_;
   const Budget budget_;
   uint64_t reserve_bytes_ = 0;
-  std::shared_ptr<rocksdb::DB> db_;  // outlives every handle
 
+  std::shared_ptr<rocksdb::DB> db_;  // each handle holds it, too
   mutable std::shared_mutex families_mutex_;
   std::map<Family, Handle> families_;  // families_mutex_
 
-  bool must_resume_ = false;  // the commit thread's
+  bool must_resume_ = false;  // the commit thread's, as next_reopen_
+  uint64_t next_reopen_ = 0;
   std::atomic<bool> failing_{false};
   std::atomic<uint64_t> commits_{0}, failures_{0}, last_commit_micros_{0};
 

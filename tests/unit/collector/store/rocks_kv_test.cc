@@ -1,7 +1,10 @@
 #include <doctest/doctest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -17,13 +20,13 @@ const Family kDay{20'779};
 const Family kNextDay{20'780};
 
 std::unique_ptr<Kv> open(const std::string& path) {
-  auto kv = open_rocks_kv({path, 32ULL << 20});
+  auto kv = open_rocks_kv({path, 32ULL << 20, std::nullopt});
   REQUIRE_MESSAGE(kv.ok(), (kv.ok() ? "" : kv.error().detail));
   return std::move(kv).value();
 }
 
 net::Error open_fails(const std::string& path) {
-  auto kv = open_rocks_kv({path, 32ULL << 20});
+  auto kv = open_rocks_kv({path, 32ULL << 20, std::nullopt});
   REQUIRE_FALSE(kv.ok());
   CHECK(kv.error().detail.find('\n') == std::string::npos);
   return kv.error();
@@ -213,4 +216,98 @@ TEST_CASE("rocks_kv: more days than can be are refused, and the group with them"
   REQUIRE_FALSE(result.ok());
   CHECK(result.error().code == net::Code::too_large);
   CHECK(kv->get(Family{0}, "a").error().code == net::Code::not_found);
+}
+
+namespace {
+
+/// While it lives no file may grow: every write to the disk fails, as on a broken one.
+class NoFileGrows {
+ public:
+  NoFileGrows() {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none{1, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoFileGrows() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+/// Commits until it succeeds: there is room, but RocksDB may still be busy finding out.
+void commit_again(Kv& kv, Family family, const std::string& key) {
+  for (int attempt = 0; attempt < 10'000; ++attempt) {
+    if (kv.commit([&](KvWriter& writer) { writer.put(family, key, "again"); }).ok()) return;
+    ::usleep(1000);
+  }
+  FAIL("never recovered");
+}
+
+}  // namespace
+
+TEST_CASE("rocks_kv: a write that the disk fails is told and leaves nothing; a restart heals it") {
+  const test::TemporaryDirectory directory;
+  const auto kv = open(directory.path());
+  put(*kv, kDay, "before", "1");
+  {
+    const NoFileGrows broken;
+    const auto result = kv->commit([](KvWriter& writer) {
+      writer.put(kDay, "during", std::string(5000, 'x'));
+      writer.put(Family::meta(), "during", "1");
+    });
+    REQUIRE_FALSE(result.ok());
+    CHECK(result.error().may_retry);
+    CHECK(kv->failing());
+    CHECK(kv->stats().failing);
+  }
+  const auto again = kv->commit([](KvWriter& writer) { writer.put(kDay, "after", "1"); });
+  REQUIRE_FALSE(again.ok());
+  CHECK(again.error().code == net::Code::io);
+  CHECK_FALSE(again.error().may_retry);
+  CHECK(again.error().detail.find("restart") != std::string::npos);
+  CHECK(kv->get(kDay, "before").value() == "1");
+  CHECK(kv->get(kDay, "during").error().code == net::Code::not_found);
+}
+
+TEST_CASE("rocks_kv: a disk that is truly full, without any reserve, recovers once there is room") {
+  const test::TemporaryDirectory directory;
+  if (::mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=64m") != 0)
+    return;  // needs root
+  {
+    auto opened = open_rocks_kv({directory / "data", 16ULL << 20, 0});
+    REQUIRE(opened.ok());
+    Kv& kv = **opened;
+    put(kv, kDay, "before", "1");
+    {
+      std::ofstream ballast(directory / "ballast", std::ios::binary);
+      const std::string block(65'536, 'b');
+      while (ballast.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+      }
+    }
+    int written = 0;
+    net::Result<void> result;
+    while ((result = kv.commit([&](KvWriter& writer) {
+             writer.put(kDay, "n" + std::to_string(written), std::string(200'000, 'x'));
+           })).ok())
+      ++written;
+    CHECK(result.error().code == net::Code::no_space);
+    CHECK_FALSE(kv.commit([](KvWriter& writer) { writer.put(kDay, "again", "1"); }).ok());
+    CHECK(kv.get(kDay, "before").value() == "1");
+    std::filesystem::remove(directory / "ballast");
+    commit_again(kv, kDay, "after");
+    for (int i = 0; i < written; ++i) CHECK(kv.get(kDay, "n" + std::to_string(i)).ok());
+    CHECK(kv.get(kDay, "n" + std::to_string(written)).error().code == net::Code::not_found);
+  }
+  ::umount2(directory.path().c_str(), MNT_DETACH);
+}
+
+TEST_CASE("rocks_kv: below the reserve nothing is written, and the message says so") {
+  const test::TemporaryDirectory directory;
+  auto opened = open_rocks_kv({directory.path(), 16ULL << 20, UINT64_MAX});
+  REQUIRE(opened.ok());
+  const auto result = (*opened)->commit([](KvWriter& writer) { writer.put(kDay, "a", "1"); });
+  REQUIRE_FALSE(result.ok());
+  CHECK(result.error().code == net::Code::no_space);
+  CHECK(result.error().detail.find("the disk is full") != std::string::npos);
 }
