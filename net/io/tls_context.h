@@ -29,14 +29,14 @@ enum class TlsVerify : uint8_t {
 
 struct TlsSettings {
   TlsRole role = TlsRole::server;
-  std::string certificate_file;  // PEM: the leaf, then intermediates; a server needs one
-  std::string key_file;          // PEM, not encrypted
-  std::string ca_file;           // PEM bundle of authorities; empty: those of the system
+  std::string certificate_file{};  // PEM: the leaf, then intermediates; a server needs one
+  std::string key_file{};          // PEM, not encrypted
+  std::string ca_file{};           // PEM bundle of authorities; empty: those of the system
   TlsVerify verify = TlsVerify::none;
   /// Who the peer may be; one must match. "spiffe://domain/path", "spiffe://domain/path/*" (any
   /// rest), a DNS name, "*.domain" (one label). A client without any checks the name it calls.
-  std::vector<std::string> peer_names;
-  std::vector<std::string> alpn;  // in order of preference; empty: no ALPN
+  std::vector<std::string> peer_names{};
+  std::vector<std::string> alpn{};  // in order of preference; empty: no ALPN
 };
 
 class TlsContext {
