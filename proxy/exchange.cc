@@ -165,7 +165,8 @@ void Exchange::start_attempt() {
   attempt_nanos_ = 0;
   if (view_->snapshot->config.access_log && times_.chosen == 0)
     times_.chosen = net::monotonic_nanos();
-  // A service that keeps closing right after its replies, unannounced: what could not be repeated does not take the chance.
+  // A service that keeps closing right after its replies, unannounced: what could not be repeated
+  // does not take the chance.
   const bool avoid_reuse = endpoint_->quiet_closes > 0 && !may_repeat();
   auto connection = avoid_reuse ? nullptr : data_.pool().lease(*endpoint_);
   if (connection)
@@ -703,8 +704,9 @@ void Exchange::on_downstream_eof() {
   if (!reply_started_ && !caller_minor_0_) probe_.arm(kProbeAfter);
 }
 
-/// A caller that half-closed still reads; one that is gone answers an interim reply with a reset. Nothing tells us of that but the next
-/// write, so there are two: the second one fails if nobody is there, which ends the session and cancels the call.
+/// A caller that half-closed still reads; one that is gone answers an interim reply with a reset.
+/// Nothing tells us of that but the next write, so there are two: the second one fails if nobody is
+/// there, which ends the session and cancels the call.
 void Exchange::probe_caller() {
   if (reply_started_) return;
   session_->stream().write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -760,9 +762,10 @@ void Exchange::finish_tunnel() {
 
 void Exchange::finish(bool keep_alive) {
   Session& session = *session_;
+  const bool caller_closes = request_complete_ && !caller_keep_alive_;
   measure();
   recycle();
-  session.exchange_ended(keep_alive);
+  session.exchange_ended(keep_alive, caller_closes);
 }
 
 void Exchange::measure() {

@@ -178,11 +178,12 @@ void Session::on_closed(const net::Error&) {
 
 // === endings
 
-void Session::exchange_ended(bool keep_alive) {
+void Session::exchange_ended(bool keep_alive, bool caller_closes) {
   exchange_ = nullptr;
   since_millis_ = data_.loop().now_millis();
   resume(connecting);
   resume(upstream_slow);
+  if (!keep_alive && caller_closes && stream_->queued_bytes() == 0) return finish();
   if (!keep_alive || (peer_eof_ && stash_.empty())) {
     close_gracefully();
     return;

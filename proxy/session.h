@@ -39,7 +39,9 @@ class Session final : public net::StreamHandler {
   void resume(Pause reason);
 
   /// The exchange is over and has been recycled. `keep_alive`: the next request may come.
-  void exchange_ended(bool keep_alive);
+  /// `caller_closes`: the caller asked for the end and sends nothing more, so there is nothing to
+  /// linger for.
+  void exchange_ended(bool keep_alive, bool caller_closes = false);
   /// The reply was cut: the caller must see that (RST), and this session ends.
   void abort();
   /// A tunnel begins: bytes go to the exchange as they are. `early` are those that came before the

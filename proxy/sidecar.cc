@@ -1,5 +1,6 @@
 #include "proxy/sidecar.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "net/core/log.h"
 #include "net/core/random.h"
 #include "net/http/url.h"
+#include "proxy/split_spans.h"
 #include "proxy/version.h"
 
 namespace hms::proxy {
@@ -20,10 +22,10 @@ constexpr int64_t kLeastTickMillis =
 constexpr net::Millis kDrainLook{25};
 constexpr net::Millis kNamesAtStart{2'000};
 constexpr net::Millis kFlush{3'000};
-constexpr uint64_t kLeastGraceMillis =
-    100;  // connections already in the backlog are served, not reset
+constexpr uint64_t kLastCallMillis = 100;  // connections that are just being made are served
 constexpr uint64_t kIdleQuietMillis =
-    500;  // an idle caller is let go once it has been quiet this long
+    500;                               // an idle caller is let go once it has been quiet this long
+constexpr size_t kSpansPerStep = 512;  // about a millisecond of encoding
 constexpr uint64_t kOwnMetricsEvery = 10;  // ticks, while there are no requests
 
 /// One descriptor per connection and side: take what the system allows.
@@ -310,32 +312,46 @@ void Sidecar::tick() {
 void Sidecar::export_deltas(Reports reports, bool with_own) {
   if (!config_.telemetry) return;
   std::vector<telemetry::OwnMetric> own;
-  const bool quiet = std::all_of(reports.begin(), reports.end(),
-                                 [](const auto& report) { return report->delta.series.empty(); });
-  // A second without a finished request says so too: the collector waits for each sidecar's second,
-  // and a silent one could be a lost one.
-  if (with_own || quiet) own = own_metrics(numbers(reports));
-  if (!with_own)
-    std::erase_if(own, [](const telemetry::OwnMetric& metric) {
-      return metric.name != "hms_proxy_requests_running";
-    });
+  if (with_own) own = own_metrics(numbers(reports));
+  TraceWork work;
   std::vector<telemetry::RecorderDelta> deltas;
-  uint64_t spans = 0, points = own.size();
+  uint64_t points = own.size();
   for (auto& report : reports) {
-    spans += report->delta.spans.size();
     points += report->delta.series.size();
     if (report->delta.spans_dropped > 0)
       exporter_->count_dropped("spans_limit", report->delta.spans_dropped);
+    work.spans += report->delta.spans.size();
+    split_spans(report->delta, kSpansPerStep, work.pieces);
     deltas.push_back(std::move(report->delta));
   }
-  const auto identity = resource();
-  if (spans > 0)
-    exporter_->add(telemetry::Signal::traces, telemetry::encode_traces(identity, deltas), spans);
   if (points > 0)
     exporter_->add(
         telemetry::Signal::metrics,
-        telemetry::encode_metrics(identity, deltas, own, start_unix_nanos_, net::unix_nanos()),
+        telemetry::encode_metrics(resource(), deltas, own, start_unix_nanos_, net::unix_nanos()),
         points);
+  if (work.spans == 0) return;
+  trace_work_.push_back(std::move(work));
+  if (trace_work_.size() == 1) loop_.post([this] { export_step(); });
+}
+
+/// A second of a busy proxy is 16,000 spans, tens of milliseconds of encoding: where the workers
+/// share their core with this thread, they come first after every piece. Requests of protobuf may
+/// be concatenated: repeated fields go on.
+void Sidecar::export_step() {
+  if (trace_work_.empty()) return;
+  TraceWork& work = trace_work_.front();
+  work.body += telemetry::encode_traces(resource(), {std::move(work.pieces[work.done])});
+  if (++work.done == work.pieces.size()) {
+    exporter_->add(telemetry::Signal::traces, std::move(work.body), work.spans);
+    trace_work_.pop_front();
+  }
+  if (trace_work_.empty()) return;
+  sched_yield();
+  loop_.post([this] { export_step(); });
+}
+
+void Sidecar::finish_export() {
+  while (!trace_work_.empty()) export_step();
 }
 
 // === the end
@@ -350,26 +366,29 @@ void Sidecar::terminate() {
     return;
   }
   if (!draining_) begin_drain();
-  net::log_info("draining", {{"grace_ms", config_.drain.grace.count()},
-                             {"deadline_ms", config_.drain.deadline.count()}});
-  drain_began_millis_ = loop_.now_millis();
-  drain_timer_.arm(kDrainLook);
+  collect(ProxyWorker::Detail::counters, [this](Reports reports) {  // the workers know by now
+    for (const auto& report : reports)
+      requests_at_drain_ += report->counters.requests[0] + report->counters.requests[1];
+    net::log_info("draining", {{"grace_ms", config_.drain.grace.count()},
+                               {"deadline_ms", config_.drain.deadline.count()}});
+    drain_began_millis_ = loop_.now_millis();
+    drain_timer_.arm(kDrainLook);
+  });
 }
 
 void Sidecar::begin_drain() {
   draining_ = true;
   for (auto& worker : workers_) worker->begin_drain();
-  collect(ProxyWorker::Detail::counters, [this](Reports reports) {
-    for (const auto& report : reports)
-      requests_at_drain_ += report->counters.requests[0] + report->counters.requests[1];
-  });
 }
 
 void Sidecar::drain_step() {
   const uint64_t waited = loop_.now_millis() - drain_began_millis_;
-  const uint64_t grace =
-      std::max<uint64_t>(static_cast<uint64_t>(config_.drain.grace.count()), kLeastGraceMillis);
-  if (waited >= grace && accepting_) {
+  const auto grace = static_cast<uint64_t>(config_.drain.grace.count());
+  if (waited >= grace && !ignoring_) {
+    ignoring_ = true;
+    for (auto& worker : workers_) worker->ignore_new(telemetry::Direction::inbound);
+  }
+  if (waited >= grace + kLastCallMillis && accepting_) {
     accepting_ = false;
     for (auto& worker : workers_) worker->stop_accepting(telemetry::Direction::inbound);
   }
@@ -401,6 +420,7 @@ void Sidecar::end(size_t cut) {
     for (const auto& report : reports)
       requests += report->counters.requests[0] + report->counters.requests[1];
     export_deltas(std::move(reports), true);
+    finish_export();
     exporter_->flush(kFlush, [this, cut, requests](bool all) {
       net::log_info("drained", {{"requests_finished_while_draining",
                                  requests - std::min(requests, requests_at_drain_)},

@@ -6,6 +6,7 @@
 // accepting -> wait for requests (deadline) -> cut the rest -> flush telemetry -> join the workers.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -52,6 +53,8 @@ class Sidecar {
   [[nodiscard]] static net::Millis until_next_tick();
   void tick();
   void export_deltas(Reports reports, bool with_own);
+  void export_step();
+  void finish_export();
   [[nodiscard]] telemetry::ResourceIdentity resource() const;
   // Admin
   net::Result<net::SocketAddress> start_admin();
@@ -80,6 +83,13 @@ class Sidecar {
   TracesInFlight traces_;  // outlives the workers
   std::vector<std::unique_ptr<ProxyWorker>> workers_;
   net::Timer tick_timer_, drain_timer_;
+  struct TraceWork {  // one second's spans, encoded piece by piece
+    std::vector<telemetry::RecorderDelta> pieces;
+    size_t done = 0;
+    uint64_t spans = 0;
+    std::string body;
+  };
+  std::deque<TraceWork> trace_work_;
   SnapshotPtr snapshot_;
   CanaryWeights canaries_;
   RequestTotals totals_;
@@ -94,6 +104,7 @@ class Sidecar {
   int terminations_ = 0;
   bool ready_ = false;
   bool draining_ = false;
+  bool ignoring_ = false;
   bool accepting_ = true;
   bool ended_ = false;
 };

@@ -31,6 +31,8 @@ net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction directi
   worker_.call([&] {
     net::AcceptOptions options;
     options.reuse_port = reuse_port;
+    options.defer_accept = true;  // callers speak first in HTTP: a connection comes with its
+                                  // request, which saves a wake-up
     auto acceptor = net::Acceptor::listen(worker_.loop(), address, options,
                                           [this, direction](std::unique_ptr<net::Stream> stream) {
                                             data_->accept(std::move(stream), direction);
@@ -77,6 +79,14 @@ void ProxyWorker::report(Detail detail, std::function<void(std::unique_ptr<Worke
 
 void ProxyWorker::begin_drain() {
   worker_.loop().post([this] { data_->begin_drain(); });
+}
+
+void ProxyWorker::ignore_new(telemetry::Direction direction) {
+  worker_.loop().post([this, direction] {
+    for (const Listener& listener : listeners_) {
+      if (listener.direction == direction) listener.acceptor->ignore_new();
+    }
+  });
 }
 
 void ProxyWorker::stop_accepting(telemetry::Direction direction) {

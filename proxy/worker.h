@@ -40,6 +40,8 @@ class ProxyWorker {
   /// `tell` runs on the worker's thread: it posts the report on.
   void report(Detail detail, std::function<void(std::unique_ptr<WorkerReport>)> tell);
   void begin_drain();
+  /// First of two steps: new connections are ignored, those under way still come.
+  void ignore_new(telemetry::Direction direction);
   void stop_accepting(telemetry::Direction direction);
   void close_idle_sessions(uint64_t quiet_millis);
   /// Cuts what runs, returns how many requests that were.

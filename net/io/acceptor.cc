@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -116,6 +117,20 @@ class TcpAcceptor final : public Acceptor {
   void resume() override {
     paused_ = false;
     start();
+  }
+
+  void ignore_new() override {
+    set_option(descriptor_, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
+    // On a listening socket a filter sees each segment from its TCP header on; byte 13 has the
+    // flags. Children inherit it, and are never sent a SYN.
+    sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    const sock_fprog program{.len = 4, .filter = drop_syn};
+    setsockopt(descriptor_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
   }
 
  private:

@@ -30,6 +30,9 @@ class Acceptor {
   [[nodiscard]] virtual uint64_t accept_pauses() const noexcept = 0;      // times it ran out of descriptors
   virtual void pause() = 0;   // stops accepting, keeps the socket: the backlog fills
   virtual void resume() = 0;
+  /// Before the end: further SYNs are ignored (their senders' kernels try again in a second, when the port is closed or
+  /// another's), and what has begun is still accepted, deferred connections included. Closing some 100 ms later resets nobody.
+  virtual void ignore_new() = 0;
 };
 
 /// One attempt to connect. Destroying it cancels the attempt and silences the callback.

@@ -91,7 +91,8 @@ struct Endpoint {
   uint32_t in_flight = 0;
   uint32_t connections = 0;  // open, idle ones included
   PeakEwma latency;
-  uint32_t quiet_closes = 0;       // in a row: connections closed right after a reply, unannounced; a good reuse clears it
+  uint32_t quiet_closes =
+      0;  // in a row: connections closed right after a reply, unannounced; a good reuse clears it
   uint64_t idle_limit_millis = 0;  // learned; 0: not yet
   uint64_t requests = 0, failures = 0, connects = 0, connect_failures = 0, reused = 0, stale = 0;
 };

@@ -80,8 +80,11 @@ std::unique_ptr<UpstreamConnection> Pool::lease(Endpoint& endpoint) {
   while (!endpoint.idle.empty()) {
     auto connection = std::move(endpoint.idle.back());
     endpoint.idle.pop_back();
-    const bool young = loop_.now_millis() - connection->idle_since_millis < idle_limit(endpoint);
-    if (young && connection->stream().idle_and_open()) {
+    const uint64_t age = loop_.now_millis() - connection->idle_since_millis;
+    const bool young = age < idle_limit(endpoint);
+    // Read from in this very turn of the loop: there was no time for an end that the reading would
+    // not have seen.
+    if (young && (age == 0 || connection->stream().idle_and_open())) {
       ++endpoint.reused;
       return connection;
     }
