@@ -21,6 +21,7 @@ constexpr size_t kMaxRecord = 500;
 constexpr int64_t kSettledSeconds =
     60;  // older seconds do not change any more: their sums are kept
 constexpr int64_t kBaselineSeconds = 60;
+constexpr int64_t kBaselineMomentSeconds = 10;
 constexpr int64_t kHoldRecordEvery = 30'000;  // ms between two records of the same hold
 
 enum class State : uint8_t { running, paused, promoted, rolled_back };
@@ -311,17 +312,23 @@ struct CanaryController::Impl {
     rollout.canary_now = totals(rollout.outbound_canary, rollout.plan.canary, true);
   }
 
-  /// The baseline's last minute before the rollout is evidence, too: a canary of few requests is
-  /// then compared with many.
+  /// What the baseline did before the rollout is evidence, too: a canary of few requests is then
+  /// compared with many. Its last minute, or its last ten seconds if an incident has just passed.
   void count_before(Rollout& rollout) {
+    const VersionCounts minute = baseline_of_last(rollout, kBaselineSeconds);
+    const VersionCounts moment = baseline_of_last(rollout, kBaselineMomentSeconds);
+    rollout.baseline_before = prior_baseline(minute, moment);
+  }
+
+  [[nodiscard]] VersionCounts baseline_of_last(const Rollout& rollout, int64_t seconds) const {
     const int64_t second = now() / 1000;
     WindowFilter filter{rollout.plan.service, "", rollout.plan.baseline, false};
-    WindowTotals totals = window.totals(filter, second - kBaselineSeconds, second);
+    WindowTotals totals = window.totals(filter, second - seconds, second);
     if (totals.requests == 0) {
       filter = {"", "", rollout.plan.baseline, true};
-      totals = window.totals(filter, second - kBaselineSeconds, second);
+      totals = window.totals(filter, second - seconds, second);
     }
-    rollout.baseline_before = counts_of(totals, rollout.plan.limits.p99_ms);
+    return counts_of(totals, rollout.plan.limits.p99_ms);
   }
 
   void look(Rollout& rollout, int64_t second) {

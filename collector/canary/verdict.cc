@@ -156,6 +156,10 @@ std::string_view verdict_name(Verdict::Kind kind) noexcept {
   return "";
 }
 
+VersionCounts prior_baseline(const VersionCounts& minute, const VersionCounts& moment) {
+  return moment.requests > 0 && rate_of(moment) * 2 < rate_of(minute) ? moment : minute;
+}
+
 double evidence_above(uint64_t k, uint64_t n, double bound) {
   if (n == 0 || bound >= 1) return 0;
   bound = std::max(bound, kLeastBound);

@@ -59,6 +59,11 @@ struct Verdict {
 
 [[nodiscard]] Verdict judge(const VerdictInput& input);
 
+/// The baseline's counts to begin a rollout with: its last minute, or only its last moment if that
+/// failed less than half as often, because an incident has just passed.
+[[nodiscard]] VersionCounts prior_baseline(const VersionCounts& minute,
+                                           const VersionCounts& moment);
+
 // The parts, for tests and for the record.
 
 /// ln of the capital against "the rate of k of n is at most `bound`".

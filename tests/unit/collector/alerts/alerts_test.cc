@@ -171,6 +171,44 @@ TEST_CASE("alerts: a security log is an alert at once, whatever the rules, and o
   CHECK(f.alerts->stats().security_logs == 2);
 }
 
+namespace {
+
+/// A log store with what was stored before the start.
+class StoredLogs final : public LogStore {
+ public:
+  std::vector<StoredLog> logs;
+  mutable LogQuery asked;
+  net::Result<LogPage> search(const LogQuery& query, const std::function<bool()>&) const override {
+    asked = query;
+    return LogPage{logs, ""};
+  }
+  net::Result<void> recover(const KvReader&) override { return {}; }
+  void prepare(std::span<const AcceptedBatch>, KvWriter&) override {}
+  void committed(std::span<const AcceptedBatch>) override {}
+  void failed(std::span<const AcceptedBatch>) override {}
+  void maintain(uint64_t, KvWriter&) override {}
+  void forget_day(Family) override {}
+};
+
+}  // namespace
+
+TEST_CASE("alerts: a security log stored just before a kill is an alert after the start, once") {
+  Fixture f;
+  StoredLogs logs;
+  StoredLog log;
+  log.service = "claims";
+  log.message = "token reuse";
+  log.trace_text = "order-17";
+  logs.logs = {log, log};
+  f.alerts->recover_security_logs(logs);
+  CHECK(logs.asked.severity == "security");
+  CHECK(logs.asked.start_unix_nanos == f.clock.nanos - 600'000'000'000ULL);
+  const json shown = f.alerts->alerts_json();
+  REQUIRE(shown["alerts"].size() == 1);
+  CHECK(shown["alerts"][0]["annotations"]["traceId"] == "order-17");
+  CHECK(shown["alerts"][0]["annotations"]["count"] == "2");
+}
+
 TEST_CASE(
     "live series: one sample a second, filled where nothing came, from before the first request "
     "on") {

@@ -35,10 +35,14 @@ Outcome simulate(std::mt19937_64& random, double rps, double base_rate, double c
                  double slow_share = 0, int patience = 1200) {
   const std::vector<int> steps = {5, 10, 25, 50, 100};
   VersionCounts base_before, canary_before, base, canary;
-  // The controller knows the baseline's last minute before the rollout.
-  base_before.requests = static_cast<uint64_t>(60 * rps);
-  base_before.errors =
-      std::binomial_distribution<uint64_t>(base_before.requests, base_rate)(random);
+  // The controller knows what the baseline did before the rollout.
+  VersionCounts minute, moment;
+  moment.requests = static_cast<uint64_t>(10 * rps);
+  moment.errors = std::binomial_distribution<uint64_t>(moment.requests, base_rate)(random);
+  minute.requests = static_cast<uint64_t>(60 * rps);
+  minute.errors = moment.errors + std::binomial_distribution<uint64_t>(
+                                      minute.requests - moment.requests, base_rate)(random);
+  base_before = prior_baseline(minute, moment);
   Outcome outcome;
   size_t step = 0;
   int in_step = 0;
@@ -152,6 +156,12 @@ TEST_CASE(
   CHECK(verdict.reason.find("above the baseline's") != std::string::npos);
   // 0.10 % against 0.30 % is certain at this traffic, and not worth a rollback.
   CHECK(judge(input(counts(1'000'000, 1000), counts(100'000, 300))).kind == Verdict::Kind::wait);
+}
+
+TEST_CASE("verdict: an incident that has just passed is not held against the baseline") {
+  CHECK(prior_baseline(counts(1800, 120), counts(300, 0)).requests == 300);
+  CHECK(prior_baseline(counts(1800, 12), counts(300, 2)).requests == 1800);
+  CHECK(prior_baseline(counts(1800, 12), counts(0, 0)).requests == 1800);
 }
 
 TEST_CASE("verdict: without a baseline only the limits judge") {
