@@ -66,7 +66,7 @@ NotifierRequest render(const NotifierConfig& config, const NotificationGroup& gr
   attachment["mrkdwn_in"] = {"fallback", "pretext", "text"};
   ordered_json body;
   if (!config.channel.empty()) body["channel"] = config.channel;
-  body["username"] = config.username.empty() ? "HMS-OPS" : config.username;
+  if (!config.username.empty()) body["username"] = config.username;
   body["attachments"] = ordered_json::array({std::move(attachment)});
   return {config.url, {{"Content-Type", "application/json"}}, dump_json(body)};
 }
