@@ -26,7 +26,8 @@ struct Collector {
 
 class HttpClientImpl final : public HttpClient {
  public:
-  explicit HttpClientImpl(Loop& loop) : loop_(loop), pool_(loop) {}
+  HttpClientImpl(Loop& loop, std::shared_ptr<TlsSource> tls)
+      : loop_(loop), dialer_{std::move(tls)}, pool_(loop) {}
 
   ~HttpClientImpl() override {
     // Perhaps from inside a callback: the exchanges stay until the end of the turn.
@@ -77,9 +78,9 @@ class HttpClientImpl final : public HttpClient {
                                     bool bounded) {
     if (!bounded) request.max_reply_bytes = UINT64_MAX;
     auto handle = std::make_unique<CallHandle>();
-    auto exchange =
-        std::make_unique<ClientExchange>(loop_, pool_, std::move(request), std::move(callbacks),
-                                         [this](ClientExchange* finished) { forget(finished); });
+    auto exchange = std::make_unique<ClientExchange>(
+        loop_, pool_, dialer_, std::move(request), std::move(callbacks),
+        [this](ClientExchange* finished) { forget(finished); });
     ClientExchange* const raw = exchange.get();
     handle->exchange = raw;
     running_.emplace(raw, Entry{std::move(exchange), handle.get()});
@@ -96,14 +97,15 @@ class HttpClientImpl final : public HttpClient {
   }
 
   Loop& loop_;
+  ClientTls dialer_;
   ClientPool pool_;
   std::unordered_map<ClientExchange*, Entry> running_;
 };
 
 }  // namespace
 
-std::unique_ptr<HttpClient> HttpClient::create(Loop& loop) {
-  return std::make_unique<HttpClientImpl>(loop);
+std::unique_ptr<HttpClient> HttpClient::create(Loop& loop, std::shared_ptr<TlsSource> tls) {
+  return std::make_unique<HttpClientImpl>(loop, std::move(tls));
 }
 
 }  // namespace hms::net

@@ -12,6 +12,7 @@
 #include "net/core/result.h"
 #include "net/http/server.h"
 #include "net/http/url.h"
+#include "net/io/tls_context.h"
 
 namespace hms::net {
 
@@ -45,7 +46,8 @@ struct StreamCallbacks {
 
 class HttpClient {
  public:
-  static std::unique_ptr<HttpClient> create(Loop& loop);
+  /// `tls`: for https:// URLs (a client's settings); without it the system's authorities are believed and no certificate is shown.
+  static std::unique_ptr<HttpClient> create(Loop& loop, std::shared_ptr<TlsSource> tls = nullptr);
   virtual ~HttpClient() = default;
   /// The callback comes once, never from inside this call. Any status is a success here; errors are about the exchange.
   [[nodiscard]] virtual std::unique_ptr<ClientCall> send(ClientRequest request, std::function<void(Result<ClientReply>)> callback) = 0;

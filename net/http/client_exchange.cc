@@ -25,11 +25,22 @@ std::string host_field(const Url& url) {
 
 }  // namespace
 
-ClientExchange::ClientExchange(Loop& loop, ClientPool& pool, ClientRequest request,
+Result<TlsContextPtr> ClientTls::context() {
+  if (source == nullptr) {
+    auto opened = TlsSource::open(
+        TlsSettings{.role = TlsRole::client, .verify = TlsVerify::required, .alpn = {"http/1.1"}});
+    if (!opened) return std::move(opened).error();
+    source = std::move(opened).value();
+  }
+  return source->get();
+}
+
+ClientExchange::ClientExchange(Loop& loop, ClientPool& pool, ClientTls& tls, ClientRequest request,
                                StreamCallbacks callbacks,
                                std::function<void(ClientExchange*)> on_finished)
     : loop_(loop),
       pool_(pool),
+      tls_(tls),
       request_(std::move(request)),
       callbacks_(std::move(callbacks)),
       on_finished_(std::move(on_finished)),
@@ -64,17 +75,20 @@ void ClientExchange::go() {
     return;
   }
   if (url_->tls) {
-    // A TLS Stream would slot in between connect_next and use: everything after it is the same.
-    finish(Error{Code::unsupported, Side::self, false,
-                 request_.url + ": https is not supported by this client yet; use an http:// URL"});
-    return;
+    auto context = tls_.context();
+    if (!context) {
+      finish(std::move(context).error());
+      return;
+    }
+    tls_context_ = std::move(context).value();
   }
   if (!is_token(request_.method) || request_.method == "CONNECT") {
     finish(Error{Code::unsupported, Side::self, false, "method " + request_.method});
     return;
   }
   origin_ = host_field(*url_);
-  if (auto pooled = pool_.take(origin_)) {
+  pool_key_ = (url_->tls ? "https://" : "http://") + origin_;
+  if (auto pooled = pool_.take(pool_key_)) {
     use(std::move(pooled), true);
   } else {
     resolve();
@@ -108,16 +122,22 @@ void ClientExchange::connect_next(Error last_error) {
     return;
   }
   const SocketAddress address = addresses_[next_address_++];
-  connector_ =
-      Connector::connect(loop_, address, Millis{static_cast<int64_t>(connect_until_ - now)},
-                         [this](Result<std::unique_ptr<Stream>> connected) {
-                           loop_.retire(std::move(connector_));
-                           if (connected) {
-                             use(std::move(connected).value(), false);
-                           } else {
-                             connect_next(std::move(connected).error());
-                           }
-                         });
+  const Millis left{static_cast<int64_t>(connect_until_ - now)};
+  const auto on_connected = [this](Result<std::unique_ptr<Stream>> connected) {
+    on_connect(std::move(connected));
+  };
+  connector_ = tls_context_ == nullptr
+                   ? Connector::connect(loop_, address, left, on_connected)
+                   : connect_tls(loop_, address, left, tls_context_, url_->host, on_connected);
+}
+
+void ClientExchange::on_connect(Result<std::unique_ptr<Stream>> connected) {
+  loop_.retire(std::move(connector_));
+  if (connected) {
+    use(std::move(connected).value(), false);
+  } else {
+    connect_next(std::move(connected).error());
+  }
 }
 
 void ClientExchange::use(std::unique_ptr<Stream> stream, bool reused) {
@@ -252,7 +272,7 @@ void ClientExchange::on_timeout() {
 }
 
 void ClientExchange::complete(bool reusable) {
-  if (reusable && stream_->queued_bytes() == 0) pool_.give(origin_, std::move(stream_));
+  if (reusable && stream_->queued_bytes() == 0) pool_.give(pool_key_, std::move(stream_));
   finish({});
 }
 

@@ -20,14 +20,22 @@
 #include "net/http/h1_codec.h"
 #include "net/io/tcp.h"
 #include "net/io/timer_wheel.h"
+#include "net/io/tls_stream.h"
 
 namespace hms::net {
+
+/// The TLS side of a client; without a source given, one of the system's authorities is made for
+/// the first https:// URL.
+struct ClientTls {
+  std::shared_ptr<TlsSource> source;
+  Result<TlsContextPtr> context();
+};
 
 class ClientExchange final : public StreamHandler {
  public:
   /// `callbacks` get the reply in pieces; HttpClient::send collects them.
-  ClientExchange(Loop& loop, ClientPool& pool, ClientRequest request, StreamCallbacks callbacks,
-                 std::function<void(ClientExchange*)> on_finished);
+  ClientExchange(Loop& loop, ClientPool& pool, ClientTls& tls, ClientRequest request,
+                 StreamCallbacks callbacks, std::function<void(ClientExchange*)> on_finished);
   ~ClientExchange();
 
   /// Begins in the next turn.
@@ -43,6 +51,7 @@ class ClientExchange final : public StreamHandler {
   void go();
   void resolve();
   void connect_next(Error last_error);
+  void on_connect(Result<std::unique_ptr<Stream>> connected);
   void use(std::unique_ptr<Stream> stream, bool reused);
   [[nodiscard]] std::string request_text() const;
   void read(std::string_view input, bool at_eof);
@@ -55,11 +64,14 @@ class ClientExchange final : public StreamHandler {
 
   Loop& loop_;
   ClientPool& pool_;
+  ClientTls& tls_;
+  TlsContextPtr tls_context_;  // null for http://
   ClientRequest request_;
   StreamCallbacks callbacks_;
   std::function<void(ClientExchange*)> on_finished_;
   Result<Url> url_;
-  std::string origin_;
+  std::string origin_;    // as in Host
+  std::string pool_key_;  // the origin with its scheme
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<Connector> connector_;
   std::vector<SocketAddress> addresses_;

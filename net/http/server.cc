@@ -7,6 +7,7 @@
 #include "net/http/reply_text.h"
 #include "net/http/server_connection.h"
 #include "net/io/tcp.h"
+#include "net/io/tls_stream.h"
 
 namespace hms::net {
 
@@ -55,9 +56,15 @@ class HttpServerImpl final : public HttpServer {
   }
 
   Result<SocketAddress> listen(const SocketAddress& address) override {
-    auto acceptor =
-        Acceptor::listen(core_.loop, address, AcceptOptions(),
-                         [this](std::unique_ptr<Stream> stream) { accept(std::move(stream)); });
+    return listen(address, nullptr);
+  }
+
+  Result<SocketAddress> listen(const SocketAddress& address,
+                               std::shared_ptr<TlsSource> tls) override {
+    auto acceptor = Acceptor::listen(core_.loop, address, AcceptOptions(),
+                                     [this, tls = std::move(tls)](std::unique_ptr<Stream> stream) {
+                                       accept(std::move(stream), tls.get());
+                                     });
     if (!acceptor) return std::move(acceptor).error();
     const SocketAddress bound = (*acceptor)->local();
     acceptors_.push_back(std::move(acceptor).value());
@@ -75,9 +82,10 @@ class HttpServerImpl final : public HttpServer {
   const ServerCounters& counters() const noexcept override { return core_.counters; }
 
  private:
-  void accept(std::unique_ptr<Stream> stream) {
+  void accept(std::unique_ptr<Stream> stream, const TlsSource* tls) {
     if (core_.connections.size() >= core_.options.max_connections) {
       ++core_.counters.connections_refused;
+      if (tls != nullptr) return;  // a handshake only to say no would cost more than the request
       static const std::string body = error_body("unavailable", "too many connections are open");
       static const std::string text =
           "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
@@ -87,6 +95,9 @@ class HttpServerImpl final : public HttpServer {
       return;
     }
     ++core_.counters.connections_accepted;
+    if (tls != nullptr)
+      stream =
+          wrap_tls_server(core_.loop, std::move(stream), tls->get(), core_.options.header_timeout);
     auto connection = std::make_unique<ServerConnection>(core_, std::move(stream));
     ServerConnection* const raw = connection.get();
     core_.connections.emplace(raw, std::move(connection));

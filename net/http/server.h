@@ -17,6 +17,7 @@
 #include "net/http/url.h"
 #include "net/io/loop.h"
 #include "net/io/stream.h"
+#include "net/io/tls_context.h"
 
 namespace hms::net {
 
@@ -32,6 +33,7 @@ struct Request {
   Headers headers;
   std::string body;    // decoded from Content-Encoding when the server does that
   std::string peer;    // "127.0.0.1:51324"
+  std::string peer_name;  // mutual TLS: the verified SPIFFE URI or DNS name of the caller; else empty
   std::vector<std::string> path_parameters;  // what the {…} of the route's pattern matched, decoded
 
   [[nodiscard]] std::string_view header(std::string_view name) const noexcept { return header_value(headers, name); }
@@ -74,6 +76,7 @@ struct ServerOptions {
 
 struct ServerCounters {
   uint64_t connections_accepted = 0, connections_refused = 0, requests = 0, bad_requests = 0, timeouts = 0, bodies_refused = 0;
+  uint64_t tls_failures = 0;  // callers whose handshake failed, or who broke TLS later
   uint64_t connections_open = 0;
 };
 
@@ -89,6 +92,8 @@ class HttpServer {
   virtual void route(std::string_view method, std::string_view pattern, Handler handler) = 0;
   /// May be called more than once. The bound address is returned.
   virtual Result<SocketAddress> listen(const SocketAddress& address) = 0;
+  /// The same over TLS: a server's settings. The source may be reloaded at any time: new connections get the new certificates.
+  virtual Result<SocketAddress> listen(const SocketAddress& address, std::shared_ptr<TlsSource> tls) = 0;
   /// Stops accepting, lets running requests end (streamed replies are ended), then calls `done` (at the latest after `deadline`).
   virtual void drain(Millis deadline, std::function<void()> done) = 0;
   [[nodiscard]] virtual const ServerCounters& counters() const noexcept = 0;

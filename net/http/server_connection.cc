@@ -11,6 +11,7 @@
 #include "net/http/characters.h"
 #include "net/http/compress.h"
 #include "net/http/reply_text.h"
+#include "net/io/tls_stream.h"
 
 namespace hms::net {
 namespace {
@@ -205,11 +206,31 @@ void ServerConnection::on_eof() {
   }
 }
 
+const std::string& ServerConnection::peer_name() {
+  if (!peer_known_) {
+    peer_known_ = true;
+    TlsStream* const tls = stream_->tls();
+    if (tls != nullptr) {
+      TlsPeer peer = tls->peer_identity();
+      if (peer.verified) peer_name_ = std::move(peer.name);
+    }
+  }
+  return peer_name_;
+}
+
 void ServerConnection::on_writable() {
   if (state_ == State::reading && !pending_.empty()) continue_timer_.arm(Millis{0});
 }
 
-void ServerConnection::on_closed(const Error&) { drop(); }
+void ServerConnection::on_closed(const Error& error) {
+  if (error.code == Code::tls) {
+    // Rare enough in a healthy mesh to be told, and bounded against a stranger who tries for long.
+    const uint64_t count = ++core_.counters.tls_failures;
+    if (count <= 10 || count % 1000 == 0)
+      log_warn("a caller was refused by TLS", {{"error", error.detail}, {"count", count}});
+  }
+  drop();
+}
 
 void ServerConnection::update_reading() {
   if (state_ == State::gone) return;
@@ -459,6 +480,7 @@ bool ServerConnection::decode_body() {
 
 void ServerConnection::dispatch() {
   request_.peer = stream_->peer().to_string();
+  request_.peer_name = peer_name();
   const ReplyPtr reply = std::make_shared<ServerReply>(this);
   Request request = std::move(request_);
   request_ = Request();

@@ -91,6 +91,7 @@ class ServerConnection final : public StreamHandler {
   void append_common_fields(std::string& out, std::string_view content_type, const Headers& extra);
   void end_exchange();
   void forget_body();
+  const std::string& peer_name();
   void update_reading();
   void arm_for_reading();
   void begin_closing();
@@ -105,6 +106,7 @@ class ServerConnection final : public StreamHandler {
   Request request_;
   RouteTable::HandlerPtr handler_;
   ServerReply* reply_ = nullptr;  // the answer being waited for; it forgets us and we it
+  std::string peer_name_;         // of a verified TLS caller, once asked for
   std::string pending_;           // bytes behind the request being handled
   uint64_t accounted_bytes_ = 0;  // our share of core_.buffered_bytes
   uint64_t written_at_check_ = 0;
@@ -113,6 +115,7 @@ class ServerConnection final : public StreamHandler {
   std::string refused_type_;
   std::string refused_sentence_;
   Headers refused_fields_;
+  bool peer_known_ = false;
   bool running_ = false;
   bool paused_ = false;
   bool close_after_ = false;

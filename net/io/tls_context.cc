@@ -43,33 +43,6 @@ Result<void> check_file(const std::string& path, std::string_view what) {
   return {};
 }
 
-Result<void> check_settings(const TlsSettings& settings) {
-  const bool server = settings.role == TlsRole::server;
-  if (settings.certificate_file.empty() != settings.key_file.empty())
-    return config_error("certificate and key go together: one of them is missing");
-  if (server && settings.certificate_file.empty())
-    return config_error("a listener needs a certificate and a key");
-  if (server && settings.verify != TlsVerify::none && settings.ca_file.empty())
-    return config_error("verifying callers needs ca: the file of the authorities that sign them");
-  if (!server && settings.verify == TlsVerify::optional)
-    return config_error("verify: optional is for listeners; a caller says required or none");
-  if (settings.verify == TlsVerify::none && !settings.peer_names.empty())
-    return config_error("names are only checked when verify is required (or optional)");
-  for (const std::string& name : settings.peer_names) {
-    if (!peer_name_is_valid(name)) {
-      return config_error("'" + name +
-                          "' is no name of a peer; use \"spiffe://domain/path\", "
-                          "\"spiffe://domain/path/*\", a DNS name or \"*.domain\"");
-    }
-  }
-  for (const std::string& protocol : settings.alpn) {
-    if (protocol.empty() || protocol.size() > 255)
-      return config_error("an ALPN protocol has 1 to 255 characters");
-  }
-  if (settings.alpn.size() > 16) return config_error("more than 16 ALPN protocols");
-  return {};
-}
-
 Result<void> load_own_certificate(SSL_CTX* ctx, const TlsSettings& settings) {
   if (settings.certificate_file.empty()) return {};
   if (auto readable = check_file(settings.certificate_file, "certificate"); !readable)
@@ -238,8 +211,35 @@ void set_alpn(SSL_CTX* ctx, const TlsSettings& settings) {
 
 // === TlsContext
 
+Result<void> check_tls_settings(const TlsSettings& settings) {
+  const bool server = settings.role == TlsRole::server;
+  if (settings.certificate_file.empty() != settings.key_file.empty())
+    return config_error("certificate and key go together: one of them is missing");
+  if (server && settings.certificate_file.empty())
+    return config_error("a listener needs a certificate and a key");
+  if (server && settings.verify != TlsVerify::none && settings.ca_file.empty())
+    return config_error("verifying callers needs ca: the file of the authorities that sign them");
+  if (!server && settings.verify == TlsVerify::optional)
+    return config_error("verify: optional is for listeners; a caller says required or none");
+  if (settings.verify == TlsVerify::none && !settings.peer_names.empty())
+    return config_error("names are only checked when verify is required (or optional)");
+  for (const std::string& name : settings.peer_names) {
+    if (!peer_name_is_valid(name)) {
+      return config_error("'" + name +
+                          "' is no name of a peer; use \"spiffe://domain/path\", "
+                          "\"spiffe://domain/path/*\", a DNS name or \"*.domain\"");
+    }
+  }
+  for (const std::string& protocol : settings.alpn) {
+    if (protocol.empty() || protocol.size() > 255)
+      return config_error("an ALPN protocol has 1 to 255 characters");
+  }
+  if (settings.alpn.size() > 16) return config_error("more than 16 ALPN protocols");
+  return {};
+}
+
 Result<TlsContextPtr> TlsContext::make(const TlsSettings& settings) {
-  if (auto valid = check_settings(settings); !valid) return std::move(valid).error();
+  if (auto valid = check_tls_settings(settings); !valid) return std::move(valid).error();
   ERR_clear_error();
   SslCtxPtr ctx(
       SSL_CTX_new(settings.role == TlsRole::server ? TLS_server_method() : TLS_client_method()));

@@ -37,7 +37,12 @@ struct TlsSettings {
   /// rest), a DNS name, "*.domain" (one label). A client without any checks the name it calls.
   std::vector<std::string> peer_names{};
   std::vector<std::string> alpn{};  // in order of preference; empty: no ALPN
+
+  bool operator==(const TlsSettings&) const = default;
 };
+
+/// What can be said without reading the files. Errors: bad_config.
+[[nodiscard]] Result<void> check_tls_settings(const TlsSettings& settings);
 
 class TlsContext {
  public:

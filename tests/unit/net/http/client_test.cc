@@ -196,7 +196,7 @@ TEST_CASE("client: faults carry their code") {
   const auto code = [&](ClientRequest request) { return f.fetch(std::move(request)).error().code; };
   ClientRequest request;
   request.url = "https://127.0.0.1:1/";
-  CHECK(code(request) == Code::unsupported);
+  CHECK(code(request) == Code::connect_failed);
   request.url = "nonsense";
   CHECK(code(request) == Code::bad_message);
   {

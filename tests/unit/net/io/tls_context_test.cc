@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "net/io/tls_config.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/tls_certificates.h"
 
@@ -104,6 +105,37 @@ TEST_CASE("tls_context: settings that would not protect are refused") {
       CAPTURE(name);
       CHECK(Files::failure(settings).empty());
     }
+  }
+}
+
+TEST_CASE("tls_config: the block is read with defaults that protect, and faults name the key") {
+  const auto read = [](const std::string& text, TlsRole role, TlsSettings& settings) {
+    YamlErrors errors;
+    settings.role = role;
+    const YamlNode root = parse_yaml(text, "test.yaml", errors);
+    read_tls(root.get("tls"), settings);
+    return errors.text();
+  };
+  TlsSettings settings;
+  SUBCASE("a caller") {
+    CHECK(
+        read("tls: {ca: ca.pem, names: [\"spiffe://mesh/*\"]}", TlsRole::client, settings).empty());
+    CHECK(settings.verify == TlsVerify::required);
+    CHECK(settings.ca_file == "ca.pem");
+    CHECK(settings.peer_names == std::vector<std::string>{"spiffe://mesh/*"});
+  }
+  SUBCASE("a listener with mutual TLS") {
+    CHECK(read("tls: {certificate: a.pem, key: a.key, ca: ca.pem, verify: required}",
+               TlsRole::server, settings)
+              .empty());
+    CHECK(settings.verify == TlsVerify::required);
+    CHECK(settings.alpn == std::vector<std::string>{"http/1.1"});
+  }
+  SUBCASE("faults") {
+    CHECK(has(read("tls: {certificate: a.pem}", TlsRole::server, settings), "go together"));
+    CHECK(has(read("tls: yes", TlsRole::client, settings), "expected a map"));
+    CHECK(has(read("tls: {cert: a.pem}", TlsRole::client, settings), "cert"));
+    CHECK(has(read("tls: {verify: optional}", TlsRole::client, settings), "none, required"));
   }
 }
 
