@@ -5,6 +5,7 @@
 #include "net/core/log.h"
 #include "net/io/loop.h"
 #include "net/io/signals.h"
+#include "proxy/probe.h"
 #include "proxy/service_name.h"
 #include "proxy/sidecar.h"
 
@@ -55,5 +56,6 @@ int main(int argument_count, char** arguments) {
     std::fputs(options.message.c_str(), *options.exit_code == 0 ? stdout : stderr);
     return *options.exit_code;
   }
+  if (!options.probe.empty()) return hms::proxy::probe(options.probe);
   return run(options);
 }

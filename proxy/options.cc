@@ -110,6 +110,8 @@ Options parse_options(int argument_count, char** arguments) {
   add_flag(app, options.config_path, "--config",
            "YAML file, or a directory whose *.yaml are merged (HMS_CONFIG)");
   app.add_flag("--check", options.check, "read the configuration, print every error, exit 0 or 2");
+  app.add_option("--probe", options.probe,
+                 "GET this URL once and exit: 0 if it answered 2xx (for exec probes)");
   add_flag(app, options.service, "--service",
            "name of the service it stands beside (HMS_SERVICE; default: found by itself)");
   add_flag(app, options.listen, "--listen",

@@ -15,6 +15,7 @@ struct Options {
       spool_dir, threads, log_level, access_log, telemetry;
   std::string log_format = "json";
   bool check = false;
+  std::string probe;  // ask this URL once instead of running
   // What the command line asks for instead of running: the text for stdout or stderr and the exit
   // code.
   std::optional<int> exit_code;
