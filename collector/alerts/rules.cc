@@ -114,7 +114,7 @@ Rule read_rule(const net::YamlNode& node, const Texts& group_labels) {
   }
   rule.labels = group_labels;
   for (auto& [name, text] : read_texts(node.get("labels"), "label")) {
-    std::erase_if(rule.labels, [&](const auto& label) { return label.first == name; });
+    std::erase_if(rule.labels, [&key = name](const auto& label) { return label.first == key; });
     rule.labels.emplace_back(name, std::move(text));
   }
   rule.annotations = read_texts(annotations, "annotation");

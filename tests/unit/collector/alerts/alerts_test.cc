@@ -82,7 +82,7 @@ TEST_CASE(
     "left") {
   Fixture f;
   f.alerts->set_rules(default_rules());
-  for (int i = 0; i < 20; ++i) f.second(30, i % 2);
+  for (int i = 0; i < 20; ++i) f.second(30, static_cast<uint64_t>(i % 2));
   CHECK(f.state() == "inactive");
   for (int i = 0; i < 10; ++i) f.second(0, 0, 0.1, "quiet");
   f.second(0, 2, 0.1, "quiet");
