@@ -74,6 +74,7 @@ class Kv : public KvReader {
 struct KvOptions {
   std::string directory;
   uint64_t memory_bytes = 256ULL * 1024 * 1024;  // block cache and memtables together
+  uint32_t max_days = 500;  // day families at a time; a write that needs one more is refused (retention is at most 400)
   std::optional<uint64_t> reserve_bytes;         // free space below which nothing is written; default by the disk's size (at most a tenth)
 };
 /// Opens or makes the database. Errors: bad_config ("no such directory", "another process holds the lock ..."), io, corrupt.

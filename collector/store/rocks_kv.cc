@@ -43,8 +43,6 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr size_t kMaxDayFamilies =
-    500;  // each costs a memtable and files; retention is at most 400 days
 constexpr uint64_t kMaxWalBytes =
     256ULL * 1024 * 1024;  // all families share one log: an idle one must not hold it back
 constexpr uint64_t kStatsEveryNanos = 1'000'000'000;
@@ -235,6 +233,7 @@ class RocksKv final : public Kv {
  public:
   explicit RocksKv(const KvOptions& options)
       : directory_(options.directory),
+        max_days_(options.max_days),
         given_reserve_(options.reserve_bytes),
         budget_(make_budget(options.memory_bytes)) {}
 
@@ -414,9 +413,9 @@ class RocksKv final : public Kv {
   Result<Handle> create(Family family) {
     {
       const std::shared_lock lock(families_mutex_);
-      if (families_.size() >= kMaxDayFamilies) {
+      if (families_.size() > max_days_) {
         return Error{Code::too_large, net::Side::self, false,
-                     "more than " + std::to_string(kMaxDayFamilies) + " days of data"};
+                     "more than " + std::to_string(max_days_) + " days of data"};
       }
     }
     rocksdb::ColumnFamilyHandle* handle = nullptr;
@@ -554,6 +553,7 @@ class RocksKv final : public Kv {
   }
 
   const std::string directory_;
+  const uint32_t max_days_;
   const std::optional<uint64_t> given_reserve_;
   const Budget budget_;
   uint64_t reserve_bytes_ = 0;

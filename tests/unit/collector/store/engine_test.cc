@@ -210,7 +210,7 @@ TEST_CASE(
     net::Result<void> recover(const KvReader&) override { return {}; }
     void prepare(std::span<const AcceptedBatch>, KvWriter& writer) override {
       if (!refuse) return;
-      for (uint32_t day = 30'000; day < 30'600; ++day) writer.put(Family{day}, "x", "");
+      for (uint32_t day = 30'000; day < 30'020; ++day) writer.put(Family{day}, "x", "");
     }
     void committed(std::span<const AcceptedBatch>) override {}
     void failed(std::span<const AcceptedBatch> group) override { failed_batches += group.size(); }
@@ -223,6 +223,7 @@ TEST_CASE(
   EngineOptions options;
   options.kv.directory = directory.path();
   options.kv.memory_bytes = 32ULL << 20;
+  options.kv.max_days = 8;
   options.clock = [] { return kNow; };
   bench.engine = std::move(open_engine(options, {&bench.store, &overfull})).value();
 

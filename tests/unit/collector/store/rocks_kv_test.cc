@@ -20,13 +20,13 @@ const Family kDay{20'779};
 const Family kNextDay{20'780};
 
 std::unique_ptr<Kv> open(const std::string& path) {
-  auto kv = open_rocks_kv({path, 32ULL << 20, std::nullopt});
+  auto kv = open_rocks_kv({path, 32ULL << 20, 8, std::nullopt});
   REQUIRE_MESSAGE(kv.ok(), (kv.ok() ? "" : kv.error().detail));
   return std::move(kv).value();
 }
 
 net::Error open_fails(const std::string& path) {
-  auto kv = open_rocks_kv({path, 32ULL << 20, std::nullopt});
+  auto kv = open_rocks_kv({path, 32ULL << 20, 8, std::nullopt});
   REQUIRE_FALSE(kv.ok());
   CHECK(kv.error().detail.find('\n') == std::string::npos);
   return kv.error();
@@ -211,7 +211,7 @@ TEST_CASE("rocks_kv: more days than can be are refused, and the group with them"
   const test::TemporaryDirectory directory;
   const auto kv = open(directory.path());
   const auto result = kv->commit([](KvWriter& writer) {
-    for (uint32_t day = 0; day < 600; ++day) writer.put(Family{day}, "a", "1");
+    for (uint32_t day = 0; day < 9; ++day) writer.put(Family{day}, "a", "1");
   });
   REQUIRE_FALSE(result.ok());
   CHECK(result.error().code == net::Code::too_large);
@@ -275,7 +275,7 @@ TEST_CASE("rocks_kv: a disk that is truly full, without any reserve, recovers on
   if (::mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=64m") != 0)
     return;  // needs root
   {
-    auto opened = open_rocks_kv({directory / "data", 16ULL << 20, 0});
+    auto opened = open_rocks_kv({directory / "data", 16ULL << 20, 8, 0});
     REQUIRE(opened.ok());
     Kv& kv = **opened;
     put(kv, kDay, "before", "1");
@@ -304,7 +304,7 @@ TEST_CASE("rocks_kv: a disk that is truly full, without any reserve, recovers on
 
 TEST_CASE("rocks_kv: below the reserve nothing is written, and the message says so") {
   const test::TemporaryDirectory directory;
-  auto opened = open_rocks_kv({directory.path(), 16ULL << 20, UINT64_MAX});
+  auto opened = open_rocks_kv({directory.path(), 16ULL << 20, 8, UINT64_MAX});
   REQUIRE(opened.ok());
   const auto result = (*opened)->commit([](KvWriter& writer) { writer.put(kDay, "a", "1"); });
   REQUIRE_FALSE(result.ok());
