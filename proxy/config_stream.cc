@@ -108,10 +108,12 @@ void ConfigStream::again() {
 }
 
 void ConfigStream::watch() {
-  if (loop_.now_millis() - heard_millis_ >= kSilenceMillis)
-    again();
-  else
+  if (loop_.now_millis() - heard_millis_ < kSilenceMillis) {
     silence_.arm(kLook);
+    return;
+  }
+  call_.reset();  // silenced: nothing more of it may count as heard
+  again();
 }
 
 }  // namespace hms::proxy

@@ -276,6 +276,7 @@ void Exchange::emit_head() {
   RequestEdit edit;
   edit.trace = &trace_;
   edit.outbound = session_->direction() == Direction::outbound;
+  edit.tls = session_->stream().tls() != nullptr;
   edit.trust_forwarded = view_->snapshot->config.trust_forwarded;
   edit.keep_upgrade = wants_tunnel_;
   edit.peer_ip = session_->peer_ip();
@@ -652,9 +653,10 @@ bool Exchange::retry_on_status() {
 
 void Exchange::drop_upstream() {
   data_.request_out.clear();
-  if (resolver_) data_.loop().retire(std::move(resolver_));
+  // Destroyed here and not retired: a retired one could still call back in this turn, when this exchange serves somebody else.
+  resolver_.reset();
   if (connector_) {
-    data_.loop().retire(std::move(connector_));
+    connector_.reset();
     --endpoint_->in_flight;
   } else if (upstream_) {
     upstream_->stream().mark_for_reset();  // a message that was not finished must not look finished
@@ -797,6 +799,8 @@ void Exchange::measure() {
   key.status = status_;
   key.method = telemetry::method_of(head.method);
   key.direction = direction;
+  key.tls = direction == Direction::inbound ? session_->stream().tls() != nullptr
+                                            : endpoint_ != nullptr && endpoint_->tls != nullptr;
   key.error_type = client_gone_ ? telemetry::ErrorType::client_disconnect : entry.type;
   if (config.telemetry) {
     telemetry::Recorder& recorder = data_.recorder();
@@ -810,6 +814,7 @@ void Exchange::measure() {
     span.key = key;
     span.request_bytes = static_cast<uint32_t>(std::min<uint64_t>(request_bytes_, UINT32_MAX));
     span.response_bytes = static_cast<uint32_t>(std::min<uint64_t>(reply_bytes_, UINT32_MAX));
+    span.peer_identity = session_->peer_identity_id();
     if (direction == Direction::inbound)
       span.peer = session_->peer_name_id();
     else if (endpoint_ != nullptr)

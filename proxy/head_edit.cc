@@ -155,7 +155,7 @@ void add_forwarded_lines(const MessageHead& head, const RequestEdit& edit,
   added.append(edit.peer_ip);
   added.append("\r\n");
   if (!edit.trust_forwarded || !head.has(KnownHeader::x_forwarded_proto))
-    added.append("x-forwarded-proto: http\r\n");
+    added.append(edit.tls ? "x-forwarded-proto: https\r\n" : "x-forwarded-proto: http\r\n");
   const std::string_view host =
       edit.authority.empty() ? head.get(KnownHeader::host) : edit.authority;
   if (!host.empty() && (!edit.trust_forwarded || !head.has(KnownHeader::x_forwarded_host)))

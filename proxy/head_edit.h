@@ -24,6 +24,7 @@ namespace hms::proxy {
 struct RequestEdit {
   const telemetry::TraceContext* trace = nullptr;
   bool outbound = false;         // the service's own call: its x-forwarded-* are its own business
+  bool tls = false;              // the caller came over TLS: x-forwarded-proto is https
   bool trust_forwarded = false;  // incoming x-forwarded-* are appended to instead of replaced
   bool keep_upgrade = false;     // ask the service for the tunnel that the caller asked for
   std::string_view peer_ip;

@@ -8,6 +8,7 @@
 #include "proxy/probe.h"
 #include "proxy/service_name.h"
 #include "proxy/sidecar.h"
+#include "proxy/tls_sources.h"
 
 namespace {
 
@@ -27,6 +28,10 @@ int run(const hms::proxy::Options& options) {
     return 2;
   }
   if (options.check) {
+    if (auto opened = proxy::TlsSources(nullptr).take(config); !opened.ok()) {
+      std::fprintf(stderr, "%s\n", opened.error().detail.c_str());
+      return 2;
+    }
     std::printf("configuration is good: %zu upstreams, %zu routes\n", config.upstreams.size(),
                 config.routes.size());
     return 0;

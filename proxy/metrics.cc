@@ -26,6 +26,8 @@ const std::vector<MetricHelp>& metric_helps() {
   static const std::vector<MetricHelp> helps = {
       {"hms_proxy_connections_accepted_total", "Connections from callers."},
       {"hms_proxy_connections_open", "Connections from callers that are open now."},
+      {"hms_proxy_tls_failures_total",
+       "Callers whose TLS handshake failed, or who broke TLS later."},
       {"hms_proxy_connections_refused_total",
        "Connections answered 503 because limits.connections was reached."},
       {"hms_proxy_requests_total", "Requests whose head was read."},
@@ -100,6 +102,7 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
   all.push_back(counter("hms_proxy_tunnels_total", c.tunnels));
   all.push_back(gauge("hms_proxy_tunnels_open", static_cast<double>(c.tunnels_open)));
   all.push_back(counter("hms_proxy_early_replies_total", c.early_replies));
+  all.push_back(counter("hms_proxy_tls_failures_total", c.tls_failures));
   all.push_back(counter("hms_proxy_stalled_total", c.stalled_readers, {{"kind", "reader"}}));
   all.push_back(counter("hms_proxy_stalled_total", c.stalled_bodies, {{"kind", "body"}}));
   all.push_back(counter("hms_proxy_request_body_bytes_total", c.request_bytes));

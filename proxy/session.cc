@@ -1,5 +1,7 @@
 #include "proxy/session.h"
 
+#include "net/core/log.h"
+#include "net/io/tls_stream.h"
 #include "proxy/data_path.h"
 #include "proxy/exchange.h"
 
@@ -37,6 +39,17 @@ std::string_view Session::peer_ip() {
 uint32_t Session::peer_name_id() {
   if (peer_name_id_ == 0) peer_name_id_ = data_.recorder().names().intern(peer_ip());
   return peer_name_id_;
+}
+
+uint32_t Session::peer_identity_id() {
+  if (peer_identity_known_) return peer_identity_id_;
+  peer_identity_known_ = true;
+  if (const net::TlsStream* const tls = stream_->tls(); tls != nullptr) {
+    const net::TlsPeer peer = tls->peer_identity();
+    if (peer.verified && !peer.name.empty())
+      peer_identity_id_ = data_.recorder().names().intern_peer(peer.name);
+  }
+  return peer_identity_id_;
 }
 
 void Session::pause(Pause reason) {
@@ -167,7 +180,13 @@ void Session::on_writable() {
     process_stash();
 }
 
-void Session::on_closed(const net::Error&) {
+void Session::on_closed(const net::Error& error) {
+  if (error.code == net::Code::tls) {
+    // Rare enough in a healthy mesh to be told, and bounded against a stranger who tries for long.
+    const uint64_t count = ++data_.count.tls_failures;
+    if (count <= 10 || count % 1'000 == 0)
+      net::log_warn("a caller was refused by TLS", {{"error", error.detail}, {"count", count}});
+  }
   if (exchange_ != nullptr) {
     Exchange* ended = exchange_;
     exchange_ = nullptr;

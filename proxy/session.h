@@ -32,6 +32,8 @@ class Session final : public net::StreamHandler {
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
   [[nodiscard]] std::string_view peer_ip();
   [[nodiscard]] uint32_t peer_name_id();
+  /// With mutual TLS, the verified SPIFFE URI or DNS name of the caller, interned; else 0.
+  [[nodiscard]] uint32_t peer_identity_id();
   [[nodiscard]] bool peer_sent_eof() const noexcept { return peer_eof_; }
 
   enum Pause : uint8_t { upstream_slow = 1, connecting = 2, pipelined = 4 };
@@ -81,6 +83,8 @@ class Session final : public net::StreamHandler {
   uint64_t last_read_ = 0, last_written_ = 0;  // at the timer's last look
   uint64_t closing_bytes_ = 0;
   uint32_t peer_name_id_ = 0;
+  uint32_t peer_identity_id_ = 0;
+  bool peer_identity_known_ = false;
   std::string peer_ip_;
   telemetry::Direction direction_;
   uint8_t pauses_ = 0;

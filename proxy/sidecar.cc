@@ -47,7 +47,7 @@ Sidecar::Sidecar(net::Loop& loop, Options options, Config config)
     : loop_(loop),
       options_(std::move(options)),
       config_(std::move(config)),
-      client_(net::HttpClient::create(loop)),
+      tls_(&loop),
       tick_timer_(loop, [this] { tick(); }),
       drain_timer_(loop, [this] { drain_step(); }),
       start_unix_nanos_(net::unix_nanos()) {}
@@ -61,6 +61,9 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
   auto identity = load_identity(sidecar->config_.spool_dir);
   if (!identity.ok()) return identity.error();
   sidecar->identity_ = *identity;
+  if (auto opened = sidecar->tls_.take(sidecar->config_); !opened.ok()) return opened.error();
+  sidecar->client_ =
+      net::HttpClient::create(loop, sidecar->tls_.find(sidecar->config_.collector_tls));
   if (auto level = net::parse_log_level(sidecar->config_.log_level); level.ok())
     net::log_set_level(*level);
   Sidecar* self = sidecar.get();
@@ -92,7 +95,9 @@ net::Result<void> Sidecar::bind() {
     }
     net::SocketAddress bound = *wanted;
     for (auto& worker : workers_) {
-      auto local = worker->listen(direction, bound, workers_.size() > 1);
+      auto local = worker->listen(
+          direction, bound, workers_.size() > 1,
+          direction == telemetry::Direction::inbound ? tls_.find(config_.inbound_tls) : nullptr);
       if (!local.ok()) return named(local.error());
       bound = *local;
     }
@@ -153,8 +158,9 @@ int Sidecar::run() {
 // === configuration
 
 void Sidecar::publish() {
-  snapshot_ = make_snapshot(config_, names_->resolved(), canaries_.weights, canaries_.version,
-                            ++generation_);
+  snapshot_ =
+      make_snapshot(config_, names_->resolved(), canaries_.weights, canaries_.version,
+                    ++generation_, [this](const auto& settings) { return tls_.find(settings); });
   for (auto& worker : workers_) worker->apply(snapshot_);
 }
 
@@ -172,6 +178,8 @@ void Sidecar::keep_what_needs_a_restart(Config& next) const {
   keep(next.spool_bytes, config_.spool_bytes, "collector.spool");
   keep(next.spool_dir, config_.spool_dir, "collector.spool_dir");
   keep(next.inbound_address, config_.inbound_address, "listeners.inbound.address");
+  keep(next.inbound_tls, config_.inbound_tls, "listeners.inbound.tls");
+  keep(next.collector_tls, config_.collector_tls, "collector.tls");
   keep(next.outbound_address, config_.outbound_address, "listeners.outbound.address");
   keep(next.admin_address, config_.admin_address, "admin.address");
   keep(next.threads, config_.threads, "threads");
@@ -191,6 +199,13 @@ bool Sidecar::reload(const char* why) {
     return false;
   }
   keep_what_needs_a_restart(next);
+  if (auto opened = tls_.take(next); !opened.ok()) {
+    ++reloads_refused_;
+    last_reload_error_ = opened.error().detail;
+    net::log_error("configuration refused; the old one stays in force",
+                   {{"error", opened.error().detail}, {"why", why}});
+    return false;
+  }
   if (next.log_level != config_.log_level) {
     if (auto level = net::parse_log_level(next.log_level); level.ok()) net::log_set_level(*level);
   }
@@ -358,9 +373,9 @@ void Sidecar::finish_export() {
 
 void Sidecar::terminate() {
   if (++terminations_ > 1) {
-    net::log_warn("stopping at once");
     size_t cut = 0;
     for (auto& worker : workers_) cut += worker->cut_all();
+    net::log_warn("stopped at once", {{"requests_cut", cut}});
     ended_ = true;
     loop_.stop();
     return;

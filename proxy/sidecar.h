@@ -21,6 +21,7 @@
 #include "proxy/metrics.h"
 #include "proxy/name_keeper.h"
 #include "proxy/options.h"
+#include "proxy/tls_sources.h"
 #include "proxy/worker.h"
 
 namespace hms::proxy {
@@ -73,6 +74,7 @@ class Sidecar {
   Options options_;
   Config config_;
   Identity identity_;
+  TlsSources tls_;
   std::unique_ptr<net::HttpClient> client_;
   std::unique_ptr<telemetry::Exporter> exporter_;
   std::unique_ptr<net::HttpServer> admin_;

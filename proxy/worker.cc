@@ -1,5 +1,7 @@
 #include "proxy/worker.h"
 
+#include "net/io/tls_stream.h"
+
 namespace hms::proxy {
 
 ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces,
@@ -26,17 +28,22 @@ ProxyWorker::~ProxyWorker() {
 
 net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction direction,
                                                     const net::SocketAddress& address,
-                                                    bool reuse_port) {
+                                                    bool reuse_port,
+                                                    std::shared_ptr<net::TlsSource> tls) {
   net::Result<net::SocketAddress> bound = net::Error{};
   worker_.call([&] {
     net::AcceptOptions options;
     options.reuse_port = reuse_port;
     options.defer_accept = true;  // callers speak first in HTTP: a connection comes with its
                                   // request, which saves a wake-up
-    auto acceptor = net::Acceptor::listen(worker_.loop(), address, options,
-                                          [this, direction](std::unique_ptr<net::Stream> stream) {
-                                            data_->accept(std::move(stream), direction);
-                                          });
+    auto acceptor = net::Acceptor::listen(
+        worker_.loop(), address, options,
+        [this, direction, tls](std::unique_ptr<net::Stream> stream) {
+          if (tls != nullptr)
+            stream = net::wrap_tls_server(worker_.loop(), std::move(stream), tls->get(),
+                                          data_->config().timeouts.header);
+          data_->accept(std::move(stream), direction);
+        });
     if (!acceptor.ok()) {
       bound = acceptor.error();
       return;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/io/tcp.h"
+#include "net/io/tls_context.h"
 #include "net/io/workers.h"
 #include "proxy/data_path.h"
 
@@ -32,7 +33,8 @@ class ProxyWorker {
   ~ProxyWorker();
 
   net::Result<net::SocketAddress> listen(telemetry::Direction direction,
-                                         const net::SocketAddress& address, bool reuse_port);
+                                         const net::SocketAddress& address, bool reuse_port,
+                                         std::shared_ptr<net::TlsSource> tls = nullptr);
   void set_own_addresses(std::vector<net::SocketAddress> inbound,
                          std::vector<net::SocketAddress> outbound);
   void apply(SnapshotPtr snapshot);

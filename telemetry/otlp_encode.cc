@@ -119,6 +119,8 @@ void add_span(pbf_writer& scope_group, const RecorderDelta& delta, const SpanRec
     add_attribute(span, 9, "url.path", path);
   if (const auto peer = name_in(delta, record.peer); !peer.empty())
     add_attribute(span, 9, "network.peer.address", peer);
+  if (const auto identity = name_in(delta, record.peer_identity); !identity.empty())
+    add_attribute(span, 9, "hms.peer.identity", identity);
   if (record.request_bytes > 0)
     add_attribute(span, 9, "http.request.body.size", int64_t{record.request_bytes});
   if (record.response_bytes > 0)

@@ -221,7 +221,8 @@ RecorderDelta Recorder::flip(uint64_t now_unix_nanos) {
     series.duration.clear();
   }
   for (const SpanRecord& span : self.spans) {
-    largest_name = std::max({largest_name, span.key.route, uint32_t{span.key.upstream}, span.peer});
+    largest_name = std::max(
+        {largest_name, span.key.route, uint32_t{span.key.upstream}, span.peer, span.peer_identity});
   }
   if (!delta.series.empty() || !self.spans.empty()) {
     const size_t count = std::min<size_t>(largest_name + size_t{1}, self.names.size());

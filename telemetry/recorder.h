@@ -70,7 +70,8 @@ struct SpanRecord {
   uint64_t duration_nanos = 0;
   SeriesKey key;
   uint32_t request_bytes = 0, response_bytes = 0;  // body bytes, saturating
-  uint32_t peer = 0;  // NameTable index of the peer's or endpoint's address, 0: none
+  uint32_t peer = 0;           // NameTable index of the peer's or endpoint's address, 0: none
+  uint32_t peer_identity = 0;  // NameTable index of a caller's verified TLS identity, 0: none
   uint32_t trace_text =
       0;  // 1 + index into RecorderDelta::texts of an x-trace that is not itself the id, 0: none
   uint32_t target = 0;  // 1 + index into texts of the request's path, cut to 256 bytes

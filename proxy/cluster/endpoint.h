@@ -1,8 +1,9 @@
 // endpoint.h: one address of an upstream as a worker sees it: its idle connections, what is in
 // flight, how fast it answers.
 //
-// Keyed by address and kept over reloads, so that a new configuration forgets nothing. Idle
-// connections are used last in, first out: few of them, and warm. Thread: the worker's.
+// Keyed by address (and by how TLS is spoken to it) and kept over reloads, so that a new
+// configuration forgets nothing. Idle connections are used last in, first out: few of them, and
+// warm. Thread: the worker's.
 #pragma once
 
 #include <cmath>
@@ -13,6 +14,7 @@
 
 #include "net/io/loop.h"
 #include "net/io/stream.h"
+#include "net/io/tls_context.h"
 
 namespace hms::proxy {
 
@@ -82,7 +84,9 @@ class PeakEwma {
 struct Endpoint {
   net::SocketAddress address;
   std::string text;
-  uint32_t name_id = 0;     // of the worker's NameTable
+  std::shared_ptr<net::TlsSource> tls;  // null: plain
+  std::string server_name;              // with TLS: what its certificate is for
+  uint32_t name_id = 0;                 // of the worker's NameTable
   bool referenced = false;  // by the view in force; otherwise it goes when its last request ends
   std::vector<std::unique_ptr<UpstreamConnection>> idle;
   bool dynamic = false;  // an outbound host without a route: forgotten a minute after its last use

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "net/core/log.h"
+#include "net/io/tls_stream.h"
 
 namespace hms::proxy {
 
@@ -64,12 +65,20 @@ Pool::Pool(net::Loop& loop, telemetry::NameTable& names, Dial dial)
 
 Pool::~Pool() { close_idle(); }
 
-Endpoint& Pool::endpoint(const net::SocketAddress& address) {
+Endpoint& Pool::endpoint(const net::SocketAddress& address,
+                         const std::shared_ptr<net::TlsSource>& tls,
+                         const std::string& server_name) {
   std::string text = address.to_string();
-  auto& entry = endpoints_[text];
+  std::string key = text;
+  // The source stays alive with its endpoint: its address is its name.
+  if (tls != nullptr)
+    key += " " + server_name + " " + std::to_string(reinterpret_cast<uintptr_t>(tls.get()));
+  auto& entry = endpoints_[key];
   if (!entry) {
     entry = std::make_unique<Endpoint>();
     entry->address = address;
+    entry->tls = tls;
+    entry->server_name = server_name;
     entry->name_id = names_.intern(text);
     entry->text = std::move(text);
   }
@@ -97,6 +106,10 @@ std::unique_ptr<UpstreamConnection> Pool::lease(Endpoint& endpoint) {
 std::unique_ptr<net::Connector> Pool::open(Endpoint& endpoint, net::Millis timeout,
                                            net::Connector::OnConnect on_connect) {
   ++endpoint.connects;
+  if (endpoint.tls != nullptr) {
+    return net::connect_tls(loop_, endpoint.address, timeout, endpoint.tls->get(),
+                            endpoint.server_name, std::move(on_connect));
+  }
   return dial_(endpoint.address, timeout, std::move(on_connect));
 }
 

@@ -26,7 +26,11 @@ class Pool {
   Pool(net::Loop& loop, telemetry::NameTable& names, Dial dial);
   ~Pool();
 
-  Endpoint& endpoint(const net::SocketAddress& address);
+  /// With `tls`, connections speak it, and to nobody whose certificate is not for `server_name` (or
+  /// the names that the settings list).
+  Endpoint& endpoint(const net::SocketAddress& address,
+                     const std::shared_ptr<net::TlsSource>& tls = nullptr,
+                     const std::string& server_name = {});
   /// A warm connection, or nothing. `connection->requests > 0` tells that it was used before.
   [[nodiscard]] std::unique_ptr<UpstreamConnection> lease(Endpoint& endpoint);
   /// Opens one; the callback comes later, once.

@@ -8,8 +8,11 @@ std::unique_ptr<View> make_view(SnapshotPtr snapshot, Pool& pool, telemetry::Nam
     Cluster cluster;
     cluster.plan = &plan;
     cluster.name_id = names.intern(plan.name);
-    for (const net::SocketAddress& address : plan.endpoints)
-      cluster.endpoints.push_back(&pool.endpoint(address));
+    for (size_t i = 0; i < plan.endpoints.size(); ++i) {
+      cluster.endpoints.push_back(
+          plan.tls == nullptr ? &pool.endpoint(plan.endpoints[i])
+                              : &pool.endpoint(plan.endpoints[i], plan.tls, plan.server_names[i]));
+    }
     view->clusters.push_back(std::move(cluster));
   }
   for (const RoutePlan& plan : snapshot->routes) {

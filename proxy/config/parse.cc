@@ -6,6 +6,7 @@
 #include <set>
 
 #include "net/http/url.h"
+#include "net/io/tls_config.h"
 
 namespace hms::proxy {
 
@@ -74,12 +75,21 @@ void read_text(const YamlNode& node, std::string& target) {
   target = std::move(text);
 }
 
+void read_tls_block(const YamlNode& node, net::TlsRole role,
+                    std::optional<net::TlsSettings>& target) {
+  net::TlsSettings settings;
+  settings.role = role;
+  if (net::read_tls(node, settings)) target = std::move(settings);
+}
+
 void read_listeners(const YamlNode& node, Reader& reader) {
   if (!node.present()) return;
   const YamlNode inbound = node.get("inbound");
   if (inbound.present()) {
     if (const auto address = inbound.get("address"); reader.first_time(address))
       read_address(address, reader.config.inbound_address);
+    if (const auto tls = inbound.get("tls"); reader.first_time(tls))
+      read_tls_block(tls, net::TlsRole::server, reader.config.inbound_tls);
     if (const auto app = inbound.get("app"); reader.first_time(app)) {
       std::string text;
       if (app.read(text)) {
@@ -156,6 +166,8 @@ void read_upstream(const std::string& name, const YamlNode& node, Config& config
                                                     : Balance::peak_ewma;
   }
   node.get("connect_timeout").read_duration(upstream.connect_timeout, Millis{1}, kLongest);
+  read_tls_block(node.get("tls"), net::TlsRole::client, upstream.tls);
+  read_text(node.get("server_name"), upstream.tls_server_name);
   node.finish();
   config.upstreams.push_back(std::move(upstream));
 }
@@ -338,6 +350,8 @@ void read_document(const YamlNode& root, Reader& reader) {
           config.collector_url = std::move(text);
       }
     }
+    if (const auto tls = node.get("tls"); reader.first_time(tls))
+      read_tls_block(tls, net::TlsRole::client, config.collector_tls);
     if (const auto spool = node.get("spool"); reader.first_time(spool))
       spool.read_size(config.spool_bytes, 64ULL * 1024, 4ULL << 30);
     if (const auto dir = node.get("spool_dir"); reader.first_time(dir))

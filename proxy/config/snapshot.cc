@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "net/core/check.h"
+
 namespace hms::proxy {
 
 namespace {
@@ -112,23 +114,31 @@ std::vector<net::HostPort> names_to_resolve(const Config& config) {
 
 SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
                           const std::vector<CanaryWeight>& canaries, uint64_t canary_version,
-                          uint64_t generation) {
+                          uint64_t generation, const TlsLookup& find_tls) {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->generation = generation;
   snapshot->config = config;
   snapshot->canaries = canaries;
   snapshot->canary_version = canary_version;
   if (!config.app.empty()) {
-    UpstreamPlan app{"app", Balance::round_robin, Millis{0}, {}};
+    UpstreamPlan app{"app", Balance::round_robin, Millis{0}, {}, nullptr, {}};
     if (auto target = net::parse_host_port(config.app); target.ok())
       add_endpoints(*target, resolved, app.endpoints);
     snapshot->upstreams.push_back(std::move(app));
     snapshot->has_app = true;
   }
   for (const UpstreamConfig& upstream : config.upstreams) {
-    UpstreamPlan plan{upstream.name, upstream.balance, upstream.connect_timeout, {}};
-    for (const net::HostPort& endpoint : upstream.endpoints)
+    UpstreamPlan plan{upstream.name, upstream.balance, upstream.connect_timeout, {}, nullptr, {}};
+    if (upstream.tls) {
+      HMS_ENSURE(find_tls);  // never plain instead
+      plan.tls = find_tls(upstream.tls);
+    }
+    for (const net::HostPort& endpoint : upstream.endpoints) {
       add_endpoints(endpoint, resolved, plan.endpoints);
+      plan.server_names.resize(plan.endpoints.size(), upstream.tls_server_name.empty()
+                                                          ? endpoint.host
+                                                          : upstream.tls_server_name);
+    }
     snapshot->upstreams.push_back(std::move(plan));
   }
   for (const RouteConfig& route : config.routes)

@@ -5,6 +5,7 @@
 // it runs. Upstream 0 is the app beside the proxy when there is one. Thread: any, read only.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,7 +33,13 @@ struct UpstreamPlan {
   Balance balance = Balance::peak_ewma;
   Millis connect_timeout{0};
   std::vector<net::SocketAddress> endpoints;
+  std::shared_ptr<net::TlsSource> tls{};    // null: plain
+  std::vector<std::string> server_names{};  // with TLS: one for each endpoint
 };
+
+/// Finds the certificates of settings (TlsSources::find).
+using TlsLookup =
+    std::function<std::shared_ptr<net::TlsSource>(const std::optional<net::TlsSettings>&)>;
 
 struct SplitPlan {
   uint32_t upstream = 0;  // index into Snapshot::upstreams
@@ -68,7 +75,8 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
 [[nodiscard]] SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
                                         const std::vector<CanaryWeight>& canaries,
-                                        uint64_t canary_version, uint64_t generation);
+                                        uint64_t canary_version, uint64_t generation,
+                                        const TlsLookup& find_tls = nullptr);
 
 /// "name:port" of every endpoint and of the app that is not a literal address.
 [[nodiscard]] std::vector<net::HostPort> names_to_resolve(const Config& config);

@@ -7,12 +7,14 @@
 
 #include <bitset>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "net/core/clock.h"
 #include "net/io/address.h"
+#include "net/io/tls_context.h"
 
 namespace hms::proxy {
 
@@ -24,7 +26,9 @@ struct UpstreamConfig {
   std::string name;
   std::vector<net::HostPort> endpoints;
   Balance balance = Balance::peak_ewma;
-  Millis connect_timeout{0};  // 0: 250 ms to a loopback address, 1 s otherwise
+  Millis connect_timeout{0};              // 0: 250 ms to a loopback address, 1 s otherwise
+  std::optional<net::TlsSettings> tls{};  // none: plain
+  std::string tls_server_name{};          // "": the host of each endpoint
 };
 
 struct SplitEntry {
@@ -86,7 +90,9 @@ struct Config {
   std::string service_version;
   std::vector<std::pair<std::string, std::string>> resource;
   std::string collector_url;
+  std::optional<net::TlsSettings> collector_tls;  // none: https with the system's authorities
   std::string inbound_address = "127.0.0.1:15006";
+  std::optional<net::TlsSettings> inbound_tls;  // none: plain
   std::string app;
   std::string outbound_address;  // "": off
   std::string admin_address = "127.0.0.1:15000";

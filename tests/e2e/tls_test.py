@@ -1,0 +1,178 @@
+"""TLS on every side, with certificates of deploy/certs/make: callers, services, two sidecars in a row; live renewal; truncation."""
+
+import contextlib
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import hms
+
+MAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "certs", "make")
+
+
+class TlsCaller(hms.RawCaller):
+    """A caller that speaks TLS and counts an end without close_notify as what it is."""
+
+    def __init__(self, address, context, name="localhost"):
+        plain = socket.create_connection(hms.split_address(address), timeout=hms.PATIENCE)
+        self.socket = context.wrap_socket(plain, server_hostname=name, suppress_ragged_eofs=False)
+        self.buffer = b""
+
+
+class Tls(hms.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.certs = self.folder()
+        self.make("shop")
+
+    def make(self, name, *more):
+        subprocess.run([MAKE, "-d", self.certs, name, *more], check=True, stdout=subprocess.DEVNULL)
+
+    def tls(self, name=None, **keys):
+        own = {"certificate": f"{self.certs}/{name}.pem", "key": f"{self.certs}/{name}.key"} if name else {}
+        pairs = {**own, "ca": f"{self.certs}/ca.pem", **keys}
+        return "{" + ", ".join(f"{key}: {value}" for key, value in pairs.items()) + "}"
+
+    def context(self, name=None):
+        context = ssl.create_default_context(cafile=f"{self.certs}/ca.pem")
+        if name:
+            context.load_cert_chain(f"{self.certs}/{name}.pem", f"{self.certs}/{name}.key")
+        return context
+
+    def config(self, text):
+        return self.write(os.path.join(self.folder(), "proxy.yaml"), text)
+
+    def proxy(self, text, *flags):
+        return self.start("hms-proxy", "--config", self.config(text), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
+
+    def inbound(self, **keys):
+        self.origin = self.use(hms.RawOrigin())
+        return self.proxy(f"listeners: {{inbound: {{tls: {self.tls('shop', **keys)}}}}}\n", "--app", self.origin.address)
+
+    def metric(self, program, name):
+        return hms.prometheus_values(hms.get(program.address("admin"), "/metrics").body.decode()).get(name)
+
+
+class Inbound(Tls):
+    def test_a_caller_speaks_tls_and_the_service_hears_plain_http(self):
+        proxy = self.inbound()
+        caller = self.use(TlsCaller(proxy.address("inbound"), self.context()))
+        body = bytes(range(256)) * 4000
+        for number in range(3):
+            caller.send(f"POST /{number} HTTP/1.1\r\nHost: shop\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            self.assertEqual(caller.read_reply().status, 200)
+        self.assertEqual(len(self.origin.connections), 1)
+        head, received = self.origin.requests[2]
+        self.assertEqual(received, body)
+        self.assertEqual(hms.field(head, "x-forwarded-proto"), "https")
+
+    def test_plain_http_is_told_so_and_garbage_is_counted(self):
+        proxy = self.inbound()
+        reply = hms.get(proxy.address("inbound"), "/")
+        self.assertEqual(reply.status, 400)
+        self.assertIn(b"https://", reply.body)
+        hms.exchange(proxy.address("inbound"), b"\x00" * 100)
+        hms.wait_for(lambda: self.metric(proxy, "hms_proxy_tls_failures_total") == 2)
+        self.assertEqual(self.origin.requests, [])
+
+    def test_with_mutual_tls_strangers_are_refused(self):
+        self.make("cart")
+        self.make("other")
+        proxy = self.inbound(verify="required", names='["spiffe://local/cart"]')
+        caller = self.use(TlsCaller(proxy.address("inbound"), self.context("cart")))
+        caller.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(caller.read_reply().status, 200)
+        for stranger in (None, "other"):
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                refused = self.use(TlsCaller(proxy.address("inbound"), self.context(stranger)))
+                refused.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                refused.socket.recv(1)
+        self.assertEqual(len(self.origin.requests), 1)
+        proxy.wait_log("a caller was refused by TLS", lambda line: "spiffe://local/other" in line["error"])
+
+    def test_renewed_certificates_are_taken_and_open_connections_go_on(self):
+        proxy = self.inbound()
+        first = self.use(TlsCaller(proxy.address("inbound"), self.context()))
+        self.make("shop", "renewed.example")
+        proxy.wait_log("certificates read anew")
+
+        def renewed():
+            caller = TlsCaller(proxy.address("inbound"), self.context())
+            names = [value for _, value in caller.socket.getpeercert()["subjectAltName"]]
+            caller.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(caller.read_reply().status, 200)
+            caller.close()
+            return "renewed.example" in names
+
+        hms.wait_for(renewed)
+        first.send(b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(first.read_reply().status, 200)
+
+    def test_a_check_reads_the_files(self):
+        config = self.config("listeners: {inbound: {tls: {certificate: nowhere.pem, key: nowhere.key}}}\n")
+        code, _, errors = hms.run("hms-proxy", "--config", config, "--check")
+        self.assertEqual(code, 2)
+        self.assertIn("nowhere.pem: cannot be read", errors)
+
+
+class Upstream(Tls):
+    def outbound(self, address, tls):
+        return self.proxy(
+            f'upstreams: {{claims: {{endpoints: ["{address}"], tls: {tls}, connect_timeout: 10s}}}}\n'
+            "routes: [{match: {listener: outbound, host: claims}, upstream: claims}]\n",
+            "--outbound", "127.0.0.1:0")
+
+    def ask(self, proxy, target="/"):
+        return hms.get(proxy.address("outbound"), target, {"Host": "claims"})
+
+    def test_two_sidecars_in_a_row_know_each_other(self):
+        self.make("cart")
+        inner = self.inbound(verify="required", names='["spiffe://local/*"]')
+        outer = self.outbound(inner.address("inbound"), self.tls("cart", names='["spiffe://local/shop"]'))
+        for number in range(5):
+            self.assertEqual(self.ask(outer, f"/{number}").status, 200)
+        self.assertEqual(len(self.origin.requests), 5)
+        self.assertEqual(self.metric(inner, 'hms_proxy_connections_accepted_total{direction="inbound"}'), 1)
+
+    def test_a_service_that_is_not_who_it_should_be_gets_nothing(self):
+        inner = self.inbound()
+        outer = self.outbound(inner.address("inbound"), self.tls(names='["spiffe://local/claims"]'))
+        reply = self.ask(outer)
+        self.assertEqual((reply.status, reply.header("x-hms-error")), (502, "connect_failed"))
+        self.assertIn(b"expected spiffe://local/claims", reply.body)
+        self.assertEqual(self.origin.requests, [])
+
+    def test_a_reply_cut_without_close_notify_is_a_cut_for_the_caller_too(self):
+        listener = self.use(socket.create_server(("127.0.0.1", 0)))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{self.certs}/shop.pem", f"{self.certs}/shop.key")
+
+        def serve(clean):
+            connection = context.wrap_socket(listener.accept()[0], server_side=True)
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+            if clean:
+                with contextlib.suppress(OSError):  # the proxy may close first
+                    connection.unwrap()
+            connection.close()
+
+        proxy = self.outbound("localhost:%d" % listener.getsockname()[1], self.tls())
+        for clean in (True, False):
+            server = threading.Thread(target=serve, args=(clean,), daemon=True)
+            server.start()
+            caller = self.use(hms.RawCaller(proxy.address("outbound")))
+            caller.send(b"GET / HTTP/1.1\r\nHost: claims\r\n\r\n")
+            if clean:
+                self.assertEqual(caller.read_reply().body, b"half of it")
+            else:
+                with self.assertRaises((AssertionError, OSError, EOFError)):
+                    caller.read_reply()
+            server.join(hms.PATIENCE)
+
+
+if __name__ == "__main__":
+    hms.main()
