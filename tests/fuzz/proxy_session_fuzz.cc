@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/core/check.h"
@@ -19,7 +20,16 @@ namespace {
 
 using namespace hms;
 
-class FakeConnector final : public net::Connector {};
+/// As a real one: destroying it silences its callback.
+class FakeConnector final : public net::Connector {
+ public:
+  explicit FakeConnector(std::shared_ptr<net::Connector::OnConnect> callback)
+      : callback_(std::move(callback)) {}
+  ~FakeConnector() override { *callback_ = nullptr; }
+
+ private:
+  std::shared_ptr<net::Connector::OnConnect> callback_;
+};
 
 /// What one upstream connection received must parse as requests, with a strict codec, as far as it
 /// goes.
@@ -57,7 +67,7 @@ struct World {
     bool gone = false;
   };
   std::vector<std::unique_ptr<Upstream>> upstreams;
-  std::vector<net::Connector::OnConnect> waiting;
+  std::vector<std::shared_ptr<net::Connector::OnConnect>> waiting;
   std::unique_ptr<proxy::DataPath> data;
   FakeStream* caller = nullptr;
   bool caller_gone = false;
@@ -66,8 +76,8 @@ struct World {
     proxy::DataPath::Options options;
     options.dial = [this](const net::SocketAddress&, net::Millis,
                           net::Connector::OnConnect on_connect) {
-      waiting.push_back(std::move(on_connect));
-      return std::make_unique<FakeConnector>();
+      waiting.push_back(std::make_shared<net::Connector::OnConnect>(std::move(on_connect)));
+      return std::make_unique<FakeConnector>(waiting.back());
     };
     data = std::make_unique<proxy::DataPath>(loop, std::move(options));
     data->apply(snapshot(1));
@@ -112,7 +122,7 @@ struct World {
 
   void connect(bool well) {
     if (waiting.empty()) return;
-    auto on_connect = std::move(waiting.front());
+    auto on_connect = std::exchange(*waiting.front(), nullptr);
     waiting.erase(waiting.begin());
     if (!on_connect) return;
     if (!well)
