@@ -248,7 +248,12 @@ Verdict judge(const VerdictInput& input) {
     verdict.reason = "error rate " + percent(rate_of(all)) + " (" + of(all.errors, all.requests) +
                      ") is above the baseline's " + percent(rate_of(input.baseline_rollout)) +
                      " (" + of(input.baseline_rollout.errors, input.baseline_rollout.requests) +
-                     "), though within the limit of " + percent(input.limits.error_rate);
+                     ")";
+    // Few requests can prove that it is worse than the baseline before they prove that the limit is
+    // crossed.
+    if (rate_of(all) <= input.limits.error_rate) {
+      verdict.reason += ", though within the limit of " + percent(input.limits.error_rate);
+    }
     return verdict;
   }
   verdict.kind = Verdict::Kind::wait;
