@@ -119,17 +119,26 @@ class AppImpl final : public App {
     net::ServerOptions server_options;
     server_options.decode_bodies = false;  // the receiver does, off the loop
     server_ = net::HttpServer::create(loop_, server_options);
-    if (auto bound = bind(*server_, options_.listen, listen_address_); !bound.ok()) return bound;
+    if (auto bound = bind(*server_, options_.listen, options_.tls, listen_address_); !bound.ok())
+      return bound;
     if (options_.otlp_listen == "off") return {};
     otlp_server_ = net::HttpServer::create(loop_, server_options);
-    return bind(*otlp_server_, options_.otlp_listen, otlp_address_);
+    return bind(*otlp_server_, options_.otlp_listen, options_.otlp_tls, otlp_address_);
   }
 
-  static Result<void> bind(net::HttpServer& server, const std::string& text,
-                           std::string& bound_text) {
+  Result<void> bind(net::HttpServer& server, const std::string& text,
+                    const std::optional<net::TlsSettings>& tls, std::string& bound_text) {
     auto address = net::SocketAddress::parse(text);
     if (!address.ok()) return std::move(address).error();
-    auto bound = server.listen(address.value());
+    std::shared_ptr<net::TlsSource> source;
+    if (tls) {
+      auto opened = net::TlsSource::open(*tls);
+      if (!opened.ok()) return std::move(opened).error();
+      source = std::move(opened).value();
+      tls_watches_.push_back(net::TlsWatch::watch(loop_, source));
+    }
+    auto bound = source == nullptr ? server.listen(address.value())
+                                   : server.listen(address.value(), std::move(source));
     if (!bound.ok()) return std::move(bound).error();
     bound_text = bound.value().to_string();
     return {};
@@ -139,8 +148,9 @@ class AppImpl final : public App {
   Result<void> start_watching() {
     AlertsOptions alerts_options;
     alerts_options.executor = rule_runner_.get();
-    alerts_options.external_url =
-        options_.external_url.empty() ? "http://" + listen_address_ : options_.external_url;
+    alerts_options.external_url = options_.external_url.empty()
+                                      ? (options_.tls ? "https://" : "http://") + listen_address_
+                                      : options_.external_url;
     alerts_ = std::make_unique<Alerts>(loop_, *window_, hub_, engine_.get(), series_.get(),
                                        std::move(alerts_options));
     alerts_->set_notifiers(options_.notifiers);
@@ -239,6 +249,7 @@ class AppImpl final : public App {
   std::unique_ptr<LivePublisher> publisher_;
   std::unique_ptr<IngestApi> ingest_;
   std::unique_ptr<ConfigFeed> config_feed_;
+  std::vector<std::unique_ptr<net::TlsWatch>> tls_watches_;
   std::unique_ptr<net::HttpServer> otlp_server_, server_;
   std::string listen_address_, otlp_address_;
   int servers_left_ = 0;

@@ -10,6 +10,7 @@
 #include "net/core/log.h"
 #include "net/http/url.h"
 #include "net/io/address.h"
+#include "net/io/tls_config.h"
 
 namespace hms::collector {
 namespace {
@@ -119,8 +120,19 @@ void check_values(const CollectorOptions& options, Faults& faults) {
     if (auto url = net::parse_url(options.external_url); !url.ok())
       faults.add("--external-url: " + url.error().detail);
   }
+  for (const auto& [settings, key] :
+       {std::pair(&options.tls, "tls: "), std::pair(&options.otlp_tls, "otlp_tls: ")}) {
+    if (!settings->has_value()) continue;
+    if (auto context = net::TlsContext::make(**settings); !context.ok())
+      faults.add(key + context.error().detail);
+  }
   if (options.data.empty() && !options.check)
     faults.add("--data: missing; give the directory where telemetry is to be stored");
+}
+
+void read_tls_block(const net::YamlNode& node, std::optional<net::TlsSettings>& target) {
+  net::TlsSettings settings;
+  if (net::read_tls(node, settings)) target = std::move(settings);
 }
 
 CommandLine stop(int code, std::string output, std::string errors) {
@@ -138,6 +150,8 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   root.get("data").read(options.data);
   root.get("listen").read(options.listen);
   root.get("otlp_listen").read(options.otlp_listen);
+  read_tls_block(root.get("tls"), options.tls);
+  read_tls_block(root.get("otlp_tls"), options.otlp_tls);
   root.get("rules").read(options.rules);
   root.get("log_format").read_choice(options.log_format, {"json", "text"});
   root.get("log_level").read_choice(options.log_level, {"debug", "info", "warn", "error"});
@@ -155,6 +169,8 @@ std::vector<std::string> config_keys() {
   return {"data",
           "listen",
           "otlp_listen",
+          "tls",
+          "otlp_tls",
           "rules",
           "log_format",
           "log_level",

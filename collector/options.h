@@ -7,12 +7,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "collector/alerts/notifier.h"
 #include "net/core/result.h"
 #include "net/core/yaml_reader.h"
+#include "net/io/tls_context.h"
 
 namespace hms::collector {
 
@@ -29,6 +31,8 @@ struct CollectorOptions {
   uint64_t memory_bytes = 256ULL * 1024 * 1024;
   uint32_t retention_days = 30;
   std::vector<NotifierConfig> notifiers;
+  std::optional<net::TlsSettings> tls;       // of listen; none: plain
+  std::optional<net::TlsSettings> otlp_tls;  // of otlp_listen
   bool check = false;
 };
 

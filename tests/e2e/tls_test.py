@@ -1,4 +1,4 @@
-"""TLS on every side, with certificates of deploy/certs/make: callers, services, two sidecars in a row; live renewal; truncation."""
+"""TLS on every side, with certificates of deploy/certs/make: callers, services, two sidecars in a row, the collector; live renewal; truncation."""
 
 import contextlib
 import os
@@ -172,6 +172,26 @@ class Upstream(Tls):
                 with self.assertRaises((AssertionError, OSError, EOFError)):
                     caller.read_reply()
             server.join(hms.PATIENCE)
+
+
+class Collector(Tls):
+    def test_telemetry_and_weights_travel_over_mutual_tls(self):
+        self.make("collector")
+        config = self.write(os.path.join(self.folder(), "collector.yaml"), f"tls: {self.tls('collector', verify='required')}\n")
+        collector = self.start("hms-collector", "--config", config, "--data", self.folder(), "--listen", "127.0.0.1:0", "--otlp-listen", "off")
+        origin = self.use(hms.RawOrigin())
+        proxy = self.proxy(
+            f'collector: {{url: "https://{collector.ready["listen"]}", tls: {self.tls("shop", names="[collector]")}}}\nservice: shop\n',
+            "--app", origin.address)
+        hms.wait_for(lambda: self.metric(proxy, "hms_proxy_config_stream_connected") == 1)
+        self.assertEqual(hms.get(proxy.address("inbound"), "/").status, 200)
+        caller = self.use(TlsCaller(collector.ready["listen"], self.context("shop")))
+
+        def told():
+            caller.send(b"GET /api/services HTTP/1.1\r\nHost: a\r\n\r\n")
+            return b"shop" in caller.read_reply().body
+
+        hms.wait_for(told)
 
 
 if __name__ == "__main__":
