@@ -180,6 +180,7 @@ class OpensslTlsStream final : public TlsStream,
 
   int take_input(char* out, size_t length) noexcept {
     const size_t taken = std::min(length, input_.size());
+    if (taken == 0) return 0;  // there may be no bytes to point at
     std::memcpy(out, input_.data(), taken);
     input_.remove_prefix(taken);
     return static_cast<int>(taken);
@@ -577,7 +578,6 @@ class TlsConnector final : public Connector, private StreamHandler {
       : loop_(loop),
         context_(std::move(context)),
         server_name_(std::move(server_name)),
-        timeout_(timeout),
         until_(loop.now_millis() + static_cast<uint64_t>(std::max<int64_t>(timeout.count(), 0))),
         on_connect_(std::move(on_connect)),
         tcp_(Connector::connect(loop, address, timeout,
@@ -622,7 +622,6 @@ class TlsConnector final : public Connector, private StreamHandler {
   Loop& loop_;
   TlsContextPtr context_;
   std::string server_name_;
-  Millis timeout_;
   uint64_t until_;
   OnConnect on_connect_;
   std::unique_ptr<Connector> tcp_;
