@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
   if (line.action == collector::CommandLine::Action::exit) {
     std::fputs(line.output.c_str(), stdout);
     std::fputs(line.errors.c_str(), stderr);
+    if (line.options.check) std::fputs(collector::check_files(line.options).c_str(), stderr);
     return line.exit_code;
   }
   if (auto format = net::parse_log_format(line.options.log_format); format.ok())

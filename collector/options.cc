@@ -228,7 +228,11 @@ CommandLine read_command_line(int argc, const char* const* argv,
   apply(variables, out.options, faults);
   apply(flags, out.options, faults);
   check_values(out.options, faults);
-  if (!faults.empty()) return stop(2, "", faults.text());
+  if (!faults.empty()) {
+    CommandLine refused = stop(2, "", faults.text());
+    refused.options = std::move(out.options);  // --check goes on to the rules
+    return refused;
+  }
   return out;
 }
 

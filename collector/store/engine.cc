@@ -1,12 +1,12 @@
 // engine.cc: one commit thread turns waiting batches into atomic, synced groups.
 //
-// Gathering: a batch that finds the thread idle is written at once; under load a group starts at
-// most every kGatherMillis (a sync costs over a millisecond) or as soon as kGatherBytes wait. A
-// repeat of a batch in the same group waits for the first one's fate; a repeat of a stored one is
-// answered after the group it came with. Between groups: writes of others, and once a second the
-// stores' own upkeep and retention. What upkeep wants to write is kept until the disk takes it: the
-// stores do it once and do not know that it failed. Thread: append, write, ledger, stats from any;
-// everything else on the commit thread.
+// Gathering: a batch that finds the thread idle is written at once; under load (the last group had
+// kBusyGroup batches) a group starts at most every kGather (a sync costs over a millisecond) or as
+// soon as kGatherBytes wait. A repeat of a batch in the same group waits for the first one's fate;
+// a repeat of a stored one is answered after the group it came with. Between groups: writes of
+// others, and once a second the stores' own upkeep and retention. What upkeep wants to write is
+// kept until the disk takes it: the stores do it once and do not know that it failed.
+// Thread: append, write, ledger, stats from any; everything else on the commit thread.
 #include "collector/store/engine.h"
 
 #include <algorithm>
@@ -40,6 +40,8 @@ constexpr uint64_t kGatherBytes = 4ULL * 1024 * 1024;
 constexpr uint64_t kMaxGroupBytes =
     64ULL * 1024 * 1024;  // one write batch stays well below what a memtable takes
 constexpr std::chrono::milliseconds kGather{50};
+constexpr size_t kBusyGroup =
+    8;  // batches; a sender that waits for each answer must not wait for company that never comes
 constexpr std::chrono::milliseconds kUpkeepEvery{1000};
 constexpr uint64_t kRetentionEveryNanos = 60'000'000'000;
 constexpr std::string_view kFormatVersion = "1";
@@ -175,7 +177,7 @@ class Engine final : public StorageEngine {
 
   void run() {
     auto next_upkeep = SteadyClock::now() + kUpkeepEvery;
-    auto last_group = SteadyClock::now() - kGather;
+    auto not_before = SteadyClock::now();
     for (;;) {
       std::vector<Waiting> group;
       std::deque<Write> writes;
@@ -186,14 +188,16 @@ class Engine final : public StorageEngine {
                          [this] { return closing_ || !waiting_.empty() || !writes_.empty(); });
         // Wakes early for a full group, for the end, and for others' writes (alert state should not
         // wait for bulk data).
-        wake_.wait_until(lock, std::min(last_group + kGather, next_upkeep), [this] {
+        wake_.wait_until(lock, std::min(not_before, next_upkeep), [this] {
           return closing_ || waiting_bytes_ >= kGatherBytes || !writes_.empty() || waiting_.empty();
         });
         closing = closing_;
         take_group(group);
         writes.swap(writes_);
       }
-      if (!group.empty()) last_group = SteadyClock::now();
+      if (!group.empty())
+        not_before = SteadyClock::now() +
+                     (group.size() >= kBusyGroup ? kGather : std::chrono::milliseconds{0});
       if (!writes.empty()) run_writes(writes);
       if (!group.empty()) commit_group(std::move(group));
       const bool last = closing && nothing_waits();

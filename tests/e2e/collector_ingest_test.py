@@ -337,6 +337,36 @@ class Programs(CollectorCase):
         self.assertEqual(again.wait(), 0)
 
 
+class Reload(CollectorCase):
+    RULES = "groups:\n  - name: g\n    rules:\n      - alert: %s\n        expr: vector(1)\n"
+
+    def names(self, collector):
+        groups = hms.get_json(collector.address("listen"), "/api/v1/rules")["data"]["groups"]
+        return [rule["name"] for group in groups for rule in group["rules"]]
+
+    def test_rules_are_read_at_start_and_again_on_sighup_and_bad_ones_are_refused_whole(self):
+        folder = self.folder()
+        rules = self.write(os.path.join(folder, "rules.yaml"), self.RULES % "First")
+        config = self.write(os.path.join(folder, "c.yaml"), "notifiers:\n  - {name: a, type: log}\n")
+        collector = self.collector("--rules", rules, "--config", config)
+        self.assertEqual(self.names(collector), ["First"])
+        self.write(rules, self.RULES % "Second")
+        self.write(config, "notifiers:\n  - {name: b, type: log}\n")
+        collector.signal(signal.SIGHUP)
+        collector.wait_log("the notifiers were read again")
+        self.assertEqual(self.names(collector), ["Second"])
+        self.write(rules, "groups: [{name: g, rules: [{alert: Third, expr: 'sum('}]}]\n")
+        self.write(config, "notifiers: 3\n")
+        collector.signal(signal.SIGHUP)
+        collector.wait_log("the configuration is refused; the old one stays in force")
+        self.assertEqual(self.names(collector), ["Second"])
+        code, _, err = hms.run("hms-collector", "--check", "--rules", rules, "--config", config)
+        self.assertEqual(code, 2)
+        self.assertIn("rules.yaml:1:", err)
+        code, _, err = hms.run("hms-collector", "--data", os.path.join(folder, "other"), "--rules", rules, "--listen", "127.0.0.1:0", "--otlp-listen", "off")
+        self.assertEqual(code, 2)
+
+
 class Surface(CollectorCase):
     def test_health_readiness_and_own_metrics(self):
         collector = self.collector()
@@ -381,7 +411,7 @@ class Surface(CollectorCase):
 
 
 class FullDisk(CollectorCase):
-    SIZE = 128 << 20
+    SIZE = 64 << 20
 
     def setUp(self):
         super().setUp()
@@ -422,8 +452,8 @@ class FullDisk(CollectorCase):
         collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))
         acknowledged, refused = [], 0
         for sequence in range(1, 2000):
-            noise = os.urandom(48 * 1024).hex()[:65_000]
-            reply = self.ingest(collector, [log(f"n{sequence}", noise=noise)], {"x-hms-batch": f"{INSTANCE}/1/{sequence}"})
+            lines = [log(f"n{sequence}", noise=os.urandom(32_500).hex()) for _ in range(16)]
+            reply = self.ingest(collector, lines, {"x-hms-batch": f"{INSTANCE}/1/{sequence}"})
             if reply.status == 202:
                 acknowledged.append(f"n{sequence}")
             else:
