@@ -154,15 +154,14 @@ class Story:
         self.traffic.stop()
         deadline = time.monotonic() + 20
         while True:
-            metrics = self.cast.sidecar_metrics()
-            sent = sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_batches_total{state=\"added\""))
-            waiting = sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_spool_batches"))
-            if not waiting or time.monotonic() > deadline:
+            # Sidecars report every second: the ledger is read between two readings of theirs that agree.
+            sent, waiting = self.batches_of_sidecars()
+            ledger = fetch_json(f"{self.cast.collector_url}/ops/ledger")
+            stored = sum(s["batches"]["stored"] for s in ledger["senders"])
+            settled = (sent, 0) == self.batches_of_sidecars() and not waiting
+            if (settled and sent == stored) or time.monotonic() > deadline:
                 break
             time.sleep(0.1)
-        # A sidecar that stops flushes what it still holds; its metrics are gone then, so the ledger is read after the last acknowledgement.
-        ledger = fetch_json(f"{self.cast.collector_url}/ops/ledger")
-        stored = sum(s["batches"]["stored"] for s in ledger["senders"])
         dropped = sum(sum(s.get("dropped", {}).values()) for s in ledger["senders"])
         missing = sum(s["batches"]["missing"] for s in ledger["senders"])
         self.facts.update(
@@ -170,6 +169,12 @@ class Story:
             telemetry_batches_sent=int(sent), telemetry_batches_stored=int(stored), telemetry_lost=int(dropped + missing))
         if self.traffic.errors:
             self.facts["proxy_errors"] = self.traffic.errors
+
+    def batches_of_sidecars(self):
+        """Batches made so far, and those that still wait for the collector."""
+        metrics = self.cast.sidecar_metrics()
+        made = sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_batches_total{state=\"added\""))
+        return made, sum(v for k, v in metrics.items() if k.startswith("hms_proxy_telemetry_spool_batches"))
 
     def verdict(self):
         """What the story promised and did not happen."""
@@ -181,6 +186,8 @@ class Story:
             missing.append(f"slowest_hop is {facts.get('slowest_hop')}, expected store")
         if facts.get("requests_failed_by_proxy") != 0:
             missing.append(f"the sidecars failed {facts.get('requests_failed_by_proxy')} requests: {facts.get('proxy_errors')}")
+        if facts.get("telemetry_batches_sent") != facts.get("telemetry_batches_stored"):
+            missing.append(f"{facts.get('telemetry_batches_sent')} batches were sent and {facts.get('telemetry_batches_stored')} stored")
         if facts.get("telemetry_lost") != 0:
             missing.append(f"telemetry_lost is {facts.get('telemetry_lost')}")
         if facts.get("canary_weight", 0) != 0:
