@@ -327,7 +327,16 @@ void Sidecar::tick() {
 void Sidecar::export_deltas(Reports reports, bool with_own) {
   if (!config_.telemetry) return;
   std::vector<telemetry::OwnMetric> own;
-  if (with_own) own = own_metrics(numbers(reports));
+  const bool quiet = std::all_of(reports.begin(), reports.end(),
+                                 [](const auto& report) { return report->delta.series.empty(); });
+  // A second without a finished request says so too: the collector waits for each sidecar's second,
+  // and a silent sidecar could be a lost one.
+  if (with_own || quiet) own = own_metrics(numbers(reports));
+  if (!with_own) {
+    std::erase_if(own, [](const telemetry::OwnMetric& metric) {
+      return metric.name != "hms_proxy_requests_running";
+    });
+  }
   TraceWork work;
   std::vector<telemetry::RecorderDelta> deltas;
   uint64_t points = own.size();

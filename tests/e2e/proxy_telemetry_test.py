@@ -33,6 +33,12 @@ class Telemetry(hms.TestCase):
             sequences.append(int(batch["headers"]["x-hms-batch"].rsplit("/", 1)[1]))
         self.assertEqual(sequences, list(range(1, len(sequences) + 1)))
 
+    def test_a_second_without_requests_is_reported_too(self):
+        # The collector holds each second back until every sidecar has reported it.
+        collector = self.use(hms.RecordingCollector())
+        self.proxy(collector.address)
+        collector.wait_batches(6, lambda b: b["path"] == "/v1/metrics")
+
     def test_an_outage_loses_nothing_and_repeats_the_same_batch(self):
         collector = self.use(hms.RecordingCollector(status=503))
         proxy = self.proxy(collector.address)
@@ -48,8 +54,11 @@ class Telemetry(hms.TestCase):
         self.assertEqual(len(accepted), len(set(accepted)))
         sequences = [int(batch.rsplit("/", 1)[1]) for batch in accepted]
         self.assertEqual(sequences, list(range(1, len(sequences) + 1)))
-        values = self.values(proxy)
-        self.assertEqual(values['hms_proxy_telemetry_records_total{state="acknowledged"}'], values['hms_proxy_telemetry_records_total{state="added"}'])
+        def all_acknowledged():
+            values = self.values(proxy)
+            return values['hms_proxy_telemetry_records_total{state="acknowledged"}'] == values['hms_proxy_telemetry_records_total{state="added"}']
+
+        self.wait_for(all_acknowledged)
 
     def test_a_collector_that_is_away_costs_no_request(self):
         proxy = self.proxy(f"127.0.0.1:{hms.free_port()}")
