@@ -562,8 +562,7 @@ class RocksKv final : public Kv {
   mutable std::shared_mutex families_mutex_;
   std::map<Family, Handle> families_;  // families_mutex_
 
-  bool must_resume_ = false;  // the commit thread's, as next_reopen_
-  uint64_t next_reopen_ = 0;
+  bool must_resume_ = false;  // the commit thread's
   std::atomic<bool> failing_{false};
   std::atomic<uint64_t> commits_{0}, failures_{0}, last_commit_micros_{0};
 
