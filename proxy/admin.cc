@@ -181,7 +181,7 @@ void Sidecar::admin_metrics(const net::Request& request, const net::ReplyPtr& re
   collect(ProxyWorker::Detail::delta, [this, reply, format](Reports reports) {
     note(reports);
     const OwnNumbers all = numbers(reports);
-    if (!ended_) export_deltas(std::move(reports), false);
+    if (!ended_) export_deltas(std::move(reports), OwnMetrics::none);
     reply->send(200, telemetry::PromWriter::content_type(format),
                 metrics_page(all, totals_, config_.service, format));
   });

@@ -319,20 +319,22 @@ void Sidecar::tick() {
   tick_timer_.arm(until_next_tick());
   collect(ProxyWorker::Detail::delta, [this](Reports reports) {
     note(reports);
-    const bool with_own = ticks_++ % kOwnMetricsEvery == 0;
-    export_deltas(std::move(reports), with_own);
+    const bool all = ticks_++ % kOwnMetricsEvery == 0;
+    export_deltas(std::move(reports), all ? OwnMetrics::all : OwnMetrics::heartbeat);
   });
 }
 
-void Sidecar::export_deltas(Reports reports, bool with_own) {
+void Sidecar::export_deltas(Reports reports, OwnMetrics what) {
   if (!config_.telemetry) return;
   std::vector<telemetry::OwnMetric> own;
   const bool quiet = std::all_of(reports.begin(), reports.end(),
                                  [](const auto& report) { return report->delta.series.empty(); });
   // A second without a finished request says so too: the collector waits for each sidecar's second,
   // and a silent sidecar could be a lost one.
-  if (with_own || quiet) own = own_metrics(numbers(reports));
-  if (!with_own) {
+  // Not so when somebody only reads /metrics: that would be one more batch at each look.
+  if (what == OwnMetrics::all || (what == OwnMetrics::heartbeat && quiet))
+    own = own_metrics(numbers(reports));
+  if (what != OwnMetrics::all) {
     std::erase_if(own, [](const telemetry::OwnMetric& metric) {
       return metric.name != "hms_proxy_requests_running";
     });
@@ -443,7 +445,7 @@ void Sidecar::end(size_t cut) {
     uint64_t requests = 0;
     for (const auto& report : reports)
       requests += report->counters.requests[0] + report->counters.requests[1];
-    export_deltas(std::move(reports), true);
+    export_deltas(std::move(reports), OwnMetrics::all);
     finish_export();
     exporter_->flush(kFlush, [this, cut, requests](bool all) {
       net::log_info("drained", {{"requests_finished_while_draining",

@@ -53,7 +53,10 @@ class Sidecar {
   // Telemetry
   [[nodiscard]] static net::Millis until_next_tick();
   void tick();
-  void export_deltas(Reports reports, bool with_own);
+  /// Which of our own metrics go along: none, all, or, when nothing was measured, one that says we
+  /// are there.
+  enum class OwnMetrics : uint8_t { none, heartbeat, all };
+  void export_deltas(Reports reports, OwnMetrics what);
   void export_step();
   void finish_export();
   [[nodiscard]] telemetry::ResourceIdentity resource() const;
