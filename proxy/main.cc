@@ -24,7 +24,7 @@ int run(const hms::proxy::Options& options) {
   net::YamlErrors errors;
   proxy::Config config = proxy::load_config(options, errors);
   if (!errors.empty()) {
-    std::fprintf(stderr, "%s", errors.text().c_str());
+    std::fprintf(stderr, "%s\n", errors.text().c_str());
     return 2;
   }
   if (options.check) {
