@@ -1,5 +1,5 @@
-// executor.h: a few threads for work that must not stall the loop: decoding bodies, queries. Bounded queue: beyond it `try_run` says no
-// and the caller answers 503.
+// executor.h: a few threads for work that must not stall the loop: decoding bodies, queries.
+// Bounded queue: beyond it `try_run` says no and the caller answers 503.
 #pragma once
 
 #include <cstddef>

@@ -653,7 +653,8 @@ bool Exchange::retry_on_status() {
 
 void Exchange::drop_upstream() {
   data_.request_out.clear();
-  // Destroyed here and not retired: a retired one could still call back in this turn, when this exchange serves somebody else.
+  // Destroyed here and not retired: a retired one could still call back in this turn, when this
+  // exchange serves somebody else.
   resolver_.reset();
   if (connector_) {
     connector_.reset();

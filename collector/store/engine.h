@@ -1,9 +1,12 @@
-// engine.h: the storage seam: batches in, once each, acknowledged when durable; spans, logs and series out.
+// engine.h: the storage seam: batches in, once each, acknowledged when durable; spans, logs and
+// series out.
 //
-// `append` may be called from any thread; batches are gathered (about 50 ms, or 4 MiB) and written as one atomic group with their senders'
-// high-water marks; `done` comes after the write-ahead log is synced. A batch whose identity was stored before is answered like the
-// first time and stored not again. Observers see each newly stored batch once, after it is durable. Retention drops whole days.
-// Limits: 256 MiB of batches waiting (beyond: Code::overloaded, answered 503 with Retry-After). Nothing above this header knows RocksDB.
+// `append` may be called from any thread; batches are gathered (about 50 ms, or 4 MiB) and written
+// as one atomic group with their senders' high-water marks; `done` comes after the write-ahead log
+// is synced. A batch whose identity was stored before is answered like the first time and stored
+// not again. Observers see each newly stored batch once, after it is durable. Retention drops whole
+// days. Limits: 256 MiB of batches waiting (beyond: Code::overloaded, answered 503 with
+// Retry-After). Nothing above this header knows RocksDB.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +33,10 @@ struct BatchIdentity {
 struct IngestUnit {
   AcceptedBatch batch;
   std::optional<BatchIdentity> identity;
-  std::string service;                               // who sends, for the ledger
-  std::map<std::string, uint64_t> reported_dropped;  // `x-hms-dropped`: reason -> records since that boot
-  uint64_t bytes = 0;                                // for the gathering bound
+  std::string service;  // who sends, for the ledger
+  std::map<std::string, uint64_t>
+      reported_dropped;  // `x-hms-dropped`: reason -> records since that boot
+  uint64_t bytes = 0;    // for the gathering bound
 };
 
 struct AppendOutcome {
@@ -51,14 +55,16 @@ struct SenderLedger {
 
 /// Since start.
 struct EngineCounters {
-  uint64_t batches_stored = 0, batches_repeated = 0, batches_failed = 0, batches_refused = 0, records_stored = 0;
+  uint64_t batches_stored = 0, batches_repeated = 0, batches_failed = 0, batches_refused = 0,
+           records_stored = 0;
 };
 
 struct EngineOptions {
   KvOptions kv;
   uint32_t retention_days = 30;
   net::Clock clock;  // Unix nanoseconds; default the wall clock
-  /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default: batches go on being answered with an error.
+  /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default:
+  /// batches go on being answered with an error.
   std::function<void(const net::Error&)> on_broken;
 };
 
@@ -66,24 +72,27 @@ class StorageEngine {
  public:
   virtual ~StorageEngine() = default;
   using Done = std::function<void(net::Result<AppendOutcome>)>;
-  /// Thread: any. `done` is called on the commit thread; at once, on the caller's, when the batch is refused (overloaded, or unavailable after
-  /// `close`).
+  /// Thread: any. `done` is called on the commit thread; at once, on the caller's, when the batch
+  /// is refused (overloaded, or unavailable after `close`).
   virtual void append(IngestUnit unit, Done done) = 0;
   /// Called on the commit thread with each newly stored batch. Set before the first append.
   virtual void observe(std::function<void(const AcceptedBatch&)> observer) = 0;
-  /// Runs `fill` as an atomic write of its own between groups (alert state, canaries, silences). `done` as
-  /// for append.
-  virtual void write(std::function<void(KvWriter&)> fill, std::function<void(net::Result<void>)> done) = 0;
+  /// Runs `fill` as an atomic write of its own between groups (alert state, canaries, silences).
+  /// `done` as for append.
+  virtual void write(std::function<void(KvWriter&)> fill,
+                     std::function<void(net::Result<void>)> done) = 0;
   [[nodiscard]] virtual const KvReader& reader() const = 0;
   [[nodiscard]] virtual std::vector<SenderLedger> ledger() const = 0;  // any thread
   [[nodiscard]] virtual KvStats stats() const = 0;                     // any thread
-  [[nodiscard]] virtual bool failing() const noexcept = 0;             // the disk refused the last write; any thread
-  [[nodiscard]] virtual EngineCounters counters() const = 0;           // any thread
+  [[nodiscard]] virtual bool failing()
+      const noexcept = 0;  // the disk refused the last write; any thread
+  [[nodiscard]] virtual EngineCounters counters() const = 0;  // any thread
   /// Writes what waits and stops. No append afterwards.
   virtual void close() = 0;
 };
 
 /// `stores` must outlive the engine. Errors as open_rocks_kv.
-[[nodiscard]] net::Result<std::unique_ptr<StorageEngine>> open_engine(const EngineOptions& options, std::vector<SignalStore*> stores);
+[[nodiscard]] net::Result<std::unique_ptr<StorageEngine>> open_engine(
+    const EngineOptions& options, std::vector<SignalStore*> stores);
 
 }  // namespace hms::collector

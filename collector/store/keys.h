@@ -1,5 +1,6 @@
-// keys.h: the first byte of every key, so that the tables of one family never meet. docs/storage-format.md describes each in full.
-// Numbers inside keys are big-endian, so that bytewise order is numeric order.
+// keys.h: the first byte of every key, so that the tables of one family never meet.
+// docs/storage-format.md describes each in full. Numbers inside keys are big-endian, so that
+// bytewise order is numeric order.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +11,18 @@ namespace hms::collector {
 
 enum class Table : uint8_t {
   // day families
-  span_chunk = 0x10,      // chunk number -> columnar spans, zstd
-  trace_index = 0x11,     // trace id prefix, chunk number -> ""
-  trace_summary = 0x12,   // service, operation, time, trace id -> summary for result lists
+  span_chunk = 0x10,     // chunk number -> columnar spans, zstd
+  trace_index = 0x11,    // trace id prefix, chunk number -> ""
+  trace_summary = 0x12,  // service, operation, time, trace id -> summary for result lists
   log_chunk = 0x20,
   log_index = 0x21,
-  series_log = 0x30,      // metric points as they came, until sealed into chunks
+  series_log = 0x30,  // metric points as they came, until sealed into chunks
   series_chunk = 0x31,
-  service_edge = 0x40,    // the service map's edges per minute
+  service_edge = 0x40,  // the service map's edges per minute
   // meta
-  schema = 0x01,          // format version
-  batch_mark = 0x02,      // sender -> high-water mark and the gaps below it
-  catalogue = 0x03,       // services and operations seen
+  schema = 0x01,      // format version
+  batch_mark = 0x02,  // sender -> high-water mark and the gaps below it
+  catalogue = 0x03,   // services and operations seen
   series_definition = 0x04,
   alert_state = 0x05,
   silence = 0x06,
@@ -32,10 +33,12 @@ enum class Table : uint8_t {
 
 inline void append_u8(std::string& out, uint8_t v) { out.push_back(static_cast<char>(v)); }
 inline void append_be32(std::string& out, uint32_t v) {
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>((v >> shift) & 0xFF));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>((v >> shift) & 0xFF));
 }
 inline void append_be64(std::string& out, uint64_t v) {
-  for (int shift = 56; shift >= 0; shift -= 8) out.push_back(static_cast<char>((v >> shift) & 0xFF));
+  for (int shift = 56; shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>((v >> shift) & 0xFF));
 }
 inline uint32_t read_be32(std::string_view in) noexcept {
   uint32_t v = 0;
@@ -47,6 +50,8 @@ inline uint64_t read_be64(std::string_view in) noexcept {
   for (size_t i = 0; i < 8; ++i) v = (v << 8) | static_cast<uint8_t>(in[i]);
   return v;
 }
-[[nodiscard]] inline std::string table_key(Table table) { return std::string(1, static_cast<char>(table)); }
+[[nodiscard]] inline std::string table_key(Table table) {
+  return std::string(1, static_cast<char>(table));
+}
 
 }  // namespace hms::collector

@@ -1,8 +1,10 @@
-// kv.h: ordered keys and values in families, written in atomic groups: all that the stores above know of the disk.
+// kv.h: ordered keys and values in families, written in atomic groups: all that the stores above
+// know of the disk.
 //
-// A family is a UTC day (its records die together: dropping a day is one operation) or `meta` (what outlives days: marks of stored batches,
-// catalogues, alert state, canary records). Keys are ordered bytewise; each store begins its keys with its own table byte (keys.h).
-// Only rocks_*.cc know RocksDB.
+// A family is a UTC day (its records die together: dropping a day is one operation) or `meta` (what
+// outlives days: marks of stored batches, catalogues, alert state, canary records). Keys are
+// ordered bytewise; each store begins its keys with its own table byte (keys.h). Only rocks_*.cc
+// know RocksDB.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +30,8 @@ struct Family {
   auto operator<=>(const Family&) const = default;
 };
 
-/// Collects writes of one atomic group. Not kept beyond the call it is handed to. Thread: the commit thread.
+/// Collects writes of one atomic group. Not kept beyond the call it is handed to. Thread: the
+/// commit thread.
 class KvWriter {
  public:
   virtual void put(Family family, std::string_view key, std::string_view value) = 0;
@@ -44,9 +47,11 @@ class KvReader {
   virtual ~KvReader() = default;
   /// Errors: not_found; corrupt (with family and key in the detail); io.
   [[nodiscard]] virtual net::Result<std::string> get(Family family, std::string_view key) const = 0;
-  /// Visits keys in [begin, end) in rising order (falling if `backwards`) until the visitor returns false. `end` empty: to the last. Views live for the call.
+  /// Visits keys in [begin, end) in rising order (falling if `backwards`) until the visitor returns
+  /// false. `end` empty: to the last. Views live for the call.
   using Visitor = std::function<bool(std::string_view key, std::string_view value)>;
-  [[nodiscard]] virtual net::Result<void> scan(Family family, std::string_view begin, std::string_view end, const Visitor& visit,
+  [[nodiscard]] virtual net::Result<void> scan(Family family, std::string_view begin,
+                                               std::string_view end, const Visitor& visit,
                                                bool backwards = false) const = 0;
   /// The day families there are, rising; never meta.
   [[nodiscard]] virtual std::vector<Family> days() const = 0;
@@ -61,23 +66,29 @@ struct KvStats {
 /// The whole store: reading, and one commit at a time.
 class Kv : public KvReader {
  public:
-  /// Writes what `fill` puts as one atomic group and returns after the write-ahead log is synced. Creates day families as needed.
-  /// Errors: no_space, io (not `may_retry`: nothing can be written until a restart), corrupt. On an error nothing of the group is visible. Thread: one at a time (the commit thread).
+  /// Writes what `fill` puts as one atomic group and returns after the write-ahead log is synced.
+  /// Creates day families as needed. Errors: no_space, io (not `may_retry`: nothing can be written
+  /// until a restart), corrupt. On an error nothing of the group is visible. Thread: one at a time
+  /// (the commit thread).
   [[nodiscard]] virtual net::Result<void> commit(const std::function<void(KvWriter&)>& fill) = 0;
   /// Drops a day and all it held. Thread: the commit thread.
   [[nodiscard]] virtual net::Result<void> drop_day(Family day) = 0;
   [[nodiscard]] virtual KvStats stats() const = 0;
-  /// KvStats::failing alone, without its cost. A commit that writes nothing still looks at the disk while this is true.
+  /// KvStats::failing alone, without its cost. A commit that writes nothing still looks at the disk
+  /// while this is true.
   [[nodiscard]] virtual bool failing() const noexcept = 0;
 };
 
 struct KvOptions {
   std::string directory;
   uint64_t memory_bytes = 256ULL * 1024 * 1024;  // block cache and memtables together
-  uint32_t max_days = 500;  // day families at a time; a write that needs one more is refused (retention is at most 400)
-  std::optional<uint64_t> reserve_bytes;         // free space below which nothing is written; default by the disk's size (at most a tenth)
+  uint32_t max_days = 500;  // day families at a time; a write that needs one more is refused
+                            // (retention is at most 400)
+  std::optional<uint64_t> reserve_bytes;  // free space below which nothing is written; default by
+                                          // the disk's size (at most a tenth)
 };
-/// Opens or makes the database. Errors: bad_config ("no such directory", "another process holds the lock ..."), io, corrupt.
+/// Opens or makes the database. Errors: bad_config ("no such directory", "another process holds the
+/// lock ..."), io, corrupt.
 [[nodiscard]] net::Result<std::unique_ptr<Kv>> open_rocks_kv(const KvOptions& options);
 
 }  // namespace hms::collector

@@ -1,7 +1,8 @@
 // clock.h: time, with its unit in the type or the name.
 //
-// Durations inside the programs are std::chrono::milliseconds (Millis) unless the name says otherwise; times of telemetry are
-// Unix nanoseconds (uint64_t, `_unix_nanos`), as OTLP has them. Tests replace the wall clock through Clock.
+// Durations inside the programs are std::chrono::milliseconds (Millis) unless the name says
+// otherwise; times of telemetry are Unix nanoseconds (uint64_t, `_unix_nanos`), as OTLP has them.
+// Tests replace the wall clock through Clock.
 #pragma once
 
 #include <chrono>

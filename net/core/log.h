@@ -1,7 +1,7 @@
 // log.h: JSON lines on stderr (or text for people), one write per line, from any thread.
 //
-// A line has `ts` (ISO 8601, UTC, milliseconds), `level`, `msg` and the fields given. Strings are escaped; a line is cut at
-// 16 KiB with `"truncated":true`. The sink is spdlog's (log.cc only).
+// A line has `ts` (ISO 8601, UTC, milliseconds), `level`, `msg` and the fields given. Strings are
+// escaped; a line is cut at 16 KiB with `"truncated":true`. The sink is spdlog's (log.cc only).
 #pragma once
 
 #include <cstdint>
@@ -29,14 +29,16 @@ struct LogField {
   LogField(std::string_view k, bool v) : key(k), value(v) {}
   LogField(std::string_view k, double v) : key(k), value(v) {}
   template <class T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  LogField(std::string_view k, T v) : key(k), value(convert(v)) {}
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) LogField(std::string_view k, T v)
+      : key(k), value(convert(v)) {}
 
  private:
   template <class T>
   static Value convert(T v) {
-    if constexpr (std::is_signed_v<T>) return Value(static_cast<int64_t>(v));
-    else return Value(static_cast<uint64_t>(v));
+    if constexpr (std::is_signed_v<T>)
+      return Value(static_cast<int64_t>(v));
+    else
+      return Value(static_cast<uint64_t>(v));
   }
 };
 
@@ -48,10 +50,18 @@ void log_set_level(LogLevel level);
 [[nodiscard]] Result<LogFormat> parse_log_format(std::string_view text);
 
 void log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
-inline void log_debug(std::string_view m, std::initializer_list<LogField> f = {}) { log(LogLevel::debug, m, f); }
-inline void log_info(std::string_view m, std::initializer_list<LogField> f = {}) { log(LogLevel::info, m, f); }
-inline void log_warn(std::string_view m, std::initializer_list<LogField> f = {}) { log(LogLevel::warn, m, f); }
-inline void log_error(std::string_view m, std::initializer_list<LogField> f = {}) { log(LogLevel::error, m, f); }
+inline void log_debug(std::string_view m, std::initializer_list<LogField> f = {}) {
+  log(LogLevel::debug, m, f);
+}
+inline void log_info(std::string_view m, std::initializer_list<LogField> f = {}) {
+  log(LogLevel::info, m, f);
+}
+inline void log_warn(std::string_view m, std::initializer_list<LogField> f = {}) {
+  log(LogLevel::warn, m, f);
+}
+inline void log_error(std::string_view m, std::initializer_list<LogField> f = {}) {
+  log(LogLevel::error, m, f);
+}
 
 /// One raw line (already JSON, no newline) to stdout: the access log. Thread: any.
 void log_raw_line(std::string_view line);

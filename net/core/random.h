@@ -1,5 +1,5 @@
-// random.h: identifiers and jitter. A per-thread xoshiro256** generator seeded once from getrandom (266 ns a call
-// measured, so never per request); not for keys or secrets.
+// random.h: identifiers and jitter. A per-thread xoshiro256** generator seeded once from getrandom
+// (266 ns a call measured, so never per request); not for keys or secrets.
 #pragma once
 
 #include <array>

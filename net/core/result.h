@@ -1,9 +1,9 @@
 // result.h: how every fallible function of both programs answers: a value or an Error.
 //
-// An Error knows where it was born (its side) and whether the same work may be tried again; both are decided at the place
-// that saw the fault and never guessed later (compare pingora-error). std::expected is not used: clang 14 with
-// libstdc++ 12 has none.
-// Thread: values, any. Cost: Error is one word, one string (empty in the hot paths).
+// An Error knows where it was born (its side) and whether the same work may be tried again; both
+// are decided at the place that saw the fault and never guessed later (compare pingora-error).
+// std::expected is not used: clang 14 with libstdc++ 12 has none. Thread: values, any. Cost: Error
+// is one word, one string (empty in the hot paths).
 #pragma once
 
 #include <cstdint>
@@ -17,27 +17,28 @@
 
 namespace hms::net {
 
-/// What went wrong, as a closed list. `code_name` gives the text used in logs, metrics and `x-hms-error`.
+/// What went wrong, as a closed list. `code_name` gives the text used in logs, metrics and
+/// `x-hms-error`.
 enum class Code : uint8_t {
-  bad_message,       // the peer broke the protocol
-  too_large,         // a documented bound was crossed
-  unsupported,       // understood, but not something we do
-  connect_failed,    // no connection: refused, unreachable
-  connect_timeout,   // no connection within the time allowed
-  reset,             // the peer reset the connection
-  closed,            // the peer closed the connection before the work was done
-  timeout,           // the time allowed ran out
-  resolve_failed,    // a name did not resolve
-  tls,               // handshake or certificate
-  canceled,          // our side gave the work up
-  overloaded,        // a cap on memory, connections or requests is reached
-  bad_config,        // what a person wrote is wrong; detail has file, line and key
-  io,                // disk or another local resource
-  no_space,          // the disk is full
-  corrupt,           // stored or received bytes fail their checksum or grammar
+  bad_message,      // the peer broke the protocol
+  too_large,        // a documented bound was crossed
+  unsupported,      // understood, but not something we do
+  connect_failed,   // no connection: refused, unreachable
+  connect_timeout,  // no connection within the time allowed
+  reset,            // the peer reset the connection
+  closed,           // the peer closed the connection before the work was done
+  timeout,          // the time allowed ran out
+  resolve_failed,   // a name did not resolve
+  tls,              // handshake or certificate
+  canceled,         // our side gave the work up
+  overloaded,       // a cap on memory, connections or requests is reached
+  bad_config,       // what a person wrote is wrong; detail has file, line and key
+  io,               // disk or another local resource
+  no_space,         // the disk is full
+  corrupt,          // stored or received bytes fail their checksum or grammar
   not_found,
   already_exists,
-  unavailable,       // not now; try later
+  unavailable,  // not now; try later
 };
 
 enum class Side : uint8_t { self, downstream, upstream };
@@ -49,7 +50,8 @@ struct Error {
   Code code = Code::io;
   Side side = Side::self;
   bool may_retry = false;  // the same work may succeed elsewhere or later, and nothing happened yet
-  std::string detail{};    // one sentence for people: what, where, what is allowed; no trailing full stop
+  std::string
+      detail{};  // one sentence for people: what, where, what is allowed; no trailing full stop
 };
 
 /// "connect_failed: 127.0.0.1:8080: connection refused"
@@ -59,7 +61,8 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}   // NOLINT: conversions are the point
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: conversions are the point
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }

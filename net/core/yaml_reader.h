@@ -1,10 +1,12 @@
-// yaml_reader.h: reads what people write, and reports every fault at once, each with file, line, column and key.
+// yaml_reader.h: reads what people write, and reports every fault at once, each with file, line,
+// column and key.
 //
-// A YamlNode is a view into a parsed document plus the path that led to it ("/routes/3/split"). Readers never throw and never
-// stop at the first fault: each `read` that fails adds a line to the YamlErrors and leaves its target as it was.
-// An unknown key is a fault that names the keys allowed: call `finish()` on each mapping once all its keys were read.
-// Limits: 1 MiB a file, 64 levels, 100,000 nodes, no anchors/aliases beyond 1,000 expansions. Thread: start-up or reload, one at a time.
-// Only yaml_reader.cc knows yaml-cpp.
+// A YamlNode is a view into a parsed document plus the path that led to it ("/routes/3/split").
+// Readers never throw and never stop at the first fault: each `read` that fails adds a line to the
+// YamlErrors and leaves its target as it was. An unknown key is a fault that names the keys
+// allowed: call `finish()` on each mapping once all its keys were read. Limits: 1 MiB a file, 64
+// levels, 100,000 nodes, no anchors/aliases beyond 1,000 expansions. Thread: start-up or reload,
+// one at a time. Only yaml_reader.cc knows yaml-cpp.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +25,8 @@ namespace hms::net {
 
 struct YamlError {
   std::string file{};
-  int line = 0;    // from 1; 0 when the file as a whole is meant
-  int column = 0;  // from 1
+  int line = 0;           // from 1; 0 when the file as a whole is meant
+  int column = 0;         // from 1
   std::string path{};     // "/routes/3/split"
   std::string message{};  // "unknown key 'wieght'; allowed: upstream, weight"
 };
@@ -41,7 +43,8 @@ class YamlErrors {
   [[nodiscard]] std::string text() const;
 
  private:
-  std::vector<YamlError> errors_;  // at most 100 are kept; one more line then says how many were left out
+  std::vector<YamlError>
+      errors_;  // at most 100 are kept; one more line then says how many were left out
   size_t left_out_ = 0;
 };
 
@@ -66,7 +69,8 @@ class YamlNode {
   /// Adds a fault at this node.
   void fail(std::string message) const;
 
-  /// The child under `key`, absent if it is not there; remembers that the key is known. A node that is not a map: a fault, once.
+  /// The child under `key`, absent if it is not there; remembers that the key is known. A node that
+  /// is not a map: a fault, once.
   YamlNode get(std::string_view key) const;
   /// As get, and a fault if the key is absent.
   YamlNode require(std::string_view key) const;
@@ -77,7 +81,8 @@ class YamlNode {
   /// Keys and children of a map, in the order of the file.
   [[nodiscard]] std::vector<std::pair<std::string, YamlNode>> entries() const;
 
-  // Each returns true and sets `target` if the node is present and right; false and no fault if absent; false and a fault if wrong.
+  // Each returns true and sets `target` if the node is present and right; false and no fault if
+  // absent; false and a fault if wrong.
   bool read(std::string& target) const;
   bool read(bool& target) const;
   bool read_integer(int64_t& target, int64_t least, int64_t most) const;
@@ -98,7 +103,8 @@ class YamlNode {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Parses one document. Syntax faults go to `errors` and give an absent node. `errors` must outlive every node.
+/// Parses one document. Syntax faults go to `errors` and give an absent node. `errors` must outlive
+/// every node.
 [[nodiscard]] YamlNode parse_yaml(std::string_view text, std::string file_name, YamlErrors& errors);
 /// Reads the file and parses it.
 [[nodiscard]] YamlNode load_yaml(const std::string& path, YamlErrors& errors);

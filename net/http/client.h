@@ -1,7 +1,8 @@
-// client.h: the small HTTP/1.1 client: the exporter, notifiers, the configuration stream, tests. Not the proxy's data path.
+// client.h: the small HTTP/1.1 client: the exporter, notifiers, the configuration stream, tests.
+// Not the proxy's data path.
 //
-// Keeps idle connections per origin (LIFO, at most 4, 30 s). A request on a reused connection that fails before any byte of the reply came
-// is sent once more on a fresh one. Thread: the loop's.
+// Keeps idle connections per origin (LIFO, at most 4, 30 s). A request on a reused connection that
+// fails before any byte of the reply came is sent once more on a fresh one. Thread: the loop's.
 #pragma once
 
 #include <functional>
@@ -46,13 +47,17 @@ struct StreamCallbacks {
 
 class HttpClient {
  public:
-  /// `tls`: for https:// URLs (a client's settings); without it the system's authorities are believed and no certificate is shown.
+  /// `tls`: for https:// URLs (a client's settings); without it the system's authorities are
+  /// believed and no certificate is shown.
   static std::unique_ptr<HttpClient> create(Loop& loop, std::shared_ptr<TlsSource> tls = nullptr);
   virtual ~HttpClient() = default;
-  /// The callback comes once, never from inside this call. Any status is a success here; errors are about the exchange.
-  [[nodiscard]] virtual std::unique_ptr<ClientCall> send(ClientRequest request, std::function<void(Result<ClientReply>)> callback) = 0;
+  /// The callback comes once, never from inside this call. Any status is a success here; errors are
+  /// about the exchange.
+  [[nodiscard]] virtual std::unique_ptr<ClientCall> send(
+      ClientRequest request, std::function<void(Result<ClientReply>)> callback) = 0;
   /// A reply without end, piece by piece (SSE).
-  [[nodiscard]] virtual std::unique_ptr<ClientCall> open_stream(ClientRequest request, StreamCallbacks callbacks) = 0;
+  [[nodiscard]] virtual std::unique_ptr<ClientCall> open_stream(ClientRequest request,
+                                                                StreamCallbacks callbacks) = 0;
 };
 
 }  // namespace hms::net

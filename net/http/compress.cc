@@ -132,7 +132,8 @@ std::string zstd_encode(std::string_view bytes, int level) {
   const size_t count = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), level);
   if (ZSTD_isError(count) != 0) throw std::bad_alloc();
   out.resize(count);
-  out.shrink_to_fit();  // batches wait in a spool whose bound is in bytes held, not in bytes reserved
+  out.shrink_to_fit();  // batches wait in a spool whose bound is in bytes held, not in bytes
+                        // reserved
   return out;
 }
 

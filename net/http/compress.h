@@ -1,4 +1,5 @@
-// compress.h: gzip and zstd over whole bodies, with a bound on what comes out (a small body must not unfold into a large one).
+// compress.h: gzip and zstd over whole bodies, with a bound on what comes out (a small body must
+// not unfold into a large one).
 #pragma once
 
 #include <cstdint>

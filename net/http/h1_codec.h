@@ -1,15 +1,18 @@
-// h1_codec.h: HTTP/1.x bytes in, one step at a time out. The seam behind which a second HTTP version can stand.
+// h1_codec.h: HTTP/1.x bytes in, one step at a time out. The seam behind which a second HTTP
+// version can stand.
 //
-// Pull, not push: the owner feeds what arrived and asks for steps, so nothing calls back into code that may be destroying the
-// connection. llhttp does the grammar (paused at each step); head_guard looks again at every head before it is handed out; body
-// framing is reported, never forwarded raw.
+// Pull, not push: the owner feeds what arrived and asks for steps, so nothing calls back into code
+// that may be destroying the connection. llhttp does the grammar (paused at each step); head_guard
+// looks again at every head before it is handed out; body framing is reported, never forwarded raw.
 //
 //   input = bytes from the stream
-//   while ((step = codec.next(input)) != Step::need_more) switch (step) { head, body, trailers, end, upgrade, failed }
+//   while ((step = codec.next(input)) != Step::need_more) switch (step) { head, body, trailers,
+//   end, upgrade, failed }
 //
-// `next` consumes from the front of `input`. After `end` the codec waits: call `next_message()` before feeding further bytes, so
-// pipelined requests stay in the caller's hands. Heads that arrive in one read are parsed in place, without a copy.
-// Thread: the loop's. Only h1_codec.cc knows llhttp. Allocates only for heads split over reads.
+// `next` consumes from the front of `input`. After `end` the codec waits: call `next_message()`
+// before feeding further bytes, so pipelined requests stay in the caller's hands. Heads that arrive
+// in one read are parsed in place, without a copy. Thread: the loop's. Only h1_codec.cc knows
+// llhttp. Allocates only for heads split over reads.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +33,12 @@ struct HttpLimits {
   uint32_t trailer_bytes = 16 * 1024;
 };
 
-/// A failed message: for a request the status to answer with (400, 414, 431, 501, 505), for a response always 502.
+/// A failed message: for a request the status to answer with (400, 414, 431, 501, 505), for a
+/// response always 502.
 struct HttpFault {
   uint16_t status = 400;
-  std::string_view site;  // static text naming the broken rule: "bare_lf", "obs_fold", "two_hosts", ...
+  std::string_view
+      site;  // static text naming the broken rule: "bare_lf", "obs_fold", "two_hosts", ...
 };
 
 class H1Codec {
@@ -43,11 +48,13 @@ class H1Codec {
     need_more,  // input is used up
     head,       // head() is valid
     body,       // body() is valid until the next call
-    trailers,   // trailers() is valid: raw field lines of a chunked message, forbidden names already left out
-    end,        // the message is complete
-    upgrade,    // replies only, instead of `end`, after 101 or a 2xx to CONNECT: the rest is not HTTP and stays in `input`.
-                // A request gives `end` even if it asks for an upgrade: whether it happens is the other side's to say
-    failed,     // fault() says why; the connection is unusable
+    trailers,  // trailers() is valid: raw field lines of a chunked message, forbidden names already
+               // left out
+    end,       // the message is complete
+    upgrade,  // replies only, instead of `end`, after 101 or a 2xx to CONNECT: the rest is not HTTP
+              // and stays in `input`. A request gives `end` even if it asks for an upgrade: whether
+              // it happens is the other side's to say
+    failed,  // fault() says why; the connection is unusable
   };
 
   H1Codec(Kind kind, const HttpLimits& limits);
@@ -56,7 +63,8 @@ class H1Codec {
   H1Codec& operator=(H1Codec&&) noexcept;
 
   [[nodiscard]] Step next(std::string_view& input);
-  /// The peer's end of stream: `end` when that completes a close-delimited body, `failed` when a message was cut, `need_more` when idle.
+  /// The peer's end of stream: `end` when that completes a close-delimited body, `failed` when a
+  /// message was cut, `need_more` when idle.
   [[nodiscard]] Step finish();
 
   [[nodiscard]] const MessageHead& head() const noexcept;
@@ -64,11 +72,13 @@ class H1Codec {
   [[nodiscard]] std::string_view trailers() const noexcept;
   [[nodiscard]] const HttpFault& fault() const noexcept;
 
-  /// Copies the head out of the receive buffer (if it is still there), so that head() stays valid until next_message().
+  /// Copies the head out of the receive buffer (if it is still there), so that head() stays valid
+  /// until next_message().
   void keep_head();
   /// Ready for the next message on the same connection.
   void next_message();
-  /// Responses only, before feeding one: a reply to HEAD has no body; to CONNECT a 2xx turns into a tunnel.
+  /// Responses only, before feeding one: a reply to HEAD has no body; to CONNECT a 2xx turns into a
+  /// tunnel.
   void expect_reply_to(std::string_view method) noexcept;
   /// True while no byte of a message has been seen: closing now cuts nothing.
   [[nodiscard]] bool at_message_start() const noexcept;

@@ -1,5 +1,6 @@
-// sse.h: Server-Sent Events as text (WHATWG HTML, section 9.2), both ways. No value can break out of its line: CR, LF and NUL in an
-// event name or id are refused, in data they become further `data:` lines.
+// sse.h: Server-Sent Events as text (WHATWG HTML, section 9.2), both ways. No value can break out
+// of its line: CR, LF and NUL in an event name or id are refused, in data they become further
+// `data:` lines.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,10 @@
 
 namespace hms::net {
 
-/// One event as it goes on the wire. `event` and `id` may be empty (then the line is left out); refused ones are left out, too.
-[[nodiscard]] std::string sse_event(std::string_view event, std::string_view id, std::string_view data);
+/// One event as it goes on the wire. `event` and `id` may be empty (then the line is left out);
+/// refused ones are left out, too.
+[[nodiscard]] std::string sse_event(std::string_view event, std::string_view id,
+                                    std::string_view data);
 /// ": text\n\n"; keeps a connection warm.
 [[nodiscard]] std::string sse_comment(std::string_view text);
 

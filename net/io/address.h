@@ -17,7 +17,8 @@ class SocketAddress {
   SocketAddress();  // 0.0.0.0:0
   SocketAddress(const sockaddr* address, socklen_t length);
 
-  /// A literal address with a port: "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses), "8080" (127.0.0.1). Never resolves names.
+  /// A literal address with a port: "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses), "8080"
+  /// (127.0.0.1). Never resolves names.
   static Result<SocketAddress> parse(std::string_view text);
 
   [[nodiscard]] const sockaddr* raw() const noexcept;
@@ -29,7 +30,8 @@ class SocketAddress {
   bool operator==(const SocketAddress& other) const noexcept;
 
  private:
-  // Not sockaddr_storage: a connection keeps two of these, and 128 bytes each would double an idle one.
+  // Not sockaddr_storage: a connection keeps two of these, and 128 bytes each would double an idle
+  // one.
   union Storage {
     sockaddr any;
     sockaddr_in v4;

@@ -60,7 +60,8 @@ class TcpConnector final : public Connector, private Deferred {
     }
     auto stream = self->take_stream();
     if (stream->local() == self->address_) {
-      stream->mark_for_reset();  // no TIME_WAIT: it would keep the port from the service that wants it
+      stream->mark_for_reset();  // no TIME_WAIT: it would keep the port from the service that wants
+                                 // it
       stream.reset();
       self->answer(self->connected_to_itself());
     } else {

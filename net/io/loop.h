@@ -1,10 +1,13 @@
-// loop.h: one libuv event loop and what hangs on it: the timer wheel, the read slab, tasks from other threads, and late deletion.
+// loop.h: one libuv event loop and what hangs on it: the timer wheel, the read slab, tasks from
+// other threads, and late deletion.
 //
 // Ownership rules (design: docs/architecture.md, "Ownership on a libuv loop"):
-//  * a libuv handle lives in a node that outlives its C++ owner; the owner's destructor detaches and closes;
+//  * a libuv handle lives in a node that outlives its C++ owner; the owner's destructor detaches
+//  and closes;
 //  * nobody deletes itself inside its own callback: `retire` keeps it until the end of the turn;
 //  * streams, timers and exchanges never cross threads; values do, through `post`.
-// Thread: everything but `post` and `stop` belongs to the thread that runs the loop. Only net/io includes <uv.h>.
+// Thread: everything but `post` and `stop` belongs to the thread that runs the loop. Only net/io
+// includes <uv.h>.
 #pragma once
 
 #include <cstddef>
@@ -24,18 +27,21 @@ class TimerWheel;
 class Loop {
  public:
   Loop();
-  /// Ends with every handle closed; aborts if one of ours was left open (`uv_loop_close` must give 0).
+  /// Ends with every handle closed; aborts if one of ours was left open (`uv_loop_close` must give
+  /// 0).
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
   /// Runs until `stop`. May be called again afterwards.
   void run();
-  /// Runs the loop until `done()` is true or the time is over; returns done(). For tests and start-up.
+  /// Runs the loop until `done()` is true or the time is over; returns done(). For tests and
+  /// start-up.
   bool run_until(const std::function<bool()>& done, Millis at_most);
   /// Any thread.
   void stop();
-  /// Runs `task` on the loop's thread, in order of posting. Any thread. Tasks posted to a loop that never runs again are dropped with it.
+  /// Runs `task` on the loop's thread, in order of posting. Any thread. Tasks posted to a loop that
+  /// never runs again are dropped with it.
   void post(std::function<void()> task);
   [[nodiscard]] bool in_loop_thread() const noexcept;
 
@@ -48,7 +54,8 @@ class Loop {
     retire_erased(std::shared_ptr<void>(std::move(object)));
   }
 
-  /// The one read buffer of the loop (64 KiB): what a read callback is handed lives here and only until it returns.
+  /// The one read buffer of the loop (64 KiB): what a read callback is handed lives here and only
+  /// until it returns.
   static constexpr size_t kSlabBytes = 64 * 1024;
   [[nodiscard]] std::span<char> slab() noexcept;
 

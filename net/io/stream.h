@@ -1,9 +1,9 @@
 // stream.h: a byte stream with back-pressure: TCP, TLS over it, a fake in unit tests.
 //
-// Contract of the handler: `on_bytes`* then at most one `on_eof`, `on_closed` at most once and last. None of them comes from
-// inside a call that the handler itself makes (write, close, ...): faults met there are reported in a later turn.
-// Destroying the Stream closes the connection at once (unsent bytes are dropped) and silences the handler.
-// Thread: the loop's.
+// Contract of the handler: `on_bytes`* then at most one `on_eof`, `on_closed` at most once and
+// last. None of them comes from inside a call that the handler itself makes (write, close, ...):
+// faults met there are reported in a later turn. Destroying the Stream closes the connection at
+// once (unsent bytes are dropped) and silences the handler. Thread: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,8 @@ class StreamHandler {
   virtual void on_eof() = 0;
   /// The write queue fell to kLowWatermark or below after having been above kHighWatermark.
   virtual void on_writable() {}
-  /// The connection is gone (error, reset, or both directions ended after `close`). Nothing comes after it.
+  /// The connection is gone (error, reset, or both directions ended after `close`). Nothing comes
+  /// after it.
   virtual void on_closed(const Error& error) = 0;
 
  protected:
@@ -41,26 +42,32 @@ class Stream {
 
   virtual ~Stream() = default;
 
-  /// Must be set before reading starts; may be replaced while no callback runs or from inside one. nullptr silences.
+  /// Must be set before reading starts; may be replaced while no callback runs or from inside one.
+  /// nullptr silences.
   virtual void set_handler(StreamHandler* handler) = 0;
-  /// Counted: reading happens while no one pauses it. A new stream is paused once: call `resume_reading` to start.
-  /// A pause holds back bytes and the end, not the news of a reset. It is cheap: no system call unless data arrives meanwhile.
+  /// Counted: reading happens while no one pauses it. A new stream is paused once: call
+  /// `resume_reading` to start. A pause holds back bytes and the end, not the news of a reset. It
+  /// is cheap: no system call unless data arrives meanwhile.
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 
-  /// Sends all slices in order: what the socket takes goes out at once (uv_try_write), the rest is copied and queued.
-  /// Never fails in the call: a fault comes as `on_closed`. The slices need not outlive the call.
+  /// Sends all slices in order: what the socket takes goes out at once (uv_try_write), the rest is
+  /// copied and queued. Never fails in the call: a fault comes as `on_closed`. The slices need not
+  /// outlive the call.
   virtual void write(std::span<const std::string_view> slices) = 0;
   void write(std::string_view bytes) { write(std::span<const std::string_view>(&bytes, 1)); }
   [[nodiscard]] virtual size_t queued_bytes() const noexcept = 0;
-  [[nodiscard]] bool above_high_watermark() const noexcept { return queued_bytes() > kHighWatermark; }
+  [[nodiscard]] bool above_high_watermark() const noexcept {
+    return queued_bytes() > kHighWatermark;
+  }
 
   /// Sends FIN after the queue. Reading goes on. A later `write` is a fault (Code::closed).
   virtual void shutdown_write() = 0;
-  /// Sends RST instead of FIN when the stream is destroyed: the peer must see that the message was cut.
+  /// Sends RST instead of FIN when the stream is destroyed: the peer must see that the message was
+  /// cut.
   virtual void mark_for_reset() = 0;
-  /// Looks at the socket without consuming: false if the peer has closed or sent something unexpected (a pooled connection
-  /// that must not be reused). One recv(MSG_PEEK|MSG_DONTWAIT).
+  /// Looks at the socket without consuming: false if the peer has closed or sent something
+  /// unexpected (a pooled connection that must not be reused). One recv(MSG_PEEK|MSG_DONTWAIT).
   [[nodiscard]] virtual bool idle_and_open() noexcept = 0;
 
   [[nodiscard]] virtual const SocketAddress& peer() const noexcept = 0;

@@ -13,25 +13,30 @@ namespace hms::net {
 
 struct AcceptOptions {
   int backlog = 1024;
-  bool reuse_port = false;         // one listener per worker on the same address
-  bool defer_accept = false;       // TCP_DEFER_ACCEPT: the kernel hands over connections that have sent something
-  Millis pause_when_out_of_descriptors{100};  // EMFILE/ENFILE: accept rests this long instead of spinning
+  bool reuse_port = false;  // one listener per worker on the same address
+  bool defer_accept =
+      false;  // TCP_DEFER_ACCEPT: the kernel hands over connections that have sent something
+  Millis pause_when_out_of_descriptors{
+      100};  // EMFILE/ENFILE: accept rests this long instead of spinning
 };
 
-/// Accepts connections and hands each one over as a paused Stream (TCP_NODELAY set). Destroying it stops listening.
+/// Accepts connections and hands each one over as a paused Stream (TCP_NODELAY set). Destroying it
+/// stops listening.
 class Acceptor {
  public:
   using OnAccept = std::function<void(std::unique_ptr<Stream>)>;
   /// Errors: Code::io with a sentence that names the address ("port in use", "not permitted").
-  static Result<std::unique_ptr<Acceptor>> listen(Loop& loop, const SocketAddress& address, const AcceptOptions& options,
-                                                  OnAccept on_accept);
+  static Result<std::unique_ptr<Acceptor>> listen(Loop& loop, const SocketAddress& address,
+                                                  const AcceptOptions& options, OnAccept on_accept);
   virtual ~Acceptor() = default;
   [[nodiscard]] virtual const SocketAddress& local() const noexcept = 0;  // the port that was bound
-  [[nodiscard]] virtual uint64_t accept_pauses() const noexcept = 0;      // times it ran out of descriptors
-  virtual void pause() = 0;   // stops accepting, keeps the socket: the backlog fills
+  [[nodiscard]] virtual uint64_t accept_pauses()
+      const noexcept = 0;    // times it ran out of descriptors
+  virtual void pause() = 0;  // stops accepting, keeps the socket: the backlog fills
   virtual void resume() = 0;
-  /// Before the end: further SYNs are ignored (their senders' kernels try again in a second, when the port is closed or
-  /// another's), and what has begun is still accepted, deferred connections included. Closing some 100 ms later resets nobody.
+  /// Before the end: further SYNs are ignored (their senders' kernels try again in a second, when
+  /// the port is closed or another's), and what has begun is still accepted, deferred connections
+  /// included. Closing some 100 ms later resets nobody.
   virtual void ignore_new() = 0;
 };
 
@@ -39,16 +44,20 @@ class Acceptor {
 class Connector {
  public:
   using OnConnect = std::function<void(Result<std::unique_ptr<Stream>>)>;
-  /// The callback comes once, never from inside this call. Errors: connect_failed, connect_timeout (side upstream, may_retry).
-  static std::unique_ptr<Connector> connect(Loop& loop, const SocketAddress& address, Millis timeout, OnConnect on_connect);
+  /// The callback comes once, never from inside this call. Errors: connect_failed, connect_timeout
+  /// (side upstream, may_retry).
+  static std::unique_ptr<Connector> connect(Loop& loop, const SocketAddress& address,
+                                            Millis timeout, OnConnect on_connect);
   virtual ~Connector() = default;
 };
 
-/// One name look-up (getaddrinfo on libuv's thread pool). Destroying it silences the callback. A literal address answers in the next turn.
+/// One name look-up (getaddrinfo on libuv's thread pool). Destroying it silences the callback. A
+/// literal address answers in the next turn.
 class Resolver {
  public:
   using OnResolved = std::function<void(Result<std::vector<SocketAddress>>)>;
-  static std::unique_ptr<Resolver> resolve(Loop& loop, const HostPort& target, OnResolved on_resolved);
+  static std::unique_ptr<Resolver> resolve(Loop& loop, const HostPort& target,
+                                           OnResolved on_resolved);
   virtual ~Resolver() = default;
 };
 

@@ -1,9 +1,11 @@
-// timer_wheel.h: all timeouts of a loop on one libuv timer (a uv_timer per request costs a heap operation each).
+// timer_wheel.h: all timeouts of a loop on one libuv timer (a uv_timer per request costs a heap
+// operation each).
 //
-// Hashed wheel with 10 ms slots, intrusive nodes: arming, re-arming and disarming are O(1) and allocate nothing. A timer fires
-// no earlier than asked (by the loop's clock, which is read once per turn) and at most one slot (plus the loop's own delay) later.
-// At most kFiresPerTurn callbacks run in a turn, the rest in the next ones. The tick runs only while something is armed.
-// Thread: the loop's. Tests: tests/unit/net/io/timer_wheel_test.cc.
+// Hashed wheel with 10 ms slots, intrusive nodes: arming, re-arming and disarming are O(1) and
+// allocate nothing. A timer fires no earlier than asked (by the loop's clock, which is read once
+// per turn) and at most one slot (plus the loop's own delay) later. At most kFiresPerTurn callbacks
+// run in a turn, the rest in the next ones. The tick runs only while something is armed. Thread:
+// the loop's. Tests: tests/unit/net/io/timer_wheel_test.cc.
 #pragma once
 
 #include <array>
@@ -22,7 +24,8 @@ struct TimerLink {
   TimerLink* next = nullptr;
 };
 
-/// One timeout or period, embedded in its owner; disarms itself when destroyed. It may be re-armed or destroyed in its own callback.
+/// One timeout or period, embedded in its owner; disarms itself when destroyed. It may be re-armed
+/// or destroyed in its own callback.
 class Timer : private TimerLink {
  public:
   Timer(Loop& loop, std::function<void()> on_fire);
@@ -43,12 +46,15 @@ class Timer : private TimerLink {
   uint64_t due_millis_ = 0;
 };
 
-/// All armed timers of a loop. Knows no libuv: a Driver tells it the time and wakes it, so that tests can bring their own time.
+/// All armed timers of a loop. Knows no libuv: a Driver tells it the time and wakes it, so that
+/// tests can bring their own time.
 class TimerWheel {
  public:
   static constexpr uint64_t kSlotMillis = 10;
-  static constexpr size_t kSlots = 4096;        // one round is 41 s; later timers wait in their slot for further rounds
-  static constexpr size_t kFiresPerTurn = 256;  // bounded work per turn: a mass of equal timeouts must not starve the sockets
+  static constexpr size_t kSlots =
+      4096;  // one round is 41 s; later timers wait in their slot for further rounds
+  static constexpr size_t kFiresPerTurn =
+      256;  // bounded work per turn: a mass of equal timeouts must not starve the sockets
 
   class Driver {
    public:
@@ -84,11 +90,12 @@ class TimerWheel {
 
   Driver& driver_;
   std::unique_ptr<std::array<TimerLink, kSlots>> slots_;
-  std::array<uint64_t, kSlots / 64> occupied_{};  // a set bit may be stale (its timers left); never a clear one
-  TimerLink due_;            // taken out of their slots, not yet fired
-  TimerLink soon_;           // armed with delay 0
-  uint64_t last_tick_ = 0;   // all ticks up to this one were collected
-  uint64_t wake_tick_ = 0;   // what the driver was asked for; 0: nothing
+  std::array<uint64_t, kSlots / 64>
+      occupied_{};          // a set bit may be stale (its timers left); never a clear one
+  TimerLink due_;           // taken out of their slots, not yet fired
+  TimerLink soon_;          // armed with delay 0
+  uint64_t last_tick_ = 0;  // all ticks up to this one were collected
+  uint64_t wake_tick_ = 0;  // what the driver was asked for; 0: nothing
   size_t armed_ = 0;
   bool advancing_ = false;
 };

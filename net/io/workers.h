@@ -1,4 +1,5 @@
-// workers.h: threads that each run their own Loop. Nothing is shared between them but what is posted by value.
+// workers.h: threads that each run their own Loop. Nothing is shared between them but what is
+// posted by value.
 #pragma once
 
 #include <cstddef>

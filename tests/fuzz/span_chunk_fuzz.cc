@@ -1,4 +1,5 @@
-// Whatever bytes a stored span or log chunk holds, reading it ends with rows or an error. The first byte chooses the kind; the rest are the columns.
+// Whatever bytes a stored span or log chunk holds, reading it ends with rows or an error. The first
+// byte chooses the kind; the rest are the columns.
 #include <cstdint>
 
 #include "collector/store/log_chunk.h"

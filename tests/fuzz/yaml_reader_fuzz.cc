@@ -1,4 +1,5 @@
-// yaml_reader_fuzz.cc: any bytes as a configuration file: read in every way, nothing may crash, hang or grow without bound.
+// yaml_reader_fuzz.cc: any bytes as a configuration file: read in every way, nothing may crash,
+// hang or grow without bound.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

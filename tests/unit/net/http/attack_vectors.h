@@ -1,6 +1,8 @@
-// attack_vectors.h: requests and replies that no proxy may forward, and neighbours that it must. Each is checked whole and cut.
+// attack_vectors.h: requests and replies that no proxy may forward, and neighbours that it must.
+// Each is checked whole and cut.
 //
-// Sources: HTTP Garden payloads, smuggler.py's mutations, RFC 9112 sections 2.2, 3, 5, 6, 7; CVE-2023-30589, CVE-2024-27982, CVE-2024-22019.
+// Sources: HTTP Garden payloads, smuggler.py's mutations, RFC 9112 sections 2.2, 3, 5, 6, 7;
+// CVE-2023-30589, CVE-2024-27982, CVE-2024-22019.
 #pragma once
 
 #include <cstdint>
@@ -35,26 +37,32 @@ inline std::vector<Vector> request_vectors() {
       {"a body with a length", post("Content-Length: 3\r\n", "abc"), 0},
       {"a chunked body", chunked("3\r\nabc\r\n0\r\n\r\n"), 0},
       {"chunked in capitals", post("Transfer-Encoding: CHUNKED\r\n", "0\r\n\r\n"), 0},
-      {"pipelined requests", get("") + get("X: y\r\n") + post("Content-Length: 1\r\n", "a") + get(""), 0},
+      {"pipelined requests",
+       get("") + get("X: y\r\n") + post("Content-Length: 1\r\n", "a") + get(""), 0},
       {"one spare CRLF between requests", post("Content-Length: 1\r\n", "a") + "\r\n" + get(""), 0},
       {"an HTTP/1.0 request without Host", "GET / HTTP/1.0\r\n\r\n", 0},
       {"an empty value", get("X:\r\n"), 0},
       {"obs-text in a value", get("X: \xc3\xa9\r\n"), 0},
       {"a tab in a value", get("X: a\tb\r\n"), 0},
       {"an absolute target that agrees with Host", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 0},
-      {"an absolute target with its default port", "GET http://A:80/ HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+      {"an absolute target with its default port", "GET http://A:80/ HTTP/1.1\r\nHost: a\r\n\r\n",
+       0},
       {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 0},
       {"CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 0},
       {"an IPv6 Host", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 0},
       {"an upgrade", get("Connection: Upgrade\r\nUpgrade: websocket\r\n"), 0},
       {"a chunk extension", chunked("3;a=b\r\nabc\r\n0;x\r\n\r\n"), 0},
       {"a trailer", chunked("1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"), 0},
-      {"a trailer that frames is dropped or refused by the parser", chunked("0\r\nX: 1\r\n\r\n"), 0},
+      {"a trailer that frames is dropped or refused by the parser", chunked("0\r\nX: 1\r\n\r\n"),
+       0},
 
       // where a head ends
-      {"head ended by CRLF CR X", "GET / HTTP/1.1\r\nHost: a\r\n\rXGET /b HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-      {"CVE-2023-30589: CR hides a field", "GET / HTTP/1.1\r\nHost: a\r\nX:\rTransfer-Encoding: chunked\r\n\r\n", 400},
-      {"CVE-2023-30589: CR x hides a field", "GET / HTTP/1.1\r\nHost: a\r\nX: y\rxTransfer-Encoding: chunked\r\n\r\n", 400},
+      {"head ended by CRLF CR X",
+       "GET / HTTP/1.1\r\nHost: a\r\n\rXGET /b HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+      {"CVE-2023-30589: CR hides a field",
+       "GET / HTTP/1.1\r\nHost: a\r\nX:\rTransfer-Encoding: chunked\r\n\r\n", 400},
+      {"CVE-2023-30589: CR x hides a field",
+       "GET / HTTP/1.1\r\nHost: a\r\nX: y\rxTransfer-Encoding: chunked\r\n\r\n", 400},
       {"bare LF behind the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n", 400},
       {"bare LF behind a field", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
       {"bare LF as the empty line", "GET / HTTP/1.1\r\nHost: a\r\n\n", 400},
@@ -73,7 +81,8 @@ inline std::vector<Vector> request_vectors() {
       {"folded with a tab", get("X: a\r\n\tb\r\n"), 400},
       {"empty field name", get(": v\r\n"), 400},
       {"blank before the colon", post("Content-Length : 5\r\n", "hello"), 400},
-      {"blank before the colon of Transfer-Encoding", post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400},
+      {"blank before the colon of Transfer-Encoding",
+       post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400},
       {"blank in a name", post("Transfer Encoding: chunked\r\n", "0\r\n\r\n"), 400},
       {"no colon", get("X\r\n"), 400},
       {"quote in a name", get("A\"(: b\r\n"), 400},
@@ -110,9 +119,15 @@ inline std::vector<Vector> request_vectors() {
       {"TE chunked, chunked", post("Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n"), 501},
       {"TE chunked;x", post("Transfer-Encoding: chunked;x=y\r\n", "0\r\n\r\n"), 501},
       {"TE quoted", post("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n"), 501},
-      {"TE twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), -1},
-      {"TE chunked then identity", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"), -1},
-      {"TE with vertical tab", post("Transfer-Encoding: \x0b" "chunked\r\n", "0\r\n\r\n"), -1},
+      {"TE twice",
+       post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), -1},
+      {"TE chunked then identity",
+       post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"), -1},
+      {"TE with vertical tab",
+       post("Transfer-Encoding: \x0b"
+            "chunked\r\n",
+            "0\r\n\r\n"),
+       -1},
       {"TE on HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
 
       // chunks
@@ -126,12 +141,14 @@ inline std::vector<Vector> request_vectors() {
       {"size +5", chunked("+5\r\nhello\r\n0\r\n\r\n"), 400},
       {"empty size", chunked("\r\nhello\r\n0\r\n\r\n"), 400},
       {"17 digits of size", chunked("10000000000000005\r\nhello\r\n0\r\n\r\n"), 400},
-      {"leading zeros without end", chunked(std::string(4000, '0') + "5\r\nhello\r\n0\r\n\r\n"), 400},
+      {"leading zeros without end", chunked(std::string(4000, '0') + "5\r\nhello\r\n0\r\n\r\n"),
+       400},
       {"chunk longer than its size", chunked("1\r\nAxx\r\n0\r\n\r\n"), 400},
       {"chunk ended by LF", chunked("1\r\nA\n0\r\n\r\n"), 400},
       {"chunk ended by CR x", chunked("1\r\nA\rx0\r\n\r\n"), 400},
       {"1 CR 0 LF", chunked("1\r0\nA\r\n0\r\n\r\n"), 400},
-      {"CVE-2024-22019: extensions without end", chunked("5;" + std::string(5000, 'a') + "\r\nhello\r\n0\r\n\r\n"), 400},
+      {"CVE-2024-22019: extensions without end",
+       chunked("5;" + std::string(5000, 'a') + "\r\nhello\r\n0\r\n\r\n"), 400},
       {"trailer folded", chunked("0\r\nX: a\r\n b\r\n\r\n"), 400},
       {"trailer without name", chunked("0\r\n: a\r\n\r\n"), 400},
       {"trailer with bare LF", chunked("0\r\nX: a\n\r\n"), 400},
@@ -163,7 +180,8 @@ inline std::vector<Vector> request_vectors() {
       {"GET *", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"a relative target", "GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"CONNECT without a port", "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-      {"CONNECT with a body", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 3\r\n\r\nabc", 400},
+      {"CONNECT with a body", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 3\r\n\r\nabc",
+       400},
 
       // versions and methods
       {"HTTP/0.9", "GET /\r\n", 400},
@@ -205,10 +223,16 @@ inline std::vector<Vector> response_vectors() {
       {"a reply without an end", reply("", "abc"), 0},
       {"no reason", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 0},
       {"an empty reason", "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", 0},
-      {"interim replies first", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + reply("Content-Length: 1\r\n", "a"), 0},
-      {"204 with a length eats nothing", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n" + reply("Content-Length: 0\r\n"), 0},
-      {"304 with a length eats nothing", "HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n" + reply("Content-Length: 0\r\n"), 0},
-      {"a switch of protocols", "HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw\r\n\r\nbytes", 0},
+      {"interim replies first",
+       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" +
+           reply("Content-Length: 1\r\n", "a"),
+       0},
+      {"204 with a length eats nothing",
+       "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n" + reply("Content-Length: 0\r\n"), 0},
+      {"304 with a length eats nothing",
+       "HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n" + reply("Content-Length: 0\r\n"), 0},
+      {"a switch of protocols",
+       "HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw\r\n\r\nbytes", 0},
 
       {"TE and CL", reply("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"), 502},
       {"two lengths", reply("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 502},
@@ -231,10 +255,14 @@ inline std::vector<Vector> response_vectors() {
       {"no HTTP", "SSH-2.0-OpenSSH\r\n", 502},
       {"a cut body", reply("Content-Length: 5\r\n", "abc"), 502},
       {"a cut chunked body", reply("Transfer-Encoding: chunked\r\n", "5\r\nabc"), 502},
-      {"a chunked body without its last chunk", reply("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n"), 502},
+      {"a chunked body without its last chunk",
+       reply("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n"), 502},
       {"a cut head", "HTTP/1.1 200 OK\r\nContent-Le", 502},
-      {"chunk longer than its size", reply("Transfer-Encoding: chunked\r\n", "1\r\nabc\r\n0\r\n\r\n"), 502},
-      {"data after Connection: close", reply("Connection: close\r\nContent-Length: 0\r\n", "") + reply("Content-Length: 0\r\n"), 502},
+      {"chunk longer than its size",
+       reply("Transfer-Encoding: chunked\r\n", "1\r\nabc\r\n0\r\n\r\n"), 502},
+      {"data after Connection: close",
+       reply("Connection: close\r\nContent-Length: 0\r\n", "") + reply("Content-Length: 0\r\n"),
+       502},
   };
 }
 
