@@ -1,6 +1,6 @@
 """PromQL beside Debian's Prometheus: the same data in both, the same questions, the same answers to 1e-6.
 
-Needs Debian's `prometheus` package (prometheus and promtool); without it the test is skipped and says so. The data is written once as OpenMetrics
+Needs Debian's `prometheus` package (prometheus and promtool), which ./dev test unpacks into build/deps; without it the test is skipped and says so. The data is written once as OpenMetrics
 (promtool makes blocks of it) and once as OTLP. Every sample lies 1 ms off a round second, because Debian's Prometheus 2.42 closes its ranges on the
 left and ours are left-open, as in Prometheus 3 (docs/query.md lists what differs on purpose).
 """
@@ -9,7 +9,6 @@ import json
 import math
 import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -184,13 +183,13 @@ class Prometheus:
         with open(text, "w") as out:
             out.write(open_metrics(series))
         data = os.path.join(folder, "oracle")
-        subprocess.run(["promtool", "tsdb", "create-blocks-from", "openmetrics", text, data], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        subprocess.run([hms.unpacked("prometheus", "promtool"), "tsdb", "create-blocks-from", "openmetrics", text, data], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         config = os.path.join(folder, "prometheus.yml")
         with open(config, "w") as out:
             out.write("global: {}\n")
         self.port = hms.free_port()
         self.process = subprocess.Popen(
-            ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={data}", f"--web.listen-address=127.0.0.1:{self.port}", "--storage.tsdb.retention.time=30d", "--log.level=error"],
+            [hms.unpacked("prometheus", "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}", f"--web.listen-address=127.0.0.1:{self.port}", "--storage.tsdb.retention.time=30d", "--log.level=error"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         hms.wait_for(self._ready, what="prometheus to be ready")
 
@@ -254,7 +253,7 @@ def difference(ours, theirs):
 
 
 class PromqlOracle(hms.TestCase):
-    @unittest.skipUnless(shutil.which("prometheus") and shutil.which("promtool"), "Debian's prometheus is not installed (apt install prometheus)")
+    @unittest.skipUnless(hms.unpacked("prometheus", "prometheus") and hms.unpacked("prometheus", "promtool"), "Debian's prometheus is not here (./dev test unpacks it)")
     def test_answers_are_prometheus_answers(self):
         folder = self.folder()
         end = int(time.time()) - 120
@@ -280,7 +279,7 @@ class PromqlOracle(hms.TestCase):
                 fault = difference(ask(ours, path, query=expression, **parameters), ask(theirs, path, query=expression, **parameters))
                 if fault:
                     faults.append(f"{path} {expression} {parameters}: {fault}")
-        print(f"PromQL: {len(expressions())} expressions, {asked} questions, {asked - len(faults)} answered as Prometheus 2.42 does (to {TOLERANCE:g})")
+        hms.report(f"PromQL: {len(expressions())} expressions, {asked} questions, {asked - len(faults)} answered as Prometheus 2.42 does (to {TOLERANCE:g})")
         self.assertEqual(faults, [], f"{len(faults)} answers differ:\n" + "\n".join(faults[:40]))
 
 

@@ -50,6 +50,12 @@ def binary(name):
     return path
 
 
+def unpacked(package, program):
+    """A peer that `./dev` unpacked into build/deps (it must not run as a system service), or the installed one; None if there is neither."""
+    ours = os.path.join(os.path.dirname(__file__), "..", "..", "build", "deps", package, "usr", "bin", program)
+    return os.path.abspath(ours) if os.access(ours, os.X_OK) else shutil.which(program)
+
+
 def wait_for(condition, at_most=PATIENCE, what=None):
     """Calls `condition` until it gives something true and returns that; AssertionError after `at_most` seconds."""
     deadline = time.monotonic() + at_most
@@ -809,6 +815,16 @@ def prometheus_values(text):
 
 def unquote(text):
     return urllib.parse.unquote(text)
+
+
+def report(line):
+    """A finding worth a line beside "Passed": printed, and shown by ./dev test below the test's own line."""
+    print(line)
+    path = os.environ.get("HMS_TEST_REPORT")
+    if path:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as out:
+            out.write(line + "\n")
 
 
 def main():
