@@ -1,0 +1,241 @@
+// Which service is asked, over which connection, and whether once more: the attempts of an
+// exchange.
+#include "proxy/exchange.h"
+
+#include "net/core/clock.h"
+#include "net/http/url.h"
+#include "proxy/balance/balancer.h"
+#include "proxy/data_path.h"
+#include "proxy/router.h"
+#include "proxy/session.h"
+
+namespace hms::proxy {
+
+using net::H1Codec;
+using net::KnownHeader;
+using net::MessageHead;
+using telemetry::Direction;
+
+namespace {
+
+bool is_idempotent(std::string_view method) noexcept {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
+         method == "PUT" || method == "DELETE";
+}
+
+}  // namespace
+
+void Exchange::choose_route() {
+  const MessageHead& head = request_codec_->head();
+  const bool outbound = session_->direction() == Direction::outbound;
+  const RouteQuery query{.outbound = outbound,
+                         .method = head.method,
+                         .host = host_of(head),
+                         .path = net::target_path(head.target)};
+  route_ = find_route(*view_, query);
+  if (route_ != nullptr) {
+    if (route_->plan->config.timeout.count() > 0) deadline_.arm(route_->plan->config.timeout);
+    data_.retry_budget.request(route_->plan->config.retries.budget);
+  }
+  choose_cluster();
+}
+
+void Exchange::choose_cluster() {
+  const MessageHead& head = request_codec_->head();
+  if (route_ != nullptr && !route_->plan->split.empty()) {
+    const uint32_t chosen = pick_split(*route_->plan, head, trace_);
+    cluster_ = &view_->clusters[chosen];
+    if (route_->plan->is_split) upstream_name_ = cluster_->name_id;
+    return start_attempt();
+  }
+  if (session_->direction() == Direction::outbound) {
+    const std::string_view authority = authority_of(head.target);
+    return resolve_and_connect(authority.empty() ? head.get(KnownHeader::host) : authority);
+  }
+  if (!view_->snapshot->has_app) return reply_locally(LocalError::no_route, {});
+  cluster_ = &view_->clusters.front();
+  start_attempt();
+}
+
+void Exchange::start_attempt() {
+  ++attempts_;
+  if (cluster_ != nullptr) {
+    endpoint_ = pick_endpoint(*cluster_, endpoint_, data_.loop().now_millis());
+    if (endpoint_ == nullptr) return reply_locally(LocalError::no_endpoint, cluster_->plan->name);
+  }
+  if (endpoint_->own_inbound && session_->direction() == Direction::inbound)
+    return reply_locally(LocalError::loop_detected, endpoint_->text);
+  ++endpoint_->in_flight;
+  ++endpoint_->requests;
+  endpoint_->last_used_millis = data_.loop().now_millis();
+  attempt_nanos_ = 0;
+  if (view_->snapshot->config.access_log && times_.chosen == 0)
+    times_.chosen = net::monotonic_nanos();
+  // A service that keeps closing right after its replies, unannounced: what could not be repeated
+  // does not take the chance.
+  const bool avoid_reuse = endpoint_->quiet_closes > 0 && !may_repeat();
+  auto connection = avoid_reuse ? nullptr : data_.pool().lease(*endpoint_);
+  if (connection)
+    use(std::move(connection));
+  else
+    connect();
+}
+
+void Exchange::resolve_and_connect(std::string_view authority) {
+  std::string target(authority);
+  if (target.empty()) return reply_locally(LocalError::no_route, "no host");
+  const bool has_port = target.back() != ']' && target.rfind(':') != std::string::npos &&
+                        target.rfind(':') > target.rfind(']') + 1;
+  if (!has_port) target += target.back() == ':' ? "80" : ":80";
+  auto parsed = net::parse_host_port(target);
+  if (!parsed.ok()) return reply_locally(LocalError::no_route, parsed.error().detail);
+  authority_ = std::move(target);
+  if (auto literal = net::SocketAddress::parse(authority_); literal.ok())
+    return connect_to(*literal);
+  if (const net::SocketAddress* known = data_.cached_name(authority_)) return connect_to(*known);
+  if (!request_complete_) session_->pause(Session::connecting);
+  resolver_ = net::Resolver::resolve(
+      data_.loop(), *parsed, [this](net::Result<std::vector<net::SocketAddress>> found) {
+        data_.loop().retire(std::move(resolver_));
+        if (!found.ok()) return reply_locally(LocalError::resolve_failed, found.error().detail);
+        if (found->empty()) return reply_locally(LocalError::resolve_failed, authority_);
+        data_.remember_name(authority_, found->front());
+        connect_to(found->front());
+      });
+}
+
+void Exchange::connect_to(const net::SocketAddress& address) {
+  if (data_.is_own_outbound(address))
+    return reply_locally(LocalError::loop_detected, address.to_string());
+  endpoint_ = &data_.dynamic_endpoint(address);
+  start_attempt();
+}
+
+void Exchange::connect() {
+  const Timeouts& timeouts = view_->snapshot->config.timeouts;
+  net::Millis allowed =
+      endpoint_->address.is_loopback() ? timeouts.connect_loopback : timeouts.connect;
+  if (cluster_ != nullptr && cluster_->plan->connect_timeout.count() > 0)
+    allowed = cluster_->plan->connect_timeout;
+  if (!request_complete_) session_->pause(Session::connecting);
+  connector_ = data_.pool().open(*endpoint_, allowed,
+                                 [this](net::Result<std::unique_ptr<net::Stream>> stream) {
+                                   on_connected(std::move(stream));
+                                 });
+}
+
+void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
+  data_.loop().retire(std::move(connector_));
+  if (stream.ok()) {
+    use(data_.pool().adopt(*endpoint_, std::move(stream).value()));
+    return;
+  }
+  ++endpoint_->connect_failures;
+  ++endpoint_->failures;
+  endpoint_->latency.observe(
+      1'000'000'000,
+      data_.loop().now_millis());  // a refusal is quick, and must not look attractive
+  const uint32_t allowed =
+      route_ != nullptr
+          ? (route_->plan->config.retries.on_connect ? route_->plan->config.retries.attempts : 0)
+          : 1;
+  const bool elsewhere = cluster_ != nullptr && cluster_->endpoints.size() > 1;
+  if (elsewhere && attempts_ <= allowed && replayable_) {
+    if (data_.retry_budget.take(data_.loop().now_millis())) {
+      ++data_.count.retries_connect;
+      --endpoint_->in_flight;
+      start_attempt();
+      return;
+    }
+    ++data_.count.retries_denied;
+  }
+  const bool slow = stream.error().code == net::Code::connect_timeout;
+  reply_locally(slow ? LocalError::connect_timeout : LocalError::connect_failed,
+                stream.error().detail);
+}
+
+void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {
+  upstream_ = std::move(connection);
+  upstream_->set_user(this);
+  reused_ = upstream_->requests > 0;
+  upstream_eof_ = reply_bytes_seen_ = tail_sent_ = false;
+  if (reply_codec_dirty_) *reply_codec_ = H1Codec(H1Codec::Kind::response, data_.http_limits());
+  reply_codec_dirty_ = true;  // until its message has ended well
+  if (is_head_) reply_codec_->expect_reply_to("HEAD");
+  const bool measures =
+      view_->snapshot->config.access_log || (cluster_ != nullptr && cluster_->endpoints.size() > 1);
+  if (measures) {
+    attempt_nanos_ = net::monotonic_nanos();
+    if (times_.connected == 0) times_.connected = attempt_nanos_;
+  }
+  head_unsent_ = true;
+  if (session_->processing())
+    return;  // the session flushes when it has seen what else the read brought
+  flush_request();
+  session_->resume(Session::connecting);
+}
+
+// === once more?
+
+bool Exchange::may_repeat() const noexcept {
+  const MessageHead& head = request_codec_->head();
+  return is_idempotent(head.method) || head.has(KnownHeader::idempotency_key);
+}
+
+bool Exchange::retry_after_failure(bool clean_end) {
+  if (!replayable_ || reply_started_) return false;
+  // A kept-alive connection that the service was just closing. Its FIN came before anything else:
+  // the request was not worked on (docs/http.md).
+  if (reused_ && !stale_retried_ && (clean_end || may_repeat())) {
+    stale_retried_ = true;
+    ++data_.count.retries_stale;
+    ++endpoint_->stale;
+    ++endpoint_->quiet_closes;
+    data_.pool().discard(std::move(upstream_));
+    connect();
+    return true;
+  }
+  if (route_ == nullptr || !route_->plan->config.retries.on_reset ||
+      attempts_ > route_->plan->config.retries.attempts || !may_repeat())
+    return false;
+  if (!data_.retry_budget.take(data_.loop().now_millis())) {
+    ++data_.count.retries_denied;
+    return false;
+  }
+  ++data_.count.retries_reset;
+  drop_upstream();
+  start_attempt();
+  return true;
+}
+
+bool Exchange::retry_on_status() {
+  if (attempts_ > route_->plan->config.retries.attempts || !replayable_ || !may_repeat())
+    return false;
+  if (!data_.retry_budget.take(data_.loop().now_millis())) {
+    ++data_.count.retries_denied;
+    return false;
+  }
+  ++data_.count.retries_status;
+  drop_upstream();
+  if (cluster_ == nullptr) reply_bytes_seen_ = false;
+  start_attempt();
+  return true;
+}
+
+void Exchange::drop_upstream() {
+  data_.request_out.clear();
+  // Destroyed here and not retired: a retired one could still call back in this turn, when this
+  // exchange serves somebody else.
+  resolver_.reset();
+  if (connector_) {
+    connector_.reset();
+    --endpoint_->in_flight;
+  } else if (upstream_) {
+    upstream_->stream().mark_for_reset();  // a message that was not finished must not look finished
+    data_.pool().discard(std::move(upstream_));
+    --endpoint_->in_flight;
+  }
+  head_unsent_ = upstream_paused_ = false;
+}
+
+}  // namespace hms::proxy

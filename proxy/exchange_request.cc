@@ -1,0 +1,163 @@
+// The caller's side of an exchange: its head and body, read, edited and sent on.
+#include "proxy/exchange.h"
+
+#include "net/core/clock.h"
+#include "proxy/data_path.h"
+#include "proxy/router.h"
+#include "proxy/session.h"
+
+namespace hms::proxy {
+
+using net::BodyKind;
+using net::KnownHeader;
+using net::MessageHead;
+using telemetry::Direction;
+
+void Exchange::on_request_head() {
+  head_seen_ = true;
+  request_codec_->keep_head();
+  const MessageHead& head = request_codec_->head();
+  ++data_.count.requests[static_cast<size_t>(session_->direction())];
+  if (view_->snapshot->config.access_log) times_.head = net::monotonic_nanos();
+  caller_minor_0_ = head.version_minor == 0;
+  caller_keep_alive_ = head.keep_alive;
+  chunked_request_ = head.body == BodyKind::chunked;
+  is_head_ = head.method == "HEAD";
+  trace_ =
+      telemetry::read_trace_context({.x_trace = head.get(KnownHeader::x_trace),
+                                     .traceparent = head.get(KnownHeader::traceparent),
+                                     .tracestate = head.get(KnownHeader::tracestate),
+                                     .b3 = head.get(KnownHeader::b3),
+                                     .b3_trace_id = head.get(KnownHeader::x_b3_traceid),
+                                     .b3_span_id = head.get(KnownHeader::x_b3_spanid),
+                                     .b3_parent_span_id = head.get(KnownHeader::x_b3_parentspanid),
+                                     .b3_sampled = head.get(KnownHeader::x_b3_sampled),
+                                     .b3_flags = head.get(KnownHeader::x_b3_flags)});
+  join_trace();
+  if (head.method == "CONNECT") {
+    close_after_ = true;  // what follows is not HTTP
+    return reply_locally(LocalError::not_implemented, "CONNECT");
+  }
+  if (head.has(KnownHeader::via) && via_names(head, data_.via_name(session_->direction()))) {
+    return reply_locally(LocalError::loop_detected, data_.via_name(session_->direction()));
+  }
+  wants_tunnel_ = head.upgrade && head.body == BodyKind::none &&
+                  !upgrades_to_http2(head.get(KnownHeader::upgrade));
+  choose_route();
+}
+
+/// A call that names a trace but no parent span belongs to the request of that trace that is being
+/// served here, if there is just one.
+void Exchange::join_trace() {
+  if (data_.traces == nullptr) return;
+  if (session_->direction() == Direction::inbound) {
+    data_.traces->begin(trace_.trace_id, trace_.span_id);
+  } else if (trace_.parent_span_id.is_zero() && !trace_.started_here) {
+    trace_.parent_span_id = data_.traces->find(trace_.trace_id);
+  }
+}
+
+// === to the service
+
+/// Head, and what was kept of the body, into the gather.
+void Exchange::emit_head() {
+  head_unsent_ = false;
+  const MessageHead& head = request_codec_->head();
+  RequestEdit edit;
+  edit.trace = &trace_;
+  edit.outbound = session_->direction() == Direction::outbound;
+  edit.tls = session_->stream().tls() != nullptr;
+  edit.trust_forwarded = view_->snapshot->config.trust_forwarded;
+  edit.keep_upgrade = wants_tunnel_;
+  edit.peer_ip = session_->peer_ip();
+  edit.via_line = data_.via_line(session_->direction());
+  edit.authority = authority_of(head.target);
+  if (edit.authority.empty() && !head.has(KnownHeader::host))
+    edit.authority = endpoint_->text;  // HTTP/1.0 without Host
+  added_.clear();
+  add_request_head(head, edit, added_, data_.request_out);
+  if (!replay_.empty()) {
+    emit_body(replay_);
+    data_.request_out.flush(upstream_->stream());  // replay_ may move
+  }
+  if (request_complete_) emit_tail();
+}
+
+void Exchange::emit_body(std::string_view piece) {
+  Gather& out = data_.request_out;
+  if (chunked_request_) {
+    out.add_chunk_size(piece.size());
+    out.add(piece);
+    out.add("\r\n");
+  } else {
+    out.add(piece);
+  }
+}
+
+void Exchange::emit_tail() {
+  if (!chunked_request_ || tail_sent_) return;
+  tail_sent_ = true;
+  data_.request_out.add("0\r\n");
+  data_.request_out.add(request_codec_->trailers());
+  data_.request_out.add("\r\n");
+}
+
+// === body and end
+
+void Exchange::on_request_body(std::string_view piece) {
+  request_bytes_ += piece.size();
+  if (reply_complete_ || piece.empty()) return;  // answered early: nobody wants the rest
+  if (upstream_ == nullptr) {
+    replay_.append(piece);  // bounded: the session pauses while we connect
+    return;
+  }
+  if (head_unsent_) emit_head();
+  emit_body(piece);
+  const bool worth_keeping =
+      replayable_ && (reused_ || (route_ != nullptr && route_->plan->config.retries.attempts > 0));
+  if (worth_keeping && replay_.size() + piece.size() <= kReplayBytes) {
+    replay_.append(piece);
+  } else if (replayable_) {
+    replayable_ = false;
+    replay_.clear();
+  }
+  if (!data_.request_out.roomy()) flush_request();
+}
+
+void Exchange::on_request_end() {
+  request_complete_ = true;
+  if (upstream_ != nullptr && !reply_complete_) {
+    if (head_unsent_)
+      emit_head();
+    else
+      emit_tail();
+    flush_request();
+  }
+  if (reply_complete_) finish(caller_keep_alive_ && !close_after_);
+}
+
+void Exchange::flush_request() {
+  if (upstream_ == nullptr) return;
+  if (head_unsent_) emit_head();
+  data_.request_out.flush(upstream_->stream());
+  pause_caller_if_upstream_full();
+}
+
+void Exchange::pause_caller_if_upstream_full() {
+  if ((request_complete_ && !tunnel_) || !upstream_->stream().above_high_watermark()) return;
+  session_->pause(Session::upstream_slow);
+  ++data_.count.pauses_downstream;
+}
+
+void Exchange::on_upstream_writable() { session_->resume(Session::upstream_slow); }
+
+void Exchange::fail_request(LocalError error, std::string_view detail) {
+  if (reply_started_) {
+    on_reply_fault(error, detail);
+    return;
+  }
+  close_after_ = true;
+  reply_locally(error, detail);
+}
+
+}  // namespace hms::proxy
