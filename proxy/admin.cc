@@ -89,7 +89,8 @@ Json config_json(const Snapshot& snapshot) {
                       {"body_stall", duration_text(t.body_stall)},
                       {"write_stall", duration_text(t.write_stall)},
                       {"idle", duration_text(t.idle)},
-                      {"upstream_idle", duration_text(t.upstream_idle)}};
+                      {"upstream_idle", duration_text(t.upstream_idle)},
+                      {"tunnel_idle", duration_text(t.tunnel_idle)}};
   const Limits& l = config.limits;
   json["limits"] = {{"connections", l.connections},
                     {"requests", l.requests},

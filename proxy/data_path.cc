@@ -19,7 +19,8 @@ DataPath::DataPath(net::Loop& loop, Options options)
       traces(options.traces),
       loop_(loop),
       learner_(recorder_.names()),
-      pool_(loop, recorder_.names(), std::move(options.dial)) {
+      pool_(loop, recorder_.names(), std::move(options.dial)),
+      tunnels_(*this) {
   for (const auto direction : {telemetry::Direction::inbound, telemetry::Direction::outbound}) {
     const auto i = static_cast<size_t>(direction);
     via_names_[i] = options.proxy_tag + (i == 0 ? "-in" : "-out");
@@ -77,7 +78,7 @@ void DataPath::unpin(View& view) {
 void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction) {
   const auto i = static_cast<size_t>(direction);
   ++count.connections_accepted[i];
-  if (sessions_.size() >= config().limits.connections) {
+  if (sessions_open() >= config().limits.connections) {
     ++count.connections_refused;
     ++count.local_replies[static_cast<size_t>(LocalError::overloaded)];
     stream->write(format_local_reply({.error = LocalError::overloaded, .detail = "connections"}));
@@ -149,6 +150,7 @@ void DataPath::close_idle_sessions(uint64_t quiet_millis) {
 size_t DataPath::cut_all() {
   size_t cut = 0;
   while (!sessions_.empty()) cut += sessions_.back()->cut() ? 1 : 0;
+  cut += tunnels_.cut_all();
   pool_.close_idle();
   return cut;
 }

@@ -22,6 +22,7 @@
 #include "proxy/route_learner.h"
 #include "proxy/session.h"
 #include "proxy/traces_in_flight.h"
+#include "proxy/tunnels.h"
 
 namespace hms::proxy {
 
@@ -59,7 +60,8 @@ class DataPath {
   /// Ends everything at once. Returns how many requests were cut.
   size_t cut_all();
   [[nodiscard]] bool draining() const noexcept { return draining_; }
-  [[nodiscard]] size_t sessions_open() const noexcept { return sessions_.size(); }
+  /// Connections of callers, tunnels included.
+  [[nodiscard]] size_t sessions_open() const noexcept { return sessions_.size() + tunnels_.open(); }
   [[nodiscard]] size_t exchanges_running() const noexcept { return running_; }
 
   [[nodiscard]] Counters counters() const;
@@ -84,6 +86,7 @@ class DataPath {
   telemetry::Recorder& recorder() noexcept { return recorder_; }
   RouteLearner& learner() noexcept { return learner_; }
   Pool& pool() noexcept { return pool_; }
+  Tunnels& tunnels() noexcept { return tunnels_; }
   [[nodiscard]] std::string_view via_line(telemetry::Direction direction) const noexcept {
     return via_lines_[static_cast<size_t>(direction)];
   }
@@ -116,6 +119,7 @@ class DataPath {
   std::unique_ptr<View> view_;
   std::vector<std::unique_ptr<View>> old_views_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  Tunnels tunnels_;
   std::vector<std::unique_ptr<Exchange>> exchanges_;  // all
   std::vector<Exchange*> free_exchanges_;
   size_t running_ = 0;

@@ -59,7 +59,7 @@ void Exchange::begin(Session& session) {
   head_unsent_ = tail_sent_ = stale_retried_ = reused_ = upstream_eof_ = reply_bytes_seen_ = false;
   reply_started_ = reply_complete_ = reply_chunked_ = close_after_ = upstream_paused_ = false;
   probed_ = false;
-  tunnel_ = tunnel_caller_ended_ = tunnel_upstream_ended_ = measured_ = false;
+  measured_ = false;
   replay_.clear();
 }
 
@@ -97,11 +97,6 @@ void Exchange::reply_locally(LocalError error, std::string_view detail) {
 // === the caller half-closes or leaves
 
 void Exchange::on_downstream_eof() {
-  if (tunnel_) {
-    tunnel_caller_ended_ = true;
-    if (upstream_) upstream_->stream().shutdown_write();
-    return;
-  }
   if (!reply_started_ && !caller_minor_0_) probe_.arm(kProbeAfter);
 }
 
@@ -120,10 +115,6 @@ void Exchange::on_downstream_gone() {
     ++data_.count.client_disconnects;
     client_gone_ = true;
     if (!reply_started_) status_ = 0;
-  }
-  if (tunnel_) {
-    finish_tunnel();
-    return;
   }
   drop_upstream();
   measure();

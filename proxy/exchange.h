@@ -48,7 +48,6 @@ class Exchange final : public UpstreamUser {
   void on_request_end();
   /// After the last step of a read: what was gathered goes out.
   void flush_request();
-  void on_tunnel_bytes(std::string_view bytes);
   void on_downstream_writable();
   /// The caller half-closed. With the request complete it may still want the reply.
   void on_downstream_eof();
@@ -61,7 +60,6 @@ class Exchange final : public UpstreamUser {
   [[nodiscard]] bool head_seen() const noexcept { return head_seen_; }
   [[nodiscard]] bool request_complete() const noexcept { return request_complete_; }
   [[nodiscard]] bool reply_started() const noexcept { return reply_started_; }
-  [[nodiscard]] bool tunnelling() const noexcept { return tunnel_; }
 
   size_t index = 0;  // in DataPath::exchanges
 
@@ -111,7 +109,6 @@ class Exchange final : public UpstreamUser {
   void reply_locally(LocalError error, std::string_view detail);
   void finish(bool keep_alive);
   void measure();
-  void finish_tunnel();
   void write_access_log(std::string_view route, uint64_t duration_nanos);
   void recycle();
   void probe_caller();
@@ -161,8 +158,6 @@ class Exchange final : public UpstreamUser {
   bool reply_chunked_ = false;
   bool close_after_ = false;  // the reply said so, or its end is the connection's
   bool upstream_paused_ = false;
-  bool tunnel_ = false;
-  bool tunnel_caller_ended_ = false, tunnel_upstream_ended_ = false;
   bool measured_ = false;
   bool client_gone_ = false;
   bool probed_ = false;

@@ -14,12 +14,6 @@ using net::MessageHead;
 using telemetry::Direction;
 
 void Exchange::on_upstream_bytes(std::string_view bytes) {
-  if (tunnel_) {
-    session_->stream().write(bytes);
-    reply_bytes_ += bytes.size();
-    pause_upstream_if_caller_full();
-    return;
-  }
   reply_bytes_seen_ = true;
   read_replies(bytes);
 }
@@ -193,11 +187,6 @@ void Exchange::on_reply_end(bool nothing_left) {
 
 void Exchange::on_upstream_eof() {
   upstream_eof_ = true;
-  if (tunnel_) {
-    tunnel_upstream_ended_ = true;
-    session_->stream().shutdown_write();
-    return;
-  }
   if (!reply_bytes_seen_) {
     if (retry_after_failure(true)) return;
     ++endpoint_->failures;
@@ -215,16 +204,6 @@ void Exchange::on_upstream_eof() {
 }
 
 void Exchange::on_upstream_closed(const net::Error& error) {
-  if (tunnel_) {
-    Session& session = *session_;
-    const bool clean = tunnel_caller_ended_ && tunnel_upstream_ended_;
-    finish_tunnel();
-    if (clean)
-      session.exchange_ended(false);
-    else
-      session.abort();
-    return;
-  }
   if (!reply_bytes_seen_ && retry_after_failure(false)) return;
   ++endpoint_->failures;
   on_reply_fault(

@@ -144,7 +144,7 @@ void Exchange::flush_request() {
 }
 
 void Exchange::pause_caller_if_upstream_full() {
-  if ((request_complete_ && !tunnel_) || !upstream_->stream().above_high_watermark()) return;
+  if (request_complete_ || !upstream_->stream().above_high_watermark()) return;
   session_->pause(Session::upstream_slow);
   ++data_.count.pauses_downstream;
 }

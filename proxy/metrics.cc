@@ -43,6 +43,8 @@ const std::vector<MetricHelp>& metric_helps() {
        "Times one side was not read because the other was slower."},
       {"hms_proxy_tunnels_total", "Upgraded connections (WebSocket)."},
       {"hms_proxy_tunnels_open", "Upgraded connections that are open now."},
+      {"hms_proxy_tunnel_bytes_total",
+       "Bytes through tunnels of every kind; flow `received`: from callers, `sent`: to them."},
       {"hms_proxy_early_replies_total", "Replies that were complete before the request was."},
       {"hms_proxy_stalled_total", "Connections ended because nothing moved for too long."},
       {"hms_proxy_request_body_bytes_total", "Body bytes from callers."},
@@ -101,6 +103,9 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
       counter("hms_proxy_reading_paused_total", c.pauses_upstream, {{"side", "upstream"}}));
   all.push_back(counter("hms_proxy_tunnels_total", c.tunnels));
   all.push_back(gauge("hms_proxy_tunnels_open", static_cast<double>(c.tunnels_open)));
+  all.push_back(
+      counter("hms_proxy_tunnel_bytes_total", c.tunnel_bytes_received, {{"flow", "received"}}));
+  all.push_back(counter("hms_proxy_tunnel_bytes_total", c.tunnel_bytes_sent, {{"flow", "sent"}}));
   all.push_back(counter("hms_proxy_early_replies_total", c.early_replies));
   all.push_back(counter("hms_proxy_tls_failures_total", c.tls_failures));
   all.push_back(counter("hms_proxy_stalled_total", c.stalled_readers, {{"kind", "reader"}}));

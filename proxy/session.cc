@@ -71,10 +71,6 @@ void Session::on_bytes(std::string_view bytes) {
     if (closing_bytes_ > kLingerBytes) finish();
     return;
   }
-  if (exchange_ != nullptr && exchange_->tunnelling()) {
-    exchange_->on_tunnel_bytes(bytes);
-    return;
-  }
   if (stash_.empty()) {
     process(bytes);
     if (!finished_ && !closing_ && !bytes.empty()) stash_.assign(bytes);
@@ -157,7 +153,7 @@ void Session::on_eof() {
     if (stash_.empty()) close_gracefully();
     return;
   }
-  if (exchange_->tunnelling() || exchange_->request_complete()) {
+  if (exchange_->request_complete()) {
     exchange_->on_downstream_eof();
     return;
   }
@@ -233,6 +229,17 @@ void Session::close_gracefully() {
   }
   armed_until_ = 0;
   schedule(kLinger);
+}
+
+std::unique_ptr<net::Stream> Session::give_up_stream() {
+  exchange_ = nullptr;
+  if (pauses_ != 0) stream_->resume_reading();
+  pauses_ = 0;
+  timer_.disarm();
+  finished_ = true;
+  std::unique_ptr<net::Stream> stream = std::move(stream_);
+  data_.remove(*this);
+  return stream;
 }
 
 void Session::abort() {

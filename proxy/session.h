@@ -46,9 +46,10 @@ class Session final : public net::StreamHandler {
   void exchange_ended(bool keep_alive, bool caller_closes = false);
   /// The reply was cut: the caller must see that (RST), and this session ends.
   void abort();
-  /// A tunnel begins: bytes go to the exchange as they are. `early` are those that came before the
-  /// answer.
+  /// A tunnel begins: bytes that came before the answer, and then the connection itself. The
+  /// session is over.
   [[nodiscard]] std::string take_stash();
+  [[nodiscard]] std::unique_ptr<net::Stream> give_up_stream();
   void schedule(net::Millis within);
   /// Inside a read: what an exchange wants to send to the service waits for the rest of the read.
   [[nodiscard]] bool processing() const noexcept { return processing_; }

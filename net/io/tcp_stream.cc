@@ -146,15 +146,31 @@ void TcpStream::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buff
     self->on_unwanted();
   } else if (count == UV_EOF) {
     self->reading_ = false;  // libuv stopped by itself
-    self->deliver_eof();
+    // libuv calls a hang-up behind the last bytes an end, also if it was a reset.
+    if (const int error = self->pending_error(); error != 0)
+      self->fail_now(error);
+    else
+      self->deliver_eof();
   } else {
     uv_read_stop(stream);
     self->reading_ = false;
-    if (self->fault_ == 0) self->fault_ = static_cast<int>(count);
-    self->ending_ = Ending::fault;
-    self->cancel();
-    self->report_closed(uv_error(self->fault_, self->side_, self->peer_.to_string()));
+    self->fail_now(static_cast<int>(count));
   }
+}
+
+/// libuv's number of an error that the socket holds, or 0.
+int TcpStream::pending_error() const noexcept {
+  int error = 0;
+  socklen_t length = sizeof(error);
+  getsockopt(descriptor(), SOL_SOCKET, SO_ERROR, &error, &length);
+  return -error;
+}
+
+void TcpStream::fail_now(int status) {
+  if (fault_ == 0) fault_ = status;
+  ending_ = Ending::fault;
+  cancel();
+  report_closed(uv_error(fault_, side_, peer_.to_string()));
 }
 
 /// Bytes (or an end, or an error) wait in the socket and nobody wants them now.

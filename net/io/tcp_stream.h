@@ -81,6 +81,8 @@ class TcpStream final : public Stream, private Deferred {
   void finish_written(int status);
   void send_fin();
   void fail_later(int status);
+  void fail_now(int status);
+  [[nodiscard]] int pending_error() const noexcept;
   void run_deferred() override;
   bool read_the_rest();
   void report_closed(const Error& error);

@@ -43,6 +43,7 @@ inline constexpr std::array kConfigKeys = {
     ConfigKey{"timeouts.write_stall", "duration", "60s", "30s", false},
     ConfigKey{"timeouts.idle", "duration", "75s", "30s", false},
     ConfigKey{"timeouts.upstream_idle", "duration", "3s", "2s", false},
+    ConfigKey{"timeouts.tunnel_idle", "duration", "1h", "10m", false},
     ConfigKey{"limits.connections", "number", "10000", "1000", false},
     ConfigKey{"limits.requests", "number", "10000", "1000", false},
     ConfigKey{"limits.request_line", "size", "8KiB", "4KiB", false},

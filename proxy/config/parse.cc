@@ -120,6 +120,7 @@ void read_timeouts(const YamlNode& node, Timeouts& timeouts) {
   node.get("write_stall").read_duration(timeouts.write_stall, least, kLongest);
   node.get("idle").read_duration(timeouts.idle, least, kLongest);
   node.get("upstream_idle").read_duration(timeouts.upstream_idle, Millis{0}, kLongest);
+  node.get("tunnel_idle").read_duration(timeouts.tunnel_idle, least, kLongest);
   node.finish();
 }
 

@@ -69,6 +69,7 @@ struct Timeouts {
   Millis write_stall{60'000};
   Millis idle{75'000};
   Millis upstream_idle{3'000};
+  Millis tunnel_idle{3'600'000};
 };
 
 struct Limits {
