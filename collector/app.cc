@@ -34,7 +34,6 @@
 namespace hms::collector {
 namespace {
 
-using net::Code;
 using net::Error;
 using net::Result;
 

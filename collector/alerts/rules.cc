@@ -1,11 +1,10 @@
 // rules.cc: YAML to checked rules.
 #include "collector/alerts/rules.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
-
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <system_error>
 
 #include "collector/query/promql/lexer.h"
 
@@ -172,23 +171,23 @@ void read_group(const net::YamlNode& node, const std::string& file, std::set<std
 }
 
 bool is_directory(const std::string& path) {
-  struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  std::error_code unreadable;
+  return std::filesystem::is_directory(path, unreadable);
 }
 
 std::vector<std::string> files_of(const std::string& directory, net::YamlErrors& errors) {
   std::vector<std::string> files;
-  DIR* open = opendir(directory.c_str());
-  if (open == nullptr) {
-    errors.add({directory, 0, 0, "", "the directory cannot be read"});
-    return files;
-  }
-  while (const dirent* entry = readdir(open)) {
-    const std::string name = entry->d_name;
+  std::error_code failed;
+  std::filesystem::directory_iterator entry(directory, failed);
+  for (; !failed && entry != std::filesystem::directory_iterator(); entry.increment(failed)) {
+    const std::string name = entry->path().filename().string();
     if (name.starts_with(".")) continue;
     if (name.ends_with(".yaml") || name.ends_with(".yml")) files.push_back(directory + "/" + name);
   }
-  closedir(open);
+  if (failed) {
+    errors.add({directory, 0, 0, "", "the directory cannot be read"});
+    return {};
+  }
   std::sort(files.begin(), files.end());
   if (files.size() > kMaxFiles) {
     errors.add(

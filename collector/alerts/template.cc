@@ -220,7 +220,6 @@ std::string safe_format(const Verb& verb, std::string_view length_and_letter) {
 std::string print_one(const Verb& verb, const Value& value) {
   switch (verb.letter) {
     case 's':
-      return padded(as_text(value), verb.flags);
     case 'v':
       return padded(as_text(value), verb.flags);
     case 'q': {
