@@ -71,7 +71,7 @@ void DeferredList::run_present() {
 
 Loop::Impl::Impl(Loop& owner)
     : loop(owner),
-      slab(std::make_unique<std::array<char, kSlabBytes>>()),
+      slab(std::make_unique_for_overwrite<char[]>(kSlabBytes)),
       thread(std::this_thread::get_id()) {
   HMS_ENSURE(uv_loop_init(&uv) == 0);
   uv.data = this;
@@ -215,7 +215,7 @@ bool Loop::in_loop_thread() const noexcept {
 
 uint64_t Loop::now_millis() const noexcept { return uv_now(&impl_->uv); }
 
-std::span<char> Loop::slab() noexcept { return *impl_->slab; }
+std::span<char> Loop::slab() noexcept { return {impl_->slab.get(), kSlabBytes}; }
 
 TimerWheel& Loop::timers() noexcept { return *impl_->wheel; }
 

@@ -54,9 +54,10 @@ class Loop {
     retire_erased(std::shared_ptr<void>(std::move(object)));
   }
 
-  /// The one read buffer of the loop (64 KiB): what a read callback is handed lives here and only
-  /// until it returns.
-  static constexpr size_t kSlabBytes = 64 * 1024;
+  /// The one read buffer of the loop: what a read callback is handed lives here and only until it
+  /// returns. Streams use 64 KiB of it, and more only while large bodies run (tcp_stream.h): what is
+  /// not touched costs no memory.
+  static constexpr size_t kSlabBytes = 512 * 1024;
   [[nodiscard]] std::span<char> slab() noexcept;
 
   [[nodiscard]] TimerWheel& timers() noexcept;

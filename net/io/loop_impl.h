@@ -84,7 +84,7 @@ struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
 
   DeferredList deferred;
   std::vector<std::shared_ptr<void>> retired;
-  std::unique_ptr<std::array<char, kSlabBytes>> slab;
+  std::unique_ptr<char[]> slab;  // not filled with zeros: its pages are there once they are used
   ChunkPool chunks;
   std::unique_ptr<TimerWheel> wheel;
   std::shared_ptr<void> tls;  // TlsScratch of tls_scratch.h, from the first TLS stream on

@@ -17,6 +17,8 @@ static_assert(sizeof(TcpNode) <= 272);
 static_assert(sizeof(TcpStream) <= 224);
 
 constexpr size_t kSlicesPerCall = 64;
+constexpr uint8_t kMostDoublings = 3;
+static_assert(TcpStream::kLeastRead << kMostDoublings == Loop::kSlabBytes);
 
 }  // namespace
 
@@ -79,7 +81,10 @@ void TcpStream::set_handler(StreamHandler* handler) {
   if (!fresh_) start_or_stop_reading();
 }
 
-void TcpStream::pause_reading() { ++pauses_; }
+void TcpStream::pause_reading() {
+  ++pauses_;
+  read_doublings_ = 0;  // what is read goes to somebody slower
+}
 
 void TcpStream::resume_reading() {
   HMS_ENSURE(pauses_ > 0);
@@ -108,11 +113,11 @@ void TcpStream::first_read() {
     start_or_stop_reading();
     return;
   }
-  const std::span<char> slab = loop_.slab();
-  const ssize_t count = recv(descriptor(), slab.data(), slab.size(), MSG_DONTWAIT);
+  const std::span<char> room = read_room();
+  const ssize_t count = recv(descriptor(), room.data(), room.size(), MSG_DONTWAIT);
   TcpNode* const node = node_;
   if (count > 0) {
-    deliver({slab.data(), static_cast<size_t>(count)});
+    deliver({room.data(), static_cast<size_t>(count)});
     if (node->owner == nullptr) return;
   } else if (count == 0) {
     deliver_eof();
@@ -126,22 +131,31 @@ void TcpStream::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
   // No buffer: libuv calls on_read with UV_ENOBUFS, and the bytes stay in the socket.
   *buffer = uv_buf_init(nullptr, 0);
   if (self == nullptr || !self->wants_bytes()) return;
-  const uint32_t turn = self->loop_.impl().turn;
-  if (self->turn_ != turn) {
-    self->turn_ = turn;
-    self->slabs_ = 0;
-  }
-  if (self->slabs_ >= kSlabsPerTurn) return;
-  ++self->slabs_;
-  const std::span<char> slab = self->loop_.slab();
-  *buffer = uv_buf_init(slab.data(), static_cast<unsigned>(slab.size()));
+  if (self->had_its_share()) return;
+  const std::span<char> room = self->read_room();
+  *buffer = uv_buf_init(room.data(), static_cast<unsigned>(room.size()));
+}
+
+std::span<char> TcpStream::read_room() noexcept {
+  return loop_.slab().first(kLeastRead << read_doublings_);
+}
+
+bool TcpStream::had_its_share() noexcept {
+  const uint32_t turn = loop_.impl().turn;
+  if (turn_ == turn) return turn_bytes_ >= kBytesPerTurn;
+  turn_ = turn;
+  turn_bytes_ = 0;
+  return false;
 }
 
 void TcpStream::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
   TcpStream* const self = TcpNode::of(stream)->owner;
   if (self == nullptr || count == 0) return;
   if (count > 0) {
-    self->deliver({buffer->base, static_cast<size_t>(count)});
+    const auto bytes = static_cast<size_t>(count);
+    self->turn_bytes_ += static_cast<uint32_t>(bytes);
+    if (bytes == buffer->len && self->read_doublings_ < kMostDoublings) ++self->read_doublings_;
+    self->deliver({buffer->base, bytes});
   } else if (count == UV_ENOBUFS && buffer->base == nullptr) {
     self->on_unwanted();
   } else if (count == UV_EOF) {
@@ -353,12 +367,12 @@ void TcpStream::run_deferred() {
 /// is told. True when done; false when the stream is destroyed or the rest waits for the next turn.
 bool TcpStream::read_the_rest() {
   TcpNode* const node = node_;
-  for (uint32_t i = 0; i < kSlabsPerTurn; ++i) {
+  for (size_t read = 0; read < kBytesPerTurn; read += kLeastRead) {
     if (pauses_ > 0 || handler_ == nullptr || eof_delivered_) return true;
-    const std::span<char> slab = loop_.slab();
-    const ssize_t count = recv(descriptor(), slab.data(), slab.size(), MSG_DONTWAIT);
+    const std::span<char> room = loop_.slab().first(kLeastRead);
+    const ssize_t count = recv(descriptor(), room.data(), room.size(), MSG_DONTWAIT);
     if (count <= 0) return true;
-    deliver({slab.data(), static_cast<size_t>(count)});
+    deliver({room.data(), static_cast<size_t>(count)});
     if (node->owner == nullptr) return false;
   }
   defer(loop_);

@@ -2,9 +2,11 @@
 //
 // The libuv handle lives in a TcpNode, which outlives the stream: the stream's destructor detaches
 // and closes, the close callback frees the node. Reading goes into the loop's one slab; an idle
-// stream holds no buffer (sizes: static_asserts in tcp_stream.cc). Pausing costs nothing by itself:
-// the socket leaves epoll only if data arrives while it is paused. One fast peer does not starve
-// the loop: after kSlabsPerTurn full slabs in a turn the others have theirs. Thread: the loop's.
+// stream holds no buffer (sizes: static_asserts in tcp_stream.cc). A read that filled its room
+// doubles the next one's, from 64 to 512 KiB, and a pause takes it back: large bodies then cost a
+// fraction of the wake-ups (docs/benchmarks.md), slow readers no memory. Pausing costs nothing by
+// itself: the socket leaves epoll only if data arrives while it is paused. One fast peer does not
+// starve the loop: after kBytesPerTurn in a turn the others have theirs. Thread: the loop's.
 #pragma once
 
 #include <uv.h>
@@ -38,7 +40,8 @@ struct TcpNode {
 
 class TcpStream final : public Stream, private Deferred {
  public:
-  static constexpr uint32_t kSlabsPerTurn = 4;
+  static constexpr size_t kLeastRead = 64 * 1024;
+  static constexpr size_t kBytesPerTurn = 256 * 1024;  // and what the last read brings beyond it
 
   /// Takes over a connected node.
   TcpStream(Loop& loop, TcpNode* node, Side side, const SocketAddress& peer);
@@ -68,6 +71,8 @@ class TcpStream final : public Stream, private Deferred {
 
   [[nodiscard]] bool wants_bytes() const noexcept;
   void start_or_stop_reading();
+  [[nodiscard]] std::span<char> read_room() noexcept;
+  [[nodiscard]] bool had_its_share() noexcept;
   static void on_alloc(uv_handle_t* handle, size_t suggested, uv_buf_t* buffer);
   static void on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer);
   static void on_written(uv_write_t* request, int status);
@@ -94,9 +99,10 @@ class TcpStream final : public Stream, private Deferred {
   uint64_t bytes_read_ = 0;
   uint64_t bytes_accepted_ = 0;  // given to `write` and not dropped
   uint32_t pauses_ = 1;
-  uint32_t turn_ = 0;  // the loop's turn that slabs_ counts for
+  uint32_t turn_ = 0;        // the loop's turn that turn_bytes_ counts for
+  uint32_t turn_bytes_ = 0;  // read in it
   int fault_ = 0;      // libuv's number of a fault that was not reported yet
-  uint8_t slabs_ = 0;
+  uint8_t read_doublings_ = 0;  // of kLeastRead
   Side side_;
   Ending ending_ = Ending::none;
   bool fresh_ = true;         // until the first turn of the stream's owner is over

@@ -138,9 +138,9 @@ TEST_CASE("loop: tasks and retired objects of a loop that never runs again die w
   CHECK(dead == 2);
 }
 
-TEST_CASE("loop: the slab is one block of 64 KiB") {
+TEST_CASE("loop: the slab is one block of 512 KiB") {
   Loop loop;
-  CHECK(loop.slab().size() == 65'536);
+  CHECK(loop.slab().size() == 524'288);
   CHECK(loop.slab().data() == loop.slab().data());
 }
 

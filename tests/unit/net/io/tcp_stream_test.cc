@@ -266,7 +266,7 @@ TEST_CASE("tcp stream: writing after shutdown_write is a fault of its own") {
   CHECK(pair.up_saw.code == Code::closed);
 }
 
-TEST_CASE("tcp stream: one fast peer gets at most four slabs of a turn") {
+TEST_CASE("tcp stream: one fast peer gets a bounded share of a turn") {
   Pair pair;
   pair.connect();
   uint32_t turn = 0;
@@ -286,8 +286,33 @@ TEST_CASE("tcp stream: one fast peer gets at most four slabs of a turn") {
   pair.down->resume_reading();
   REQUIRE(pair.until([&] { return pair.down_saw.bytes.size() == sent.size(); }));
   CHECK(pair.down_saw.bytes == sent);
-  CHECK(most <= TcpStream::kSlabsPerTurn * Loop::kSlabBytes);
+  CHECK(most < TcpStream::kBytesPerTurn + Loop::kSlabBytes);
   CHECK(most > 0);
+}
+
+TEST_CASE("tcp stream: reads grow with a large body, and a pause takes that back") {
+  Pair pair;
+  pair.connect();
+  std::vector<size_t> pieces;
+  size_t seen = 0;
+  pair.down_saw.when_bytes = [&] {
+    pieces.push_back(pair.down_saw.bytes.size() - seen);
+    seen = pair.down_saw.bytes.size();
+  };
+  const std::string sent = pattern(16 * 1024 * 1024);
+  pair.up->write(sent);
+  pair.settle();
+  pair.down->resume_reading();
+  REQUIRE(pair.until([&] { return pieces.size() >= 4; }));
+  CHECK(pieces.front() == TcpStream::kLeastRead);
+  CHECK(*std::max_element(pieces.begin(), pieces.end()) > TcpStream::kLeastRead);
+  pieces.clear();
+  pair.down->pause_reading();
+  pair.down->resume_reading();
+  REQUIRE(pair.until([&] { return !pieces.empty(); }));
+  CHECK(pieces.front() <= TcpStream::kLeastRead);
+  REQUIRE(pair.until([&] { return seen == sent.size(); }));
+  CHECK(pair.down_saw.bytes == sent);
 }
 
 TEST_CASE("tcp stream: an idle connection is open; with bytes or an end it is not") {
