@@ -83,10 +83,29 @@ class RecordedWrite final : public KvWriter {
   std::vector<Step> steps_;
 };
 
+/// Leaves out what belongs to days that the lake has: derived data that came after all (the service
+/// map), and points that were read from memory when the day was rolled. A family that was dropped
+/// must not come back.
+class OpenDaysWriter final : public KvWriter {
+ public:
+  OpenDaysWriter(KvWriter& out, const std::set<Family>& gone) : out_(out), gone_(gone) {}
+  void put(Family family, std::string_view key, std::string_view value) override {
+    if (gone_.empty() || !gone_.contains(family)) out_.put(family, key, value);
+  }
+  void remove(Family family, std::string_view key) override {
+    if (gone_.empty() || !gone_.contains(family)) out_.remove(family, key);
+  }
+
+ private:
+  KvWriter& out_;
+  const std::set<Family>& gone_;
+};
+
 class Engine final : public StorageEngine {
  public:
   Engine(const EngineOptions& options, std::vector<SignalStore*> stores)
       : retention_days_(options.retention_days),
+        keep_old_days_(options.keep_old_days),
         clock_(options.clock ? options.clock : net::Clock(net::unix_nanos)),
         on_broken_(options.on_broken),
         stores_(std::move(stores)) {}
@@ -99,9 +118,12 @@ class Engine final : public StorageEngine {
     kv_ = std::move(opened).value();
     if (auto checked = check_format(options.directory); !checked.ok()) return checked;
     if (auto loaded = ledger_.load(*kv_); !loaded.ok()) return loaded;
-    drop_old_days();  // before the stores read them back
+    // Before the stores read them back.
+    if (auto read = read_lake_days(); !read.ok()) return read;
+    drop_old_days();
     for (auto* store : stores_) {
       if (auto recovered = store->recover(*kv_); !recovered.ok()) return recovered;
+      for (const auto& [day, state] : lake_days_) store->seal_day(day);
     }
     thread_ = std::thread([this] { run(); });
     return {};
@@ -137,6 +159,32 @@ class Engine final : public StorageEngine {
     done(refusal("writes waiting"));
   }
 
+  void seal_day(Family day, std::function<void(Result<void>)> done) override {
+    add_job([this, day, done = std::move(done)] {
+      auto written = set_lake_day(day, DayState::sealed);
+      if (written.ok()) {
+        for (auto* store : stores_) store->seal_day(day);
+      }
+      done(std::move(written));
+    });
+  }
+
+  void retire_day(Family day, std::function<void()> switch_over,
+                  std::function<void(Result<void>)> done) override {
+    add_job([this, day, switch_over = std::move(switch_over), done = std::move(done)] {
+      auto written = set_lake_day(day, DayState::in_lake);
+      if (!written.ok()) return done(std::move(written));
+      switch_over();
+      drop_day(day, "a day that the lake has was dropped");
+      done({});
+    });
+  }
+
+  std::map<Family, DayState> lake_days() const override {
+    const std::lock_guard lock(mutex_);
+    return lake_days_;
+  }
+
   const KvReader& reader() const override { return *kv_; }
   std::vector<SenderLedger> ledger() const override { return ledger_.rows(); }
   KvStats stats() const override { return kv_->stats(); }
@@ -166,6 +214,12 @@ class Engine final : public StorageEngine {
     std::function<void(Result<void>)> done;
   };
 
+  void add_job(std::function<void()> job) {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));  // few: one a step of the roller
+    wake_.notify_one();
+  }
+
   Error refusal(const char* what) {
     const std::lock_guard lock(mutex_);
     ++counters_.batches_refused;
@@ -181,11 +235,13 @@ class Engine final : public StorageEngine {
     for (;;) {
       std::vector<Waiting> group;
       std::deque<Write> writes;
+      std::deque<std::function<void()>> jobs;
       bool closing = false;
       {
         std::unique_lock lock(mutex_);
-        wake_.wait_until(lock, next_upkeep,
-                         [this] { return closing_ || !waiting_.empty() || !writes_.empty(); });
+        wake_.wait_until(lock, next_upkeep, [this] {
+          return closing_ || !waiting_.empty() || !writes_.empty() || !jobs_.empty();
+        });
         // Wakes early for a full group, for the end, and for others' writes (alert state should not
         // wait for bulk data).
         wake_.wait_until(lock, std::min(not_before, next_upkeep), [this] {
@@ -194,12 +250,14 @@ class Engine final : public StorageEngine {
         closing = closing_;
         take_group(group);
         writes.swap(writes_);
+        jobs.swap(jobs_);
       }
       if (!group.empty())
         not_before = SteadyClock::now() +
                      (group.size() >= kBusyGroup ? kGather : std::chrono::milliseconds{0});
       if (!writes.empty()) run_writes(writes);
       if (!group.empty()) commit_group(std::move(group));
+      for (const auto& job : jobs) job();
       const bool last = closing && nothing_waits();
       if (last || SteadyClock::now() >= next_upkeep) {
         upkeep();
@@ -211,7 +269,7 @@ class Engine final : public StorageEngine {
 
   bool nothing_waits() {
     const std::lock_guard lock(mutex_);
-    return waiting_.empty() && writes_.empty();
+    return waiting_.empty() && writes_.empty() && jobs_.empty();
   }
 
   void take_group(std::vector<Waiting>& group) {
@@ -255,8 +313,9 @@ class Engine final : public StorageEngine {
     Result<void> stored = write_pending_upkeep();
     bool prepared = false;
     if (stored.ok()) {
-      stored = kv_->commit([&](KvWriter& writer) {
+      stored = kv_->commit([&](KvWriter& kv_writer) {
         prepared = true;
+        OpenDaysWriter writer(kv_writer, gone_days_);
         for (auto* store : stores_) store->prepare(batches, writer);
         ledger_.write(writer);
       });
@@ -353,23 +412,81 @@ class Engine final : public StorageEngine {
 
   Result<void> write_pending_upkeep() {
     if (pending_upkeep_.empty() && !kv_->failing()) return {};
-    auto written = kv_->commit([this](KvWriter& writer) { pending_upkeep_.replay(writer); });
+    auto written = kv_->commit([this](KvWriter& kv_writer) {
+      OpenDaysWriter writer(kv_writer, gone_days_);
+      pending_upkeep_.replay(writer);
+    });
     if (written.ok()) pending_upkeep_.clear();
     return written;
   }
 
   void drop_old_days() {
+    if (keep_old_days_) return;
     const uint32_t today = Family::of_unix_nanos(clock_()).day;
     for (const Family day : kv_->days()) {
-      if (day.day + retention_days_ >= today) continue;
-      for (auto* store : stores_) store->forget_day(day);
-      if (auto dropped = kv_->drop_day(day); dropped.ok()) {
-        net::log_info("a day past the retention was dropped", {{"day", day.day}});
-      } else {
-        net::log_warn("a day past the retention could not be dropped",
-                      {{"day", day.day}, {"error", dropped.error().detail}});
-      }
+      if (day.day + retention_days_ < today) drop_day(day, "a day past the retention was dropped");
     }
+  }
+
+  void drop_day(Family day, std::string_view sentence) {
+    for (auto* store : stores_) store->forget_day(day);
+    if (auto dropped = kv_->drop_day(day); dropped.ok()) {
+      net::log_info(sentence, {{"day", day.day}});
+    } else {
+      net::log_warn("a day could not be dropped",
+                    {{"day", day.day}, {"error", dropped.error().detail}});
+    }
+  }
+
+  // ---------------------------------------------------------------- days on their way to the lake
+
+  static std::string lake_day_key(Family day) {
+    std::string key = table_key(Table::lake_day);
+    append_be32(key, day.day);
+    return key;
+  }
+
+  Result<void> set_lake_day(Family day, DayState state) {
+    {
+      const std::lock_guard lock(mutex_);
+      const auto known = lake_days_.find(day);
+      if (known != lake_days_.end() && known->second >= state) return {};
+    }
+    auto written = write_pending_upkeep();
+    if (written.ok()) {
+      written = kv_->commit([&](KvWriter& writer) {
+        writer.put(Family::meta(), lake_day_key(day),
+                   std::string(1, static_cast<char>(static_cast<uint8_t>(state))));
+      });
+    }
+    if (!written.ok()) {
+      tell_failed(written.error());
+      return written;
+    }
+    const std::lock_guard lock(mutex_);
+    lake_days_[day] = state;
+    if (state == DayState::in_lake) gone_days_.insert(day);
+    return {};
+  }
+
+  /// Also finishes what a crash cut short: a day that the lake has is dropped.
+  Result<void> read_lake_days() {
+    auto scanned =
+        kv_->scan(Family::meta(), table_key(Table::lake_day),
+                  std::string(1, static_cast<char>(static_cast<uint8_t>(Table::lake_day) + 1)),
+                  [this](std::string_view key, std::string_view value) {
+                    if (key.size() != 5 || value.size() != 1) return true;
+                    const Family day{read_be32(key.substr(1))};
+                    const auto state = value.front() == 2 ? DayState::in_lake : DayState::sealed;
+                    lake_days_[day] = state;
+                    if (state == DayState::in_lake) gone_days_.insert(day);
+                    return true;
+                  });
+    if (!scanned.ok()) return scanned;
+    for (const Family day : kv_->days()) {
+      if (gone_days_.contains(day)) drop_day(day, "a day that the lake has was dropped");
+    }
+    return {};
   }
 
   // ---------------------------------------------------------------- start-up and messages
@@ -404,6 +521,7 @@ class Engine final : public StorageEngine {
   }
 
   const uint32_t retention_days_;
+  const bool keep_old_days_;
   const net::Clock clock_;
   std::function<void(const Error&)> on_broken_;  // the commit thread's
   const std::vector<SignalStore*> stores_;
@@ -414,12 +532,15 @@ class Engine final : public StorageEngine {
   mutable std::mutex mutex_;
   EngineCounters counters_;  // mutex_
   std::condition_variable wake_;
-  std::deque<Waiting> waiting_;  // mutex_
-  std::deque<Write> writes_;     // mutex_
-  uint64_t waiting_bytes_ = 0;   // mutex_
-  bool closing_ = false;         // mutex_
+  std::deque<Waiting> waiting_;             // mutex_
+  std::deque<Write> writes_;                // mutex_
+  std::deque<std::function<void()>> jobs_;  // mutex_
+  std::map<Family, DayState> lake_days_;    // mutex_; changed by the commit thread only
+  uint64_t waiting_bytes_ = 0;              // mutex_
+  bool closing_ = false;                    // mutex_
 
   RecordedWrite pending_upkeep_;  // the commit thread's, as what follows
+  std::set<Family> gone_days_;    // the lake has them
   uint64_t last_retention_ = 0;
   bool told_failing_ = false;
 

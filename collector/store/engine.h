@@ -62,6 +62,7 @@ struct EngineCounters {
 struct EngineOptions {
   KvOptions kv;
   uint32_t retention_days = 30;
+  bool keep_old_days = false;  // days past the retention wait for the lake (`retire_day`) instead of being dropped
   net::Clock clock;  // Unix nanoseconds; default the wall clock
   /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default:
   /// batches go on being answered with an error.
@@ -81,6 +82,14 @@ class StorageEngine {
   /// `done` as for append.
   virtual void write(std::function<void(KvWriter&)> fill,
                      std::function<void(net::Result<void>)> done) = 0;
+  /// Closes a day for good, also over restarts: nothing is written into it any more. A step on its way to the lake; sealing twice is as once.
+  virtual void seal_day(Family day, std::function<void(net::Result<void>)> done) = 0;
+  /// The lake has the sealed day: records that, calls `switch_over` (questions go to the lake from here on), and drops the day. A crash in
+  /// between drops it at the next start.
+  virtual void retire_day(Family day, std::function<void()> switch_over, std::function<void(net::Result<void>)> done) = 0;
+  /// What became of days on their way to the lake. Any thread.
+  enum class DayState : uint8_t { sealed = 1, in_lake = 2 };
+  [[nodiscard]] virtual std::map<Family, DayState> lake_days() const = 0;
   [[nodiscard]] virtual const KvReader& reader() const = 0;
   [[nodiscard]] virtual std::vector<SenderLedger> ledger() const = 0;  // any thread
   [[nodiscard]] virtual KvStats stats() const = 0;                     // any thread

@@ -29,6 +29,7 @@ enum class Table : uint8_t {
   canary = 0x07,
   canary_record = 0x08,
   x_trace_text = 0x09,
+  lake_day = 0x0A,        // day -> how far it is on its way to the lake
 };
 
 inline void append_u8(std::string& out, uint8_t v) { out.push_back(static_cast<char>(v)); }

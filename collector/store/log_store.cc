@@ -223,6 +223,7 @@ class ChunkedLogStore final : public LogStore {
   void committed(std::span<const AcceptedBatch>) override {}
   void failed(std::span<const AcceptedBatch>) override {}
   void maintain(uint64_t, KvWriter&) override {}
+  void seal_day(Family day) override { sealed_days_.insert(day); }
   void forget_day(Family) override {}
   net::Result<LogPage> search(const LogQuery& query,
                               const std::function<bool()>& cancelled) const override;
@@ -230,7 +231,8 @@ class ChunkedLogStore final : public LogStore {
  private:
   void write_chunk(Family day, std::vector<LogSource>& logs, KvWriter& writer);
   const KvReader* reader_ = nullptr;
-  uint32_t next_chunk_ = 0;  // only has to differ between chunks of the same newest time
+  std::set<Family> sealed_days_;  // commit thread only
+  uint32_t next_chunk_ = 0;       // only has to differ between chunks of the same newest time
 };
 
 net::Result<void> ChunkedLogStore::recover(const KvReader& reader) {
@@ -246,8 +248,9 @@ void ChunkedLogStore::prepare(std::span<const AcceptedBatch> group, KvWriter& wr
   for (const AcceptedBatch& batch : group) {
     if (!batch.logs) continue;
     for (const telemetry::LogView& log : batch.logs->logs) {
-      days[family_of(log.time_unix_nanos, batch.arrived_unix_nanos)].push_back(
-          {batch.logs.get(), &log});
+      Family day = family_of(log.time_unix_nanos, batch.arrived_unix_nanos);
+      if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
+      days[day].push_back({batch.logs.get(), &log});
     }
   }
   for (auto& [day, logs] : days) {

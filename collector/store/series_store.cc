@@ -59,6 +59,7 @@ void SeriesStoreImpl::stage(const AcceptedBatch& batch, const telemetry::MetricP
   if (t > arrived_millis_ + kMaxAheadMillis ||
       t <= arrived_millis_ - options_.retention_days * kDayMillis)
     return reject();
+  if (sealed_days_.contains(static_cast<uint32_t>(t / kDayMillis))) return reject();
   const bool delta = point.temporality == telemetry::Temporality::delta;
   if (point.kind == telemetry::PointKind::counter && delta &&
       (!std::isfinite(point.value) || (point.monotonic && point.value < 0))) {

@@ -15,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <unordered_map>
 
@@ -72,6 +73,7 @@ class SeriesStoreImpl final : public SeriesStore {
   void committed(std::span<const AcceptedBatch> group) override;
   void failed(std::span<const AcceptedBatch> group) override;
   void maintain(uint64_t now_unix_nanos, KvWriter& writer) override;
+  void seal_day(Family day) override { sealed_days_.insert(day.day); }
   void forget_day(Family day) override;
 
   // ---- SeriesSource
@@ -151,6 +153,7 @@ class SeriesStoreImpl final : public SeriesStore {
   std::vector<StoredSeries*> staged_series_, staged_definitions_;
   std::vector<std::pair<uint32_t, uint32_t>> staged_days_;  // day, series
   uint64_t overflowed_in_group_ = 0;
+  std::set<uint32_t> sealed_days_;  // points of these are too late
   std::string raw_key_;
   int64_t arrived_millis_ = 0;
   SeriesLogWriter log_;

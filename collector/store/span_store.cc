@@ -97,6 +97,7 @@ class ColumnarSpanStore final : public SpanStore {
   void committed(std::span<const AcceptedBatch>) override {}
   void failed(std::span<const AcceptedBatch>) override {}
   void maintain(uint64_t now_unix_nanos, KvWriter& writer) override;
+  void seal_day(Family day) override { sealed_days_.insert(day); }
   void forget_day(Family day) override { next_chunk_.erase(day); }
 
   net::Result<Trace> trace(const TraceId& id) const override;
@@ -122,6 +123,7 @@ class ColumnarSpanStore final : public SpanStore {
   const KvReader* reader_ = nullptr;
   SpanCatalogue catalogue_;
   std::map<Family, uint32_t> next_chunk_;  // commit thread only
+  std::set<Family> sealed_days_;           // commit thread only
   uint32_t last_cleaned_day_ = 0;
 };
 
@@ -151,7 +153,8 @@ void ColumnarSpanStore::prepare(std::span<const AcceptedBatch> group, KvWriter& 
   for (const AcceptedBatch& batch : group) {
     if (!batch.traces) continue;
     for (const telemetry::SpanView& span : batch.traces->spans) {
-      const Family day = family_of(span.start_unix_nanos, batch.arrived_unix_nanos);
+      Family day = family_of(span.start_unix_nanos, batch.arrived_unix_nanos);
+      if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
       days[day].push_back({batch.traces.get(), &span});
       catalogue_.add(batch.traces->resources[span.resource].service_name, span.name, span.kind,
                      day.day, writer);

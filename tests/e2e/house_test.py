@@ -22,7 +22,8 @@ FORBIDDEN = {
 KNOWN_BY = {
     r"uv\.h": r"net/io/",
     r"llhttp\.h": r"net/http/(h1_codec|head_split)\.cc",
-    r"openssl/": r"net/io/tls_",
+    r"openssl/": r"(net/io/tls_|collector/lake/digest\.cc)",
+    r"curl/": r"collector/lake/http_transfer\.cc",
     r"yaml-cpp/": r"net/core/yaml_",
     r"protozero/": r"telemetry/otlp",
     r"rocksdb/": r"collector/store/rocks_",

@@ -46,9 +46,10 @@ class RecordingStore final : public SignalStore {
     writer.put(Family::meta(), table_key(Table::catalogue) + "upkeep", "1");
     ++maintained;
   }
+  void seal_day(Family day) override { sealed_days.push_back(day.day); }
   void forget_day(Family day) override { forgotten_days.push_back(day.day); }
 
-  std::vector<uint32_t> recovered_days, forgotten_days;
+  std::vector<uint32_t> recovered_days, forgotten_days, sealed_days;
   std::vector<size_t> groups;
   std::atomic<size_t> committed_batches{0}, failed_batches{0}, maintained{0};
   std::function<void()> on_prepare;
@@ -367,6 +368,63 @@ TEST_CASE("engine: many threads append at once and each batch is stored once") {
   CHECK(stored == kBatches);
   CHECK(repeated == kBatches * (kThreads - 1));
   CHECK(bench.store.committed_batches == kBatches);
+}
+
+TEST_CASE("engine: a day is sealed, then retired, and neither is forgotten by a restart") {
+  const test::TemporaryDirectory directory;
+  const Family day{20'779};
+  const auto wait = [](const auto& start) {
+    std::promise<net::Result<void>> promise;
+    start([&promise](net::Result<void> outcome) { promise.set_value(std::move(outcome)); });
+    return promise.get_future().get();
+  };
+  {
+    Bench bench(directory.path());
+    bench.stored(log_unit("a"));
+    CHECK(wait([&](auto done) { bench.engine->seal_day(day, std::move(done)); }).ok());
+    CHECK(bench.store.sealed_days == std::vector<uint32_t>{day.day});
+  }
+  {
+    Bench bench(directory.path());
+    CHECK(bench.store.sealed_days == std::vector<uint32_t>{day.day});
+    CHECK(bench.engine->lake_days().at(day) == StorageEngine::DayState::sealed);
+    CHECK(bench.has("a"));
+    bool switched = false;
+    const auto retire = [&](auto done) {
+      bench.engine->retire_day(
+          day,
+          [&] {
+            switched = true;
+            CHECK(bench.has("a"));  // dropped only afterwards
+          },
+          std::move(done));
+    };
+    CHECK(wait(retire).ok());
+    CHECK(switched);
+    CHECK_FALSE(bench.has("a"));
+    CHECK(bench.store.forgotten_days == std::vector<uint32_t>{day.day});
+    // What a store writes there nevertheless does not bring the family back.
+    bench.stored(log_unit("b"));
+    CHECK(bench.engine->reader().days().empty());
+  }
+  Bench bench(directory.path());
+  CHECK(bench.engine->lake_days().at(day) == StorageEngine::DayState::in_lake);
+}
+
+TEST_CASE("engine: with a lake, days past the retention wait") {
+  const test::TemporaryDirectory directory;
+  {
+    Bench bench(directory.path());
+    bench.stored(log_unit("a"));
+  }
+  RecordingStore store;
+  EngineOptions options;
+  options.kv.directory = directory.path();
+  options.kv.memory_bytes = 32ULL << 20;
+  options.clock = [] { return kNow + 100 * kDayNanos; };
+  options.keep_old_days = true;
+  const auto engine = std::move(open_engine(options, {&store})).value();
+  CHECK(engine->reader().days() == std::vector<Family>{Family{20'779}});
 }
 
 TEST_CASE("engine: batch identities are three parts within bounds") {
