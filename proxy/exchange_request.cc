@@ -2,6 +2,7 @@
 #include "proxy/exchange.h"
 
 #include "net/core/clock.h"
+#include "net/http/characters.h"
 #include "proxy/data_path.h"
 #include "proxy/router.h"
 #include "proxy/session.h"
@@ -12,6 +13,16 @@ using net::BodyKind;
 using net::KnownHeader;
 using net::MessageHead;
 using telemetry::Direction;
+
+namespace {
+
+/// "https://..." in absolute form: a caller that takes us for a gateway into TLS. Sent on as it
+/// is, in clear, its secrets would travel readable.
+bool wants_tls(std::string_view target) noexcept {
+  return target.size() > 8 && net::equals_ignoring_case(target.substr(0, 8), "https://");
+}
+
+}  // namespace
 
 void Exchange::on_request_head() {
   head_seen_ = true;
@@ -37,6 +48,10 @@ void Exchange::on_request_head() {
   if (head.method == "CONNECT") {
     close_after_ = true;  // what follows is not HTTP
     return reply_locally(LocalError::not_implemented, "CONNECT");
+  }
+  if (wants_tls(head.target) && session_->stream().tls() == nullptr) {
+    close_after_ = true;
+    return reply_locally(LocalError::not_implemented, "https in a request that came in clear");
   }
   if (head.has(KnownHeader::via) && via_names(head, data_.via_name(session_->direction()))) {
     return reply_locally(LocalError::loop_detected, data_.via_name(session_->direction()));

@@ -23,20 +23,19 @@ int run(const hms::proxy::Options& options) {
     net::log_set_format(*format);
   net::YamlErrors errors;
   proxy::Config config = proxy::load_config(options, errors);
+  if (options.check) proxy::check_tls(config, errors);
   if (!errors.empty()) {
     std::fprintf(stderr, "%s\n", errors.text().c_str());
     return 2;
   }
+  const bool idle = config.app.empty() && config.outbound_address.empty() && config.routes.empty();
   if (options.check) {
-    if (auto opened = proxy::TlsSources(nullptr).take(config); !opened.ok()) {
-      std::fprintf(stderr, "%s\n", opened.error().detail.c_str());
-      return 2;
-    }
-    std::printf("configuration is good: %zu upstreams, %zu routes\n", config.upstreams.size(),
-                config.routes.size());
+    std::printf("configuration is good: %zu upstreams, %zu routes%s\n", config.upstreams.size(),
+                config.routes.size(),
+                idle ? "; to run it needs --app, --outbound or a route besides" : "");
     return 0;
   }
-  if (config.app.empty() && config.outbound_address.empty() && config.routes.empty()) {
+  if (idle) {
     std::fprintf(stderr,
                  "hms-proxy: nothing to do: give --app (the service beside it), --outbound, or a "
                  "--config with routes; see hms-proxy --help\n");

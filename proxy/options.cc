@@ -16,6 +16,8 @@ namespace {
 
 using Target = std::optional<std::string>;
 
+constexpr const char* kOutboundInKubernetes = "127.0.0.1:15001";
+
 /// One flag and its environment variable. CLI11 would read the variable itself, but not tell which
 /// of the two it was.
 void add_flag(CLI::App& app, Target& target, const char* flag, const std::string& help) {
@@ -24,12 +26,25 @@ void add_flag(CLI::App& app, Target& target, const char* flag, const std::string
       ->take_last();
 }
 
-void from_environment(Target& target, const char* name) {
+void from_environment(Options& options, Target& target, const char* name) {
   if (target) return;
-  if (const char* value = std::getenv(name); value != nullptr && *value != '\0') target = value;
+  const char* value = std::getenv(name);
+  if (value == nullptr || *value == '\0') return;
+  target = value;
+  options.from_environment.emplace_back(name);
 }
 
-void set_switch(const Target& text, const char* flag, bool& target, net::YamlErrors& errors) {
+/// "--spool-dir", or "HMS_SPOOL_DIR" when that is where the value came from: what a fault names.
+std::string source_of(const Options& options, std::string_view flag) {
+  std::string variable = "HMS_";
+  for (const char c : flag.substr(2))
+    variable += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+  const auto& used = options.from_environment;
+  return std::find(used.begin(), used.end(), variable) != used.end() ? variable : std::string(flag);
+}
+
+void set_switch(const Target& text, const std::string& flag, bool& target,
+                net::YamlErrors& errors) {
   if (!text) return;
   if (*text == "on")
     target = true;
@@ -39,7 +54,7 @@ void set_switch(const Target& text, const char* flag, bool& target, net::YamlErr
     errors.add({"", 0, 0, flag, "'" + *text + "' is neither on nor off"});
 }
 
-void set_address(const Target& text, const char* flag, std::string& target,
+void set_address(const Target& text, const std::string& flag, std::string& target,
                  net::YamlErrors& errors) {
   if (!text) return;
   if (auto parsed = net::SocketAddress::parse(*text); !parsed.ok())
@@ -49,6 +64,7 @@ void set_address(const Target& text, const char* flag, std::string& target,
 }
 
 void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
+  const auto source = [&](std::string_view flag) { return source_of(options, flag); };
   if (options.service) {
     const bool visible = !options.service->empty() && options.service->size() <= 255 &&
                          std::all_of(options.service->begin(), options.service->end(),
@@ -56,23 +72,24 @@ void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
     if (visible)
       config.service = *options.service;
     else
-      errors.add({"", 0, 0, "--service", "a service's name has 1 to 255 visible characters"});
+      errors.add(
+          {"", 0, 0, source("--service"), "a service's name has 1 to 255 visible characters"});
   }
-  set_address(options.listen, "--listen", config.inbound_address, errors);
+  set_address(options.listen, source("--listen"), config.inbound_address, errors);
   if (options.outbound && *options.outbound == "off")
     config.outbound_address.clear();
   else
-    set_address(options.outbound, "--outbound", config.outbound_address, errors);
-  set_address(options.admin, "--admin", config.admin_address, errors);
+    set_address(options.outbound, source("--outbound"), config.outbound_address, errors);
+  set_address(options.admin, source("--admin"), config.admin_address, errors);
   if (options.app) {
     if (auto parsed = net::parse_host_port(*options.app); !parsed.ok())
-      errors.add({"", 0, 0, "--app", parsed.error().detail});
+      errors.add({"", 0, 0, source("--app"), parsed.error().detail});
     else
       config.app = *options.app;
   }
   if (options.collector) {
     if (auto parsed = net::parse_url(*options.collector); !parsed.ok())
-      errors.add({"", 0, 0, "--collector", parsed.error().detail});
+      errors.add({"", 0, 0, source("--collector"), parsed.error().detail});
     else
       config.collector_url = *options.collector;
   }
@@ -83,18 +100,18 @@ void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
                         text.find_first_not_of("0123456789") == std::string::npos;
     const int threads = number ? std::stoi(text) : 0;
     if (threads < 1 || threads > 256)
-      errors.add({"", 0, 0, "--threads", "'" + text + "' is not a number from 1 to 256"});
+      errors.add({"", 0, 0, source("--threads"), "'" + text + "' is not a number from 1 to 256"});
     else
       config.threads = static_cast<uint32_t>(threads);
   }
   if (options.log_level) {
     if (auto level = net::parse_log_level(*options.log_level); !level.ok())
-      errors.add({"", 0, 0, "--log-level", level.error().detail});
+      errors.add({"", 0, 0, source("--log-level"), level.error().detail});
     else
       config.log_level = *options.log_level;
   }
-  set_switch(options.access_log, "--access-log", config.access_log, errors);
-  set_switch(options.telemetry, "--telemetry", config.telemetry, errors);
+  set_switch(options.access_log, source("--access-log"), config.access_log, errors);
+  set_switch(options.telemetry, source("--telemetry"), config.telemetry, errors);
 }
 
 }  // namespace
@@ -117,8 +134,10 @@ Options parse_options(int argument_count, char** arguments) {
   add_flag(app, options.listen, "--listen",
            "inbound address, default 127.0.0.1:15006 (HMS_LISTEN)");
   add_flag(app, options.app, "--app", "address of the service (HMS_APP)");
-  add_flag(app, options.outbound, "--outbound",
-           "address for the service's own calls, default off (HMS_OUTBOUND)");
+  add_flag(
+      app, options.outbound, "--outbound",
+      "address for the service's own calls, or off; default off, in Kubernetes 127.0.0.1:15001 "
+      "(HMS_OUTBOUND)");
   add_flag(app, options.admin, "--admin", "admin address, default 127.0.0.1:15000 (HMS_ADMIN)");
   add_flag(app, options.collector, "--collector", "URL of the collector (HMS_COLLECTOR)");
   add_flag(app, options.spool_dir, "--spool-dir",
@@ -147,22 +166,23 @@ Options parse_options(int argument_count, char** arguments) {
     options.exit_code = 0;
     return options;
   }
-  from_environment(options.config_path, "HMS_CONFIG");
-  from_environment(options.service, "HMS_SERVICE");
-  from_environment(options.listen, "HMS_LISTEN");
-  from_environment(options.app, "HMS_APP");
-  from_environment(options.outbound, "HMS_OUTBOUND");
-  from_environment(options.admin, "HMS_ADMIN");
-  from_environment(options.collector, "HMS_COLLECTOR");
-  from_environment(options.spool_dir, "HMS_SPOOL_DIR");
-  from_environment(options.threads, "HMS_THREADS");
-  from_environment(options.access_log, "HMS_ACCESS_LOG");
-  from_environment(options.telemetry, "HMS_TELEMETRY");
-  from_environment(options.log_level, "HMS_LOG_LEVEL");
-  from_environment(log_format, "HMS_LOG_FORMAT");
+  from_environment(options, options.config_path, "HMS_CONFIG");
+  from_environment(options, options.service, "HMS_SERVICE");
+  from_environment(options, options.listen, "HMS_LISTEN");
+  from_environment(options, options.app, "HMS_APP");
+  from_environment(options, options.outbound, "HMS_OUTBOUND");
+  from_environment(options, options.admin, "HMS_ADMIN");
+  from_environment(options, options.collector, "HMS_COLLECTOR");
+  from_environment(options, options.spool_dir, "HMS_SPOOL_DIR");
+  from_environment(options, options.threads, "HMS_THREADS");
+  from_environment(options, options.access_log, "HMS_ACCESS_LOG");
+  from_environment(options, options.telemetry, "HMS_TELEMETRY");
+  from_environment(options, options.log_level, "HMS_LOG_LEVEL");
+  from_environment(options, log_format, "HMS_LOG_FORMAT");
   if (log_format) options.log_format = *log_format;
   if (auto format = net::parse_log_format(options.log_format); !format.ok()) {
-    options.message = "hms-proxy: --log-format: " + format.error().detail + "\n";
+    options.message =
+        "hms-proxy: " + source_of(options, "--log-format") + ": " + format.error().detail + "\n";
     options.exit_code = 2;
   }
   return options;
@@ -170,8 +190,11 @@ Options parse_options(int argument_count, char** arguments) {
 
 Config load_config(const Options& options, net::YamlErrors& errors) {
   Config config;
-  // A pod is taken out of its Service some time after it was told to stop: go on serving that long.
-  if (std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) config.drain.grace = Millis{5'000};
+  if (std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) {
+    // A pod is taken out of its Service some time after it was told to stop: go on serving so long.
+    config.drain.grace = Millis{5'000};
+    config.outbound_address = kOutboundInKubernetes;
+  }
   if (options.config_path) read_config(*options.config_path, config, errors);
   overlay(options, config, errors);
   check_config(config, errors);

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "net/core/yaml_reader.h"
 #include "proxy/config/types.h"
@@ -15,7 +16,8 @@ struct Options {
       spool_dir, threads, log_level, access_log, telemetry;
   std::string log_format = "json";
   bool check = false;
-  std::string probe;  // ask this URL once instead of running
+  std::vector<std::string> from_environment;  // the variables that were used: "HMS_THREADS"
+  std::string probe;                          // ask this URL once instead of running
   // What the command line asks for instead of running: the text for stdout or stderr and the exit
   // code.
   std::optional<int> exit_code;

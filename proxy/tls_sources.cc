@@ -17,6 +17,18 @@ net::Result<TlsSources::Entry> TlsSources::open(const net::TlsSettings& settings
   return entry;
 }
 
+void check_tls(const Config& config, net::YamlErrors& errors) {
+  const auto check = [&](const std::optional<net::TlsSettings>& settings,
+                         const net::YamlPlace& place) {
+    if (!settings) return;
+    if (auto opened = net::TlsSource::open(*settings); !opened.ok())
+      errors.add(place, opened.error().detail);
+  };
+  check(config.inbound_tls, config.inbound_tls_place);
+  check(config.collector_tls, config.collector_tls_place);
+  for (const UpstreamConfig& upstream : config.upstreams) check(upstream.tls, upstream.place);
+}
+
 net::Result<void> TlsSources::take(const Config& config) {
   std::vector<Entry> next;
   const auto add = [&](const std::optional<net::TlsSettings>& settings,

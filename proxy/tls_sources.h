@@ -13,6 +13,10 @@
 
 namespace hms::proxy {
 
+/// Opens what every `tls` block names, for `--check`: each file that is missing or wrong is a fault
+/// at the block that wants it.
+void check_tls(const Config& config, net::YamlErrors& errors);
+
 class TlsSources {
  public:
   /// Without a loop (a check) nothing is watched.

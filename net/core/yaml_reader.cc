@@ -35,9 +35,13 @@ std::string joined_keys(
 std::string to_string(const YamlError& error) {
   std::string text = error.file;
   if (error.line > 0) text += ":" + std::to_string(error.line) + ":" + std::to_string(error.column);
-  text += ": ";
+  if (!text.empty()) text += ": ";
   if (!error.path.empty()) text += error.path + ": ";
   return text + error.message;
+}
+
+void YamlErrors::add(const YamlPlace& place, std::string message) {
+  add({place.file, place.line, place.column, place.path, std::move(message)});
 }
 
 void YamlErrors::add(YamlError error) {
@@ -162,6 +166,7 @@ const std::string& YamlNode::file() const {
 
 int YamlNode::line() const { return impl_ == nullptr ? 0 : impl_->line; }
 int YamlNode::column() const { return impl_ == nullptr ? 0 : impl_->column; }
+YamlPlace YamlNode::place() const { return {file(), line(), column(), path()}; }
 
 void YamlNode::fail(std::string message) const {
   if (impl_ != nullptr) impl_->fail(std::move(message));

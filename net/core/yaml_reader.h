@@ -31,12 +31,21 @@ struct YamlError {
   std::string message{};  // "unknown key 'wieght'; allowed: upstream, weight"
 };
 
-/// "claims.yaml:12:5: /routes/3/split: unknown key ..."
+/// Where something was written: for faults that show only when the whole is read.
+struct YamlPlace {
+  std::string file{};
+  int line = 0;
+  int column = 0;
+  std::string path{};
+};
+
+/// "claims.yaml:12:5: /routes/3/split: unknown key ..."; without a file (flags) only what is known.
 [[nodiscard]] std::string to_string(const YamlError& error);
 
 class YamlErrors {
  public:
   void add(YamlError error);
+  void add(const YamlPlace& place, std::string message);
   [[nodiscard]] bool empty() const noexcept { return errors_.empty(); }
   [[nodiscard]] const std::vector<YamlError>& all() const noexcept { return errors_; }
   /// All faults, one a line.
@@ -65,6 +74,7 @@ class YamlNode {
   [[nodiscard]] const std::string& file() const;
   [[nodiscard]] int line() const;
   [[nodiscard]] int column() const;
+  [[nodiscard]] YamlPlace place() const;
 
   /// Adds a fault at this node.
   void fail(std::string message) const;

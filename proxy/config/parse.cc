@@ -76,7 +76,8 @@ void read_text(const YamlNode& node, std::string& target) {
 }
 
 void read_tls_block(const YamlNode& node, net::TlsRole role,
-                    std::optional<net::TlsSettings>& target) {
+                    std::optional<net::TlsSettings>& target, net::YamlPlace* place = nullptr) {
+  if (place != nullptr) *place = node.place();
   net::TlsSettings settings;
   settings.role = role;
   if (net::read_tls(node, settings)) target = std::move(settings);
@@ -89,7 +90,8 @@ void read_listeners(const YamlNode& node, Reader& reader) {
     if (const auto address = inbound.get("address"); reader.first_time(address))
       read_address(address, reader.config.inbound_address);
     if (const auto tls = inbound.get("tls"); reader.first_time(tls))
-      read_tls_block(tls, net::TlsRole::server, reader.config.inbound_tls);
+      read_tls_block(tls, net::TlsRole::server, reader.config.inbound_tls,
+                     &reader.config.inbound_tls_place);
     if (const auto app = inbound.get("app"); reader.first_time(app)) {
       std::string text;
       if (app.read(text)) {
@@ -103,8 +105,13 @@ void read_listeners(const YamlNode& node, Reader& reader) {
   }
   const YamlNode outbound = node.get("outbound");
   if (outbound.present()) {
-    if (const auto address = outbound.get("address"); reader.first_time(address))
-      read_address(address, reader.config.outbound_address);
+    if (const auto address = outbound.get("address"); reader.first_time(address)) {
+      std::string text;
+      if (address.is_scalar() && address.read(text) && text == "off")
+        reader.config.outbound_address.clear();
+      else
+        read_address(address, reader.config.outbound_address);
+    }
     outbound.finish();
   }
   node.finish();
@@ -143,6 +150,7 @@ void read_limits(const YamlNode& node, Limits& limits) {
 void read_upstream(const std::string& name, const YamlNode& node, Config& config) {
   UpstreamConfig upstream;
   upstream.name = name;
+  upstream.place = node.place();
   if (!node.is_map()) {
     node.fail("expected a map with endpoints, for example {endpoints: [\"10.0.0.11:8080\"]}");
     return;
@@ -197,6 +205,10 @@ bool valid_path_pattern(std::string_view pattern, std::string& why) {
     why = "a path pattern begins with '/'";
     return false;
   }
+  if (pattern.find_first_of("?#") != std::string_view::npos) {
+    why = "a path pattern has no '?' and no '#': routes are chosen by the path alone";
+    return false;
+  }
   size_t begin = 1;
   while (begin <= pattern.size()) {
     const size_t end = std::min(pattern.find('/', begin), pattern.size());
@@ -225,7 +237,12 @@ void read_match(const YamlNode& node, RouteConfig& route) {
                      : listener == "outbound" ? ListenerChoice::outbound
                                               : ListenerChoice::any;
   }
-  read_text(node.get("host"), route.host);
+  const YamlNode host = node.get("host");
+  read_text(host, route.host);
+  if (const auto colon = route.host.rfind(':');
+      colon != std::string::npos && route.host.find(']', colon) == std::string::npos) {
+    host.fail("a host is written without port: '" + route.host.substr(0, colon) + "'");
+  }
   std::transform(route.host.begin(), route.host.end(), route.host.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const YamlNode path = node.get("path");
@@ -277,17 +294,24 @@ void read_split(const YamlNode& node, const YamlNode& single, RouteConfig& route
     return;
   }
   std::string name;
-  if (single.read(name)) route.split.push_back({name, 100});
+  if (single.read(name)) route.split.push_back({name, 100, single.place()});
   for (const YamlNode& item : node.items()) {
     SplitEntry entry;
     if (!item.is_map()) {
       item.fail("expected {upstream: NAME, weight: NUMBER}");
       continue;
     }
-    const bool named = item.require("upstream").read(entry.upstream);
+    const YamlNode upstream = item.require("upstream");
+    const bool named = upstream.read(entry.upstream);
+    entry.place = upstream.place();
     item.require("weight").read_number(entry.weight, 0, 1'000'000);
     item.finish();
-    if (named) route.split.push_back(std::move(entry));
+    if (!named) continue;
+    const bool twice =
+        std::any_of(route.split.begin(), route.split.end(),
+                    [&](const SplitEntry& other) { return other.upstream == entry.upstream; });
+    if (twice) upstream.fail("'" + entry.upstream + "' is in this split twice");
+    route.split.push_back(std::move(entry));
   }
   if (node.present() && node.is_list()) {
     double sum = 0;
@@ -352,7 +376,7 @@ void read_document(const YamlNode& root, Reader& reader) {
       }
     }
     if (const auto tls = node.get("tls"); reader.first_time(tls))
-      read_tls_block(tls, net::TlsRole::client, config.collector_tls);
+      read_tls_block(tls, net::TlsRole::client, config.collector_tls, &config.collector_tls_place);
     if (const auto spool = node.get("spool"); reader.first_time(spool))
       spool.read_size(config.spool_bytes, 64ULL * 1024, 4ULL << 30);
     if (const auto dir = node.get("spool_dir"); reader.first_time(dir))
@@ -439,21 +463,20 @@ void read_config_text(std::string_view text, const std::string& file_name, Confi
 
 void check_config(const Config& config, YamlErrors& errors) {
   std::set<std::string> names;
-  for (const UpstreamConfig& upstream : config.upstreams) names.insert(upstream.name);
-  if (names.count("app") != 0)
-    errors.add({"", 0, 0, "/upstreams/app",
-                "'app' is the service beside this proxy; choose another name"});
+  for (const UpstreamConfig& upstream : config.upstreams) {
+    if (upstream.name == "app")
+      errors.add(upstream.place, "'app' is the service beside this proxy; choose another name");
+    else
+      names.insert(upstream.name);
+  }
   if (!config.app.empty()) names.insert("app");
   for (const RouteConfig& route : config.routes) {
     for (const SplitEntry& entry : route.split) {
       if (names.count(entry.upstream) != 0) continue;
       std::string known;
       for (const auto& name : names) known += (known.empty() ? "" : ", ") + name;
-      const auto colon = route.place.rfind(':');
-      errors.add({route.place.substr(0, colon), std::stoi(route.place.substr(colon + 1)), 1,
-                  "/routes",
-                  "unknown upstream '" + entry.upstream +
-                      "'; known: " + (known.empty() ? "none" : known)});
+      errors.add(entry.place, "unknown upstream '" + entry.upstream +
+                                  "'; known: " + (known.empty() ? "none" : known));
     }
   }
 }

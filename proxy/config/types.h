@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/core/clock.h"
+#include "net/core/yaml_reader.h"
 #include "net/io/address.h"
 #include "net/io/tls_context.h"
 
@@ -29,11 +30,13 @@ struct UpstreamConfig {
   Millis connect_timeout{0};              // 0: 250 ms to a loopback address, 1 s otherwise
   std::optional<net::TlsSettings> tls{};  // none: plain
   std::string tls_server_name{};          // "": the host of each endpoint
+  net::YamlPlace place{};
 };
 
 struct SplitEntry {
   std::string upstream;
   double weight = 0;
+  net::YamlPlace place{};  // where the upstream is named
 };
 
 enum class StickyKind : uint8_t { trace, none, header };
@@ -91,8 +94,10 @@ struct Config {
   std::string service_version;
   std::vector<std::pair<std::string, std::string>> resource;
   std::string collector_url;
+  net::YamlPlace collector_tls_place{};
   std::optional<net::TlsSettings> collector_tls;  // none: https with the system's authorities
   std::string inbound_address = "127.0.0.1:15006";
+  net::YamlPlace inbound_tls_place{};
   std::optional<net::TlsSettings> inbound_tls;  // none: plain
   std::string app;
   std::string outbound_address;  // "": off

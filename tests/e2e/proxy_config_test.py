@@ -48,6 +48,13 @@ class Usage(hms.TestCase):
         self.assertEqual(self.start("hms-proxy", env={"HMS_CONFIG": config, "HMS_SERVICE": "from-env"}).ready["service"], "from-env")
         self.assertEqual(self.start("hms-proxy", "--service", "from-flag", env={"HMS_CONFIG": config, "HMS_SERVICE": "from-env"}).ready["service"], "from-flag")
 
+    def test_in_kubernetes_the_services_own_calls_are_taken_too(self):
+        inside = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+        self.assertEqual(self.start("hms-proxy", "--app", "127.0.0.1:1", *PORTS, "--outbound", "off", env=inside).ready["outbound"], "off")
+        code, out, error = hms.run("hms-proxy", "--check", env=inside)
+        self.assertEqual((code, error), (0, ""))
+        self.assertNotIn("to run it needs", out)  # the outbound listener alone is something to do
+
     def test_text_logs_for_people(self):
         taken = self.use(hms.RawOrigin()).address
         code, _, error = hms.run("hms-proxy", "--app", "127.0.0.1:1", "--listen", taken, "--admin", "127.0.0.1:0", "--log-format", "text")
@@ -94,6 +101,39 @@ routes:
         for words in (("claims.yaml:2:", "servce", "service"), ("claims.yaml:4:", "nonsense"), ("claims.yaml:4:", "fastest", "peak_ewma"), ("claims.yaml:6:", "metods", "methods"),
                       ("claims.yaml:6:", "begins with '/'"), ("claims.yaml:7:", "wieght", "weight"), ("claims.yaml:8:", "timeout"), ("claims.yaml:9:", "nobody", "known: a")):
             self.assertTrue(any(all(word in line for word in words) for line in lines), (words, error))
+
+    def test_faults_that_show_only_in_the_whole_have_their_place_too(self):
+        code, _, error = self.check("""upstreams:
+  app: {endpoints: ["127.0.0.1:1"]}
+  b: {endpoints: ["h:1"], tls: {ca: missing.pem}}
+  c: {endpoints: ["h:1"], tls: {ca: gone.pem}}
+routes:
+  - match: {path: "/a"}
+    upstream: nobody
+  - match: {path: "/a?b=1", host: "h:80"}
+    split:
+      - {upstream: b, weight: 1}
+      - {upstream: b, weight: 2}
+      - {upstream: app, weight: 2}
+""")
+        self.assertEqual(code, 2)
+        lines = error.splitlines()
+        for words in (("claims.yaml:2:", "/upstreams/app", "choose another name"), ("claims.yaml:7:", "/routes/0/upstream", "nobody", "known: b, c"), ("claims.yaml:8:", "/routes/1/match/path", "'?'"),
+                      ("claims.yaml:8:", "/routes/1/match/host", "without port"), ("claims.yaml:11:", "/routes/1/split/1/upstream", "twice"), ("claims.yaml:12:", "/routes/1/split/2/upstream", "app"),
+                      ("claims.yaml:3:", "/upstreams/b", "missing.pem"), ("claims.yaml:4:", "/upstreams/c", "gone.pem")):
+            self.assertTrue(any(all(word in line for word in words) for line in lines), (words, error))
+
+    def test_a_fault_in_the_environment_names_the_variable(self):
+        code, _, error = hms.run("hms-proxy", "--app", "127.0.0.1:1", "--check", env={"HMS_THREADS": "banana"})
+        self.assertEqual(code, 2)
+        self.assertEqual(error, "HMS_THREADS: 'banana' is not a number from 1 to 256\n")
+        code, _, error = hms.run("hms-proxy", "--app", "127.0.0.1:1", "--threads", "many", "--check", env={"HMS_THREADS": "banana"})
+        self.assertIn("--threads: 'many'", error)
+
+    def test_a_good_configuration_that_has_nothing_to_do_says_so(self):
+        code, out, _ = self.check("service: claims\n")
+        self.assertEqual(code, 0)
+        self.assertIn("to run it needs --app", out)
 
     def test_broken_yaml_names_the_line(self):
         code, _, error = self.check("service: [\n")

@@ -178,6 +178,15 @@ class RequestHeaders(Proxied):
         self.assertEqual(hms.field(head, "host"), "shop.example:81")
 
 
+    def test_an_https_target_that_came_in_clear_is_never_sent_on_in_clear(self):
+        proxy = self.proxy("--outbound", "127.0.0.1:0")
+        for listener in ("inbound", "outbound"):
+            answer = hms.exchange(proxy.address(listener), b"POST https://127.0.0.1/pay HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer secret\r\nContent-Length: 2\r\n\r\nhi")
+            self.assertIn(b" 501 ", answer.split(b"\r\n", 1)[0] + b" ")
+            self.assertIn(b"x-hms-error: not_implemented", answer)
+        self.assertEqual(len(self.origin.requests), 0)
+
+
 class ReplyHeaders(Proxied):
     def test_the_reply_is_the_services_own_but_for_hop_by_hop_fields(self):
         answer = (b"HTTP/1.1 201 Created At Last\r\nSet-Cookie: a=1\r\nX-Mixed-Case: yes\r\nSet-Cookie: b=2\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
