@@ -3,6 +3,10 @@
 namespace hms::collector {
 namespace {
 
+// A column of the kind that has no bytes could be repeated for free: bounds what a corrupt chunk
+// can make of it. A real one has at most 128 a record and 16 MiB of them.
+constexpr size_t kMaxChunkAttributes = 4'000'000;
+
 using Kind = telemetry::AttributeValue::Kind;
 
 void write_value(const telemetry::AttributeValue& value, DictionaryWriter& dictionary,
@@ -89,69 +93,66 @@ void AttributeColumnsWriter::write(ColumnWriter& out) const {
   for (const uint32_t shape : record_shapes_) out.varint(shape);
 }
 
-AttributeColumnsReader::AttributeColumnsReader(ColumnReader& in,
-                                               const DictionaryReader& dictionary) {
-  struct Column {
-    std::string_view key;
-    Kind kind;
-    ColumnReader values;
-  };
-  std::vector<Column> columns;
-  const size_t column_count = in.count(3);
-  for (size_t i = 0; i < column_count && !in.failed(); ++i) {
+namespace {
+
+struct ReadColumn {
+  std::string_view key;
+  Kind kind;
+  ColumnReader values;
+};
+
+std::vector<ReadColumn> read_columns(ColumnReader& in, const DictionaryReader& dictionary) {
+  std::vector<ReadColumn> columns;
+  const size_t count = in.count(3);
+  columns.reserve(count);
+  for (size_t i = 0; i < count && !in.failed(); ++i) {
     const std::string_view key = dictionary.read(in);
     const uint8_t kind = in.u8();
-    if (kind > static_cast<uint8_t>(Kind::json)) {
-      in.fail();
-      return;
-    }
+    if (kind > static_cast<uint8_t>(Kind::json)) in.fail();
     columns.push_back({key, static_cast<Kind>(kind), ColumnReader(in.text())});
   }
-  std::vector<std::vector<uint32_t>> shapes(in.count());
-  for (auto& shape : shapes) {
-    const size_t width = in.count();
-    for (size_t i = 0; i < width; ++i) {
-      const uint64_t column = in.varint();
-      if (column >= columns.size()) {
-        in.fail();
-        return;
-      }
-      shape.push_back(static_cast<uint32_t>(column));
-    }
-  }
-  const size_t records = in.count();
-  begins_.reserve(records + 1);
-  begins_.push_back(0);
-  for (size_t i = 0; i < records && !in.failed(); ++i) {
-    const uint64_t shape = in.varint();
-    if (shape >= shapes.size()) {
-      in.fail();
-      return;
-    }
-    for (const uint32_t index : shapes[shape]) {
-      Column& column = columns[index];
-      values_.push_back({column.key, read_value(column.kind, dictionary, column.values)});
-      // A column that yields nothing (kind empty) could be repeated for free: bound what a corrupt
-      // chunk can make of it.
-      if (column.values.failed() || values_.size() > 64'000'000) {
-        in.fail();
-        return;
-      }
-    }
-    begins_.push_back(static_cast<uint32_t>(values_.size()));
-  }
+  return columns;
 }
 
-std::vector<StoredAttribute> AttributeColumnsReader::record(size_t index) const {
-  std::vector<StoredAttribute> attributes;
-  if (index + 1 >= begins_.size()) return attributes;
-  attributes.reserve(begins_[index + 1] - begins_[index]);
-  for (uint32_t i = begins_[index]; i < begins_[index + 1]; ++i) {
-    const View& view = values_[i];
-    attributes.push_back({std::string(view.key), view.value.kind, std::string(view.value.text),
-                          view.value.boolean, view.value.integer, view.value.real});
+std::vector<std::vector<uint32_t>> read_shapes(ColumnReader& in, size_t columns) {
+  std::vector<std::vector<uint32_t>> shapes(in.count());
+  for (auto& shape : shapes) {
+    for (size_t width = in.count(); width > 0 && !in.failed(); --width) {
+      const uint64_t column = in.varint();
+      if (column >= columns) in.fail();
+      shape.push_back(static_cast<uint32_t>(column));
+    }
+    if (in.failed()) break;
   }
-  return attributes;
+  return shapes;
+}
+
+}  // namespace
+
+std::vector<telemetry::AttributeRange> read_attribute_columns(
+    ColumnReader& in, const DictionaryReader& dictionary, std::vector<telemetry::Attribute>& out) {
+  std::vector<ReadColumn> columns = read_columns(in, dictionary);
+  if (in.failed()) return {};
+  const auto shapes = read_shapes(in, columns.size());
+  const size_t records = in.count();
+  std::vector<telemetry::AttributeRange> ranges;
+  ranges.reserve(records);
+  for (size_t i = 0; i < records && !in.failed(); ++i) {
+    const uint64_t shape = in.varint();
+    if (shape >= shapes.size() || out.size() > kMaxChunkAttributes) {
+      in.fail();
+      break;
+    }
+    const auto begin = static_cast<uint32_t>(out.size());
+    for (const uint32_t index : shapes[shape]) {
+      ReadColumn& column = columns[index];
+      out.push_back({column.key, read_value(column.kind, dictionary, column.values)});
+      if (column.values.failed()) in.fail();
+    }
+    ranges.push_back({begin, static_cast<uint32_t>(out.size())});
+  }
+  if (in.failed()) ranges.clear();
+  return ranges;
 }
 
 }  // namespace hms::collector

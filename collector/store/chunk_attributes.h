@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "collector/store/chunk_columns.h"
-#include "collector/store/span_store.h"
 #include "telemetry/model.h"
 
 namespace hms::collector {
@@ -39,19 +38,9 @@ class AttributeColumnsWriter {
   std::vector<uint32_t> record_shapes_;
 };
 
-class AttributeColumnsReader {
- public:
-  AttributeColumnsReader(ColumnReader& in, const DictionaryReader& dictionary);
-  [[nodiscard]] std::vector<StoredAttribute> record(size_t index) const;
-  [[nodiscard]] size_t records() const noexcept { return begins_.empty() ? 0 : begins_.size() - 1; }
-
- private:
-  struct View {
-    std::string_view key;
-    telemetry::AttributeValue value;
-  };
-  std::vector<View> values_;
-  std::vector<uint32_t> begins_;  // record i: values_[begins_[i] .. begins_[i + 1])
-};
+/// Reads what a writer wrote: appends the attributes of all records to `out`, and gives the range
+/// of each record.
+[[nodiscard]] std::vector<telemetry::AttributeRange> read_attribute_columns(
+    ColumnReader& in, const DictionaryReader& dictionary, std::vector<telemetry::Attribute>& out);
 
 }  // namespace hms::collector

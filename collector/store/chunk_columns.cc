@@ -29,17 +29,7 @@ void ColumnWriter::text(std::string_view bytes) {
   raw(bytes);
 }
 
-uint8_t ColumnReader::u8() {
-  if (in_.empty()) {
-    failed_ = true;
-    return 0;
-  }
-  const auto value = static_cast<uint8_t>(in_.front());
-  in_.remove_prefix(1);
-  return value;
-}
-
-uint64_t ColumnReader::varint() {
+uint64_t ColumnReader::long_varint() {
   uint64_t value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
     const uint8_t byte = u8();
@@ -48,11 +38,6 @@ uint64_t ColumnReader::varint() {
   }
   failed_ = true;
   return 0;
-}
-
-int64_t ColumnReader::zigzag() {
-  const uint64_t value = varint();
-  return static_cast<int64_t>((value >> 1) ^ (~(value & 1) + 1));
 }
 
 double ColumnReader::real() {
@@ -111,6 +96,11 @@ std::string seal_chunk(uint8_t version, std::string_view columns) {
   std::string stored(1, static_cast<char>(version));
   stored += net::zstd_encode(columns, 3);
   return stored;
+}
+
+net::Error corrupt_chunk(const char* kind) {
+  return {net::Code::corrupt, net::Side::self, false,
+          std::string(kind) + ": columns do not fit together"};
 }
 
 net::Result<std::string> open_chunk(uint8_t version, std::string_view stored) {

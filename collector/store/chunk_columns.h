@@ -35,9 +35,24 @@ class ColumnWriter {
 class ColumnReader {
  public:
   explicit ColumnReader(std::string_view in) : in_(in) {}
-  uint8_t u8();
-  uint64_t varint();
-  int64_t zigzag();
+  uint8_t u8() {
+    if (in_.empty()) {
+      failed_ = true;
+      return 0;
+    }
+    const auto value = static_cast<uint8_t>(in_.front());
+    in_.remove_prefix(1);
+    return value;
+  }
+  uint64_t varint() {
+    // Most numbers of a chunk are small: one byte, one branch.
+    if (!in_.empty() && static_cast<uint8_t>(in_.front()) < 0x80) return u8();
+    return long_varint();
+  }
+  int64_t zigzag() {
+    const uint64_t value = varint();
+    return static_cast<int64_t>((value >> 1) ^ (~(value & 1) + 1));
+  }
   double real();
   std::string_view raw(size_t length);
   std::string_view text();
@@ -48,6 +63,7 @@ class ColumnReader {
   void fail() noexcept { failed_ = true; }
 
  private:
+  uint64_t long_varint();
   std::string_view in_;
   bool failed_ = false;
 };
@@ -78,6 +94,8 @@ inline constexpr uint64_t kMaxChunkBytes = 256ULL * 1024 * 1024;  // unpacked
 
 /// The stored form of finished columns.
 [[nodiscard]] std::string seal_chunk(uint8_t version, std::string_view columns);
+/// The error of a chunk whose columns are not what its kind has.
+[[nodiscard]] net::Error corrupt_chunk(const char* kind);
 /// The columns of a stored chunk. Errors: corrupt, unsupported (a newer version).
 [[nodiscard]] net::Result<std::string> open_chunk(uint8_t version, std::string_view stored);
 

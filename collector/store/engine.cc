@@ -44,7 +44,7 @@ constexpr size_t kBusyGroup =
     8;  // batches; a sender that waits for each answer must not wait for company that never comes
 constexpr std::chrono::milliseconds kUpkeepEvery{1000};
 constexpr uint64_t kRetentionEveryNanos = 60'000'000'000;
-constexpr std::string_view kFormatVersion = "1";
+constexpr std::string_view kFormatVersion = "2";
 
 uint64_t records_of(const AcceptedBatch& batch) {
   uint64_t sum = 0;

@@ -13,9 +13,13 @@ enum class Table : uint8_t {
   // day families
   span_chunk = 0x10,     // chunk number -> columnar spans, zstd
   trace_index = 0x11,    // trace id prefix, chunk number -> ""
-  trace_summary = 0x12,  // service, operation, time, trace id -> summary for result lists
+  trace_summary = 0x12,  // service, newest start, chunk number -> what it did in the chunk's traces
+  span_head = 0x13,      // chunk number: small, to be merged into a full one
+  span_filter = 0x14,    // chunk number -> which attributes may be in it
   log_chunk = 0x20,
   log_index = 0x21,
+  log_filter = 0x22,  // as log_chunk -> what texts and values may be in it
+  log_head = 0x23,    // chunk number: small, to be merged; without a number: the next one
   series_log = 0x30,  // metric points as they came, until sealed into chunks
   series_chunk = 0x31,
   service_edge = 0x40,  // the service map's edges per minute

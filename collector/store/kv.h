@@ -55,6 +55,12 @@ class KvReader {
                                                bool backwards = false) const = 0;
   /// The day families there are, rising; never meta.
   [[nodiscard]] virtual std::vector<Family> days() const = 0;
+  /// What is committed now, for a question that reads more than once: later commits do not show in
+  /// it. Lives no longer than this reader; keep it for one question only. The default reads on from
+  /// the newest, for stores that nobody writes meanwhile.
+  [[nodiscard]] virtual std::shared_ptr<const KvReader> snapshot() const {
+    return {std::shared_ptr<void>(), this};
+  }
 };
 
 struct KvStats {

@@ -1,298 +1,253 @@
-// Keys of log chunks carry the newest time of their lines, so that a scan from the end meets every
-// line that may still be newer than what was found:
-//   log_chunk 0x20 | newest time u64 | chunk u32                                          -> chunk
-//   log_index 0x21 | last 8 bytes of the trace id | newest time u64 | chunk u32            -> ""
-// Order of lines, and what a cursor names: (time, chunk key, row), falling.
+// log_store.cc: the writing side: groups into heads, heads into chunks with their index and filter.
 #include "collector/store/log_store.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstring>
 #include <map>
 #include <set>
+#include <span>
 
+#include "collector/store/chunk_days.h"
+#include "collector/store/chunk_filter.h"
+#include "collector/store/chunk_head.h"
 #include "collector/store/log_chunk.h"
+#include "collector/store/log_index.h"
+#include "collector/store/log_search.h"
 #include "collector/store/span_index.h"
 #include "net/core/clock.h"
 
 namespace hms::collector {
 namespace {
 
+using telemetry::LogBatch;
+using telemetry::LogView;
+
 constexpr uint32_t kMaxLimit = 5'000;
-constexpr size_t kLogsPerChunk = 8'000;
-constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
-constexpr uint32_t kDaysBack = 30, kDaysAhead = 1;
-constexpr size_t kKeyBytes = 1 + 8 + 4;
 
-Family family_of(uint64_t time_unix_nanos, uint64_t arrived_unix_nanos) {
-  const auto day =
-      static_cast<uint32_t>(std::min<uint64_t>(time_unix_nanos / kNanosPerDay, UINT32_MAX - 1));
-  const auto today = static_cast<uint32_t>(arrived_unix_nanos / kNanosPerDay);
-  return Family{day + kDaysBack < today || day > today + kDaysAhead ? today : day};
+using Record = std::pair<std::shared_ptr<const LogBatch>, uint32_t>;
+using Head = DayHead<LogBatch>;
+
+/// About what a line takes in memory and in the columns of a chunk.
+uint64_t weight_of(const Record& record) {
+  const LogView& log = record.first->logs[record.second];
+  uint64_t weight = sizeof(LogView) + log.message.size();
+  for (const telemetry::Attribute& a : attributes_in(*record.first, log.attributes))
+    weight += sizeof a + a.key.size() + a.value.text.size();
+  return weight;
 }
 
-std::string log_chunk_key(uint64_t newest, uint32_t chunk) {
-  std::string key = table_key(Table::log_chunk);
-  append_be64(key, newest);
-  append_be32(key, chunk);
-  return key;
-}
-
-std::string log_index_prefix(const telemetry::TraceId& id) {
-  std::string key = table_key(Table::log_index);
-  key.append(reinterpret_cast<const char*>(id.bytes.data()) + 8, 8);
-  return key;
-}
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-/// `needle` is in lower case already.
-bool contains_folded(std::string_view text, std::string_view needle) {
-  return std::search(text.begin(), text.end(), needle.begin(), needle.end(),
-                     [](char a, char b) { return lower(a) == b; }) != text.end();
-}
-
-/// Place of a line in the falling order.
-struct Place {
-  uint64_t time = 0;
-  uint32_t day = 0;
-  uint64_t newest = 0;  // of its chunk
-  uint32_t chunk = 0;
-  uint32_t row = 0;                                               // rows rise while times fall
-  [[nodiscard]] bool before(const Place& other) const noexcept {  // newer first
-    if (time != other.time) return time > other.time;
-    if (day != other.day) return day > other.day;
-    if (newest != other.newest) return newest > other.newest;
-    if (chunk != other.chunk) return chunk > other.chunk;
-    return row < other.row;
-  }
-};
-
-std::string cursor_text(const Place& p) {
-  std::array<char, 96> text{};
-  char* at = text.data();
-  for (const uint64_t part :
-       {p.time, uint64_t{p.day}, p.newest, uint64_t{p.chunk}, uint64_t{p.row}}) {
-    if (at != text.data()) *at++ = '-';
-    at = std::to_chars(at, text.data() + text.size(), part, 16).ptr;
-  }
-  return {text.data(), at};
-}
-
-bool parse_cursor(std::string_view text, Place& place) {
-  std::array<uint64_t, 5> parts{};
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parts[i], 16);
-    if (error != std::errc()) return false;
-    text.remove_prefix(static_cast<size_t>(end - text.data()));
-    if (i + 1 == parts.size()) break;
-    if (text.empty() || text.front() != '-') return false;
-    text.remove_prefix(1);
-  }
-  if (!text.empty() || parts[1] > UINT32_MAX || parts[3] > UINT32_MAX || parts[4] > UINT32_MAX)
-    return false;
-  place = {parts[0], static_cast<uint32_t>(parts[1]), parts[2], static_cast<uint32_t>(parts[3]),
-           static_cast<uint32_t>(parts[4])};
-  return true;
-}
-
-class Search {
- public:
-  Search(const LogQuery& query, const std::function<bool()>& cancelled)
-      : query_(query), cancelled_(cancelled) {
-    text_ = query.text;
-    std::transform(text_.begin(), text_.end(), text_.begin(), lower);
-  }
-  void after(const Place& place) {
-    after_ = place;
-    has_after_ = true;
-  }
-  net::Result<void> run(const KvReader& reader) {
-    auto days = reader.days();
-    for (auto day = days.rbegin(); day != days.rend(); ++day) {
-      // Lines of odd times are kept with the day they came on (family_of), so no day can be skipped
-      // by its date alone.
-      const auto scanned =
-          query_.trace_id.is_zero() ? scan_day(reader, *day) : scan_trace(reader, *day);
-      if (!scanned) return scanned.error();
+std::string filter_of(const std::vector<LogSource>& logs) {
+  FilterBuilder filter;
+  const auto add = [&filter](const LogBatch& batch, telemetry::AttributeRange range, bool text) {
+    for (const telemetry::Attribute& a : attributes_in(batch, range)) {
+      if (text) filter.add_text(a.value.text);
+      filter.add_attribute(a.key, attribute_text(a.value));
     }
-    return {};
+  };
+  std::set<std::pair<const LogBatch*, uint32_t>> resources;
+  for (const LogSource& source : logs) {
+    const LogView& log = *source.log;
+    filter.add_text(log.message);
+    filter.add_value('l', log.level);
+    if (!log.severity.empty()) filter.add_value('v', log.severity);
+    add(*source.batch, log.attributes, true);
+    if (!resources.emplace(source.batch, log.resource).second) continue;
+    const telemetry::ResourceView& resource = source.batch->resources[log.resource];
+    filter.add_value('s', resource.service_name);
+    add(*source.batch, resource.attributes, false);
   }
-  LogPage page() {
-    LogPage page;
-    if (found_.size() > query_.limit) {
-      found_.resize(query_.limit);
-      page.cursor = cursor_text(found_.back().first);
-    }
-    for (auto& [place, log] : found_) page.logs.push_back(std::move(log));
-    return page;
-  }
+  return filter.finish();
+}
 
- private:
-  /// True once no chunk whose newest line is `newest` can add to the page (one more than the limit
-  /// is kept, to know whether there is a next page).
-  bool full_beyond(uint64_t newest) const {
-    return found_.size() > query_.limit && found_.back().first.time > newest;
-  }
-
-  net::Result<void> scan_day(const KvReader& reader, Family day) {
-    const std::string begin = table_key(Table::log_chunk);
-    net::Result<void> inner;
-    const auto scanned = reader.scan(
-        day, begin, prefix_end(begin),
-        [&](std::string_view key, std::string_view value) {
-          if (key.size() != kKeyBytes) return true;
-          const uint64_t newest = read_be64(key.substr(1));
-          if (newest <= query_.start_unix_nanos || full_beyond(newest)) return false;
-          inner = look_into(day, newest, read_be32(key.substr(9)), value);
-          return inner.ok();
-        },
-        true);
-    return scanned ? inner : scanned;
-  }
-
-  net::Result<void> scan_trace(const KvReader& reader, Family day) {
-    const std::string prefix = log_index_prefix(query_.trace_id);
-    std::vector<std::pair<uint64_t, uint32_t>> chunks;
-    const auto scanned =
-        reader.scan(day, prefix, prefix_end(prefix), [&](std::string_view key, std::string_view) {
-          if (key.size() == prefix.size() + 12)
-            chunks.emplace_back(read_be64(key.substr(prefix.size())),
-                                read_be32(key.substr(prefix.size() + 8)));
-          return true;
-        });
-    if (!scanned) return scanned;
-    for (const auto& [newest, chunk] : chunks) {
-      const auto value = reader.get(day, log_chunk_key(newest, chunk));
-      if (!value) return value.error();
-      if (auto looked = look_into(day, newest, chunk, *value); !looked) return looked;
-    }
-    return {};
-  }
-
-  net::Result<void> look_into(Family day, uint64_t newest, uint32_t number,
-                              std::string_view stored) {
-    if (cancelled_ && cancelled_())
-      return net::Error{net::Code::canceled, net::Side::downstream, false, "log search cancelled"};
-    const auto chunk = LogChunk::decode(stored);
-    if (!chunk) return chunk.error();
-    for (size_t i = 0; i < (*chunk)->size(); ++i) {
-      const Place place{(*chunk)->row(i).time, day.day, newest, number, static_cast<uint32_t>(i)};
-      if (has_after_ && !after_.before(place)) continue;
-      if (fits(**chunk, i)) keep(place, (*chunk)->log(i));
-    }
-    return {};
-  }
-
-  bool fits(const LogChunk& chunk, size_t index) const {
-    const LogChunk::Row& row = chunk.row(index);
-    if (row.time <= query_.start_unix_nanos || row.time > query_.end_unix_nanos) return false;
-    if (!query_.service.empty() && row.service != query_.service) return false;
-    if (!query_.level.empty() && row.level != query_.level) return false;
-    if (!query_.severity.empty() && row.severity != query_.severity) return false;
-    if (!query_.trace_id.is_zero() && row.trace_id != query_.trace_id) return false;
-    if (text_.empty() || contains_folded(row.message, text_)) return true;
-    const auto attributes = chunk.attributes(index);
-    return std::any_of(attributes.begin(), attributes.end(),
-                       [this](const StoredAttribute& a) { return contains_folded(a.text, text_); });
-  }
-
-  /// Keeps the newest `limit` + 1 lines, in order.
-  void keep(const Place& place, StoredLog log) {
-    const auto at =
-        std::lower_bound(found_.begin(), found_.end(), place,
-                         [](const auto& entry, const Place& p) { return entry.first.before(p); });
-    if (at == found_.end() && found_.size() > query_.limit) return;
-    found_.insert(at, {place, std::move(log)});
-    if (found_.size() > query_.limit + 1) found_.pop_back();
-  }
-
-  const LogQuery& query_;
-  const std::function<bool()>& cancelled_;
-  std::string text_;
-  Place after_;
-  bool has_after_ = false;
-  std::vector<std::pair<Place, StoredLog>> found_;
-};
+/// Chunks have the last arrived first.
+std::vector<Record> in_order_of_arrival(const std::shared_ptr<const LogBatch>& chunk) {
+  std::vector<Record> records;
+  records.reserve(chunk->logs.size());
+  for (auto row = static_cast<uint32_t>(chunk->logs.size()); row-- > 0;)
+    records.emplace_back(chunk, row);
+  return records;
+}
 
 class ChunkedLogStore final : public LogStore {
  public:
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
-  void committed(std::span<const AcceptedBatch>) override {}
-  void failed(std::span<const AcceptedBatch>) override {}
-  void maintain(uint64_t, KvWriter&) override {}
+  void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
+  void failed(std::span<const AcceptedBatch>) override { heads_.roll_back(); }
+  void maintain(uint64_t now_unix_nanos, KvWriter& writer) override;
   void seal_day(Family day) override { sealed_days_.insert(day); }
-  void forget_day(Family) override {}
-  net::Result<LogPage> search(const LogQuery& query,
-                              const std::function<bool()>& cancelled) const override;
+  void forget_day(Family day) override {
+    heads_.forget(day);
+    next_chunk_.erase(day);
+  }
+  net::Result<LogPage> search(const LogQuery& asked,
+                              const std::function<bool()>& cancelled) const override {
+    LogQuery query = asked;
+    query.limit = std::clamp<uint32_t>(query.limit, 1, kMaxLimit);
+    if (query.end_unix_nanos == 0) query.end_unix_nanos = UINT64_MAX;
+    auto heads = heads_.view();  // before the snapshot
+    return search_logs(*reader_->snapshot(), std::move(heads), cache_, query, cancelled);
+  }
 
  private:
-  void write_chunk(Family day, std::vector<LogSource>& logs, KvWriter& writer);
+  uint32_t next_chunk(Family day) { return next_chunk_[day]++; }
+  net::Result<void> recover_head(Family day);
+  void prepare_day(Family day, std::span<const Record> records, uint64_t arrived, KvWriter& writer);
+  void write_small_chunk(Family day, Head& head, std::span<const Record> records, uint64_t weight,
+                         KvWriter& writer);
+  void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
+
   const KvReader* reader_ = nullptr;
-  std::set<Family> sealed_days_;  // commit thread only
-  uint32_t next_chunk_ = 0;       // only has to differ between chunks of the same newest time
+  ChunkHeads<LogBatch> heads_;
+  mutable ChunkCache<LogBatch> cache_;
+  std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
+  std::map<Family, uint32_t> next_chunk_;
 };
 
 net::Result<void> ChunkedLogStore::recover(const KvReader& reader) {
   reader_ = &reader;
-  // Numbers from the clock's milliseconds on: far fewer chunks than that are written, so no number
-  // comes twice within retention (they wrap in 49 days).
-  next_chunk_ = static_cast<uint32_t>(net::unix_millis());
+  for (const Family day : reader.days()) {
+    if (auto recovered = recover_head(day); !recovered) return recovered;
+  }
+  return {};
+}
+
+net::Result<void> ChunkedLogStore::recover_head(Family day) {
+  const auto state = reader_->get(day, table_key(Table::log_head));
+  if (!state || state->size() != 8) return {};
+  next_chunk_[day] = read_be32(*state);
+  Head head;
+  head.epoch = read_be32(state->substr(4));
+  const std::string begin = table_key(Table::log_head);
+  const auto scanned = reader_->scan(
+      day, begin, prefix_end(begin), [&](std::string_view key, std::string_view value) {
+        if (key.size() == 5 && value.size() == 8)
+          head.chunks.push_back({read_be32(key.substr(1)), read_be64(value)});
+        return true;
+      });
+  if (!scanned) return scanned;
+  for (const SmallChunk& small : head.chunks) {
+    const auto stored = reader_->get(day, log_key(Table::log_chunk, small.newest, small.number));
+    if (!stored) return stored.error();
+    const auto batch = decode_log_chunk(*stored);
+    if (!batch) return batch.error();
+    const std::vector<Record> records = in_order_of_arrival(*batch);
+    for (const Record& record : records) head.weight += weight_of(record);
+    head.rows += records.size();
+    for (auto& part : parts_of<LogBatch>(records)) head.parts.push_back(std::move(part));
+  }
+  if (!head.empty()) heads_.restore(day, std::move(head));
   return {};
 }
 
 void ChunkedLogStore::prepare(std::span<const AcceptedBatch> group, KvWriter& writer) {
-  std::map<Family, std::vector<LogSource>> days;
+  heads_.settle();
+  std::map<Family, std::vector<Record>> days;
+  uint64_t arrived = 0;
   for (const AcceptedBatch& batch : group) {
     if (!batch.logs) continue;
-    for (const telemetry::LogView& log : batch.logs->logs) {
-      Family day = family_of(log.time_unix_nanos, batch.arrived_unix_nanos);
+    arrived = std::max(arrived, batch.arrived_unix_nanos);
+    for (uint32_t row = 0; row < batch.logs->logs.size(); ++row) {
+      const uint64_t time = batch.logs->logs[row].time_unix_nanos;
+      Family day = family_of_record(time, batch.arrived_unix_nanos);
       if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
-      days[day].push_back({batch.logs.get(), &log});
+      days[day].emplace_back(batch.logs, row);
     }
   }
-  for (auto& [day, logs] : days) {
-    for (size_t begin = 0; begin < logs.size(); begin += kLogsPerChunk) {
-      const size_t end = std::min(begin + kLogsPerChunk, logs.size());
-      std::vector<LogSource> part(logs.begin() + static_cast<ptrdiff_t>(begin),
-                                  logs.begin() + static_cast<ptrdiff_t>(end));
-      write_chunk(day, part, writer);
-    }
+  for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
+  if (heads_.weight() <= kHeadsWeight) return;
+  for (const auto& [day, head] : heads_.prepared()) {
+    seal(day, head, {}, writer);
+    heads_.stage(day, {});
   }
 }
 
-void ChunkedLogStore::write_chunk(Family day, std::vector<LogSource>& logs, KvWriter& writer) {
+/// Lines go into chunks in the order in which they came: that is what keeps a line's place
+/// (log_search.cc) while chunks are merged.
+void ChunkedLogStore::prepare_day(Family day, std::span<const Record> records, uint64_t arrived,
+                                  KvWriter& writer) {
+  Head head = heads_.of(day);
+  if (head.empty()) head.epoch = next_chunk(day);
+  size_t taken = 0;
+  for (size_t end = 0; end < records.size();) {
+    uint64_t weight = 0;
+    const size_t room = kRecordsPerChunk - head.rows;
+    while (end < records.size() && end - taken < room && head.weight + weight < kChunkWeight)
+      weight += weight_of(records[end++]);
+    const auto part = records.subspan(taken, end - taken);
+    taken = end;
+    if (part.size() < room && head.weight + weight < kChunkWeight) {
+      head.weight += weight;
+      head.last_arrival_unix_nanos = arrived;
+      write_small_chunk(day, head, part, weight, writer);
+      break;
+    }
+    seal(day, head, part, writer);
+    head = Head{};
+    if (end < records.size()) head.epoch = next_chunk(day);
+  }
+  std::string state;
+  append_be32(state, next_chunk_[day]);
+  append_be32(state, head.epoch);
+  writer.put(day, table_key(Table::log_head), state);
+  heads_.stage(day, std::move(head));
+}
+
+void ChunkedLogStore::write_small_chunk(Family day, Head& head, std::span<const Record> records,
+                                        uint64_t weight, KvWriter& writer) {
+  std::vector<LogSource> logs;
+  for (const auto& [batch, row] : records) logs.push_back({batch.get(), &batch->logs[row]});
+  const std::string value = encode_log_chunk(logs);  // newest first from here on
+  const SmallChunk small{next_chunk(day), logs.front().log->time_unix_nanos};
+  writer.put(day, log_key(Table::log_chunk, small.newest, small.number), value);
+  std::string newest;
+  append_be64(newest, small.newest);
+  writer.put(day, log_head_key(small.number), newest);
+  head.chunks.push_back(small);
+  head.rows += records.size();
+  std::vector<Record> compact;
+  if (pins_too_much<LogBatch>(records, weight)) {
+    if (const auto decoded = decode_log_chunk(value)) {
+      compact = in_order_of_arrival(*decoded);
+      records = compact;
+    }
+  }
+  for (auto& part : parts_of<LogBatch>(records)) head.parts.push_back(std::move(part));
+}
+
+/// Writes the head's lines and `more` as the one full chunk that the head's epoch names.
+void ChunkedLogStore::seal(Family day, const Head& head, std::span<const Record> more,
+                           KvWriter& writer) {
+  std::vector<LogSource> logs;
+  logs.reserve(head.rows + more.size());
+  for (const auto& part : head.parts) {
+    for (const uint32_t row : part->rows)
+      logs.push_back({part->batch.get(), &part->batch->logs[row]});
+  }
+  for (const auto& [batch, row] : more) logs.push_back({batch.get(), &batch->logs[row]});
   const std::string value = encode_log_chunk(logs);  // newest first from here on
   const uint64_t newest = logs.front().log->time_unix_nanos;
-  const uint32_t chunk = next_chunk_++;
-  const std::string key = log_chunk_key(newest, chunk);
+  const std::string key = log_key(Table::log_chunk, newest, head.epoch);
   writer.put(day, key, value);
+  writer.put(day, log_key(Table::log_filter, newest, head.epoch), filter_of(logs));
   std::set<telemetry::TraceId> traces;
   for (const LogSource& source : logs) {
     const telemetry::TraceId& id = source.log->trace_id;
     if (id.is_zero() || !traces.insert(id).second) continue;
     writer.put(day, log_index_prefix(id) + key.substr(1), "");
   }
+  for (const SmallChunk& small : head.chunks) {
+    writer.remove(day, log_key(Table::log_chunk, small.newest, small.number));
+    writer.remove(day, log_head_key(small.number));
+  }
 }
 
-net::Result<LogPage> ChunkedLogStore::search(const LogQuery& asked,
-                                             const std::function<bool()>& cancelled) const {
-  LogQuery query = asked;
-  query.limit = std::clamp<uint32_t>(query.limit, 1, kMaxLimit);
-  if (query.end_unix_nanos == 0) query.end_unix_nanos = UINT64_MAX;
-  Search search(query, cancelled);
-  if (!query.cursor.empty()) {
-    Place place;
-    if (!parse_cursor(query.cursor, place)) {
-      return net::Error{net::Code::bad_message, net::Side::downstream, false,
-                        "cursor is not one that /ops/logs gave"};
-    }
-    search.after(place);
+void ChunkedLogStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
+  heads_.settle();
+  for (const Family day : heads_.quiet(now_unix_nanos)) {
+    if (sealed_days_.contains(day)) continue;  // it is being read, and will be dropped
+    seal(day, heads_.of(day), {}, writer);
+    heads_.sealed_by_upkeep(day);
   }
-  if (const auto ran = search.run(*reader_); !ran) return ran.error();
-  return search.page();
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
-// log_store.h: log lines in chunks by time, found by service, level, severity, trace and text.
+// log_store.h: log lines in chunks by time, found by service, level, severity, trace, attribute and
+// text: a filter per chunk (chunk_filter.h) rules out most of those that do not have a rare word.
+// Small groups wait in the head of their day (chunk_head.h) until they fill a chunk.
 // Thread: SignalStore calls on the commit thread, queries from any.
 #pragma once
 
@@ -6,9 +8,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "collector/store/span_store.h"
+#include "collector/store/signal_store.h"
+#include "collector/store/stored_attribute.h"
 
 namespace hms::collector {
 
@@ -20,15 +24,17 @@ struct StoredLog {
   telemetry::SpanId span_id;
   std::string trace_text;  // as sent, when it is not the id itself
   std::vector<StoredAttribute> attributes;
+  std::vector<StoredAttribute> resource_attributes;
 };
 
 struct LogQuery {
   uint64_t start_unix_nanos = 0, end_unix_nanos = 0;  // (start, end]; end 0: now
   std::string service, level, severity;               // empty: any; level means that level exactly
   telemetry::TraceId trace_id;                        // zero: any
-  std::string text;      // case-insensitive substring of the message or of a text attribute
-  uint32_t limit = 100;  // at most 5,000
-  std::string cursor;    // from an earlier page
+  std::string text;  // case-insensitive substring of the message or of a text attribute
+  std::vector<std::pair<std::string, std::string>> attributes;  // all must match, as texts
+  uint32_t limit = 100;                                         // at most 5,000
+  std::string cursor;                                           // from an earlier page
 };
 struct LogPage {
   std::vector<StoredLog> logs;  // newest first

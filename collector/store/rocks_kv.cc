@@ -258,22 +258,35 @@ class RocksKv final : public Kv {
   // --- reading
 
   Result<std::string> get(Family family, std::string_view key) const override {
+    return get_at(nullptr, family, key);
+  }
+  Result<void> scan(Family family, std::string_view begin, std::string_view end,
+                    const Visitor& visit, bool backwards) const override {
+    return scan_at(nullptr, family, begin, end, visit, backwards);
+  }
+  std::shared_ptr<const KvReader> snapshot() const override;
+
+  /// As of a snapshot; nullptr: the newest.
+  Result<std::string> get_at(const rocksdb::Snapshot* at, Family family,
+                             std::string_view key) const {
     const Handle handle = find(family);
     if (!handle) return Error{Code::not_found, net::Side::self, false, ""};
     std::string value;
-    const rocksdb::Status status =
-        db_->Get(rocksdb::ReadOptions(), handle.get(), slice(key), &value);
+    rocksdb::ReadOptions options;
+    options.snapshot = at;
+    const rocksdb::Status status = db_->Get(options, handle.get(), slice(key), &value);
     if (status.ok()) return value;
     if (status.IsNotFound()) return Error{Code::not_found, net::Side::self, false, ""};
     return error_of(status, "reading " + family_text(family) + " key " + hex(key));
   }
 
-  Result<void> scan(Family family, std::string_view begin, std::string_view end,
-                    const Visitor& visit, bool backwards) const override {
+  Result<void> scan_at(const rocksdb::Snapshot* at, Family family, std::string_view begin,
+                       std::string_view end, const Visitor& visit, bool backwards) const {
     const Handle handle = find(family);
     if (!handle) return {};
     if (!end.empty() && begin >= end) return {};
     rocksdb::ReadOptions options;
+    options.snapshot = at;
     const rocksdb::Slice lower = slice(begin), upper = slice(end);
     if (!begin.empty()) options.iterate_lower_bound = &lower;
     if (!end.empty()) options.iterate_upper_bound = &upper;
@@ -569,6 +582,34 @@ class RocksKv final : public Kv {
   mutable std::mutex stats_mutex_;
   mutable uint64_t disk_bytes_ = 0, disk_bytes_at_ = 0;  // stats_mutex_
 };
+
+/// All families as of one moment.
+class RocksSnapshot final : public KvReader {
+ public:
+  RocksSnapshot(const RocksKv& kv, std::shared_ptr<rocksdb::DB> db)
+      : kv_(kv), db_(std::move(db)), at_(db_->GetSnapshot()) {}
+  ~RocksSnapshot() override { db_->ReleaseSnapshot(at_); }
+  RocksSnapshot(const RocksSnapshot&) = delete;
+  RocksSnapshot& operator=(const RocksSnapshot&) = delete;
+
+  Result<std::string> get(Family family, std::string_view key) const override {
+    return kv_.get_at(at_, family, key);
+  }
+  Result<void> scan(Family family, std::string_view begin, std::string_view end,
+                    const Visitor& visit, bool backwards) const override {
+    return kv_.scan_at(at_, family, begin, end, visit, backwards);
+  }
+  std::vector<Family> days() const override { return kv_.days(); }
+
+ private:
+  const RocksKv& kv_;
+  const std::shared_ptr<rocksdb::DB> db_;
+  const rocksdb::Snapshot* const at_;
+};
+
+std::shared_ptr<const KvReader> RocksKv::snapshot() const {
+  return std::make_shared<RocksSnapshot>(*this, db_);
+}
 
 }  // namespace
 

@@ -2,15 +2,17 @@
 //
 // Columns: dictionary; resources (attribute lists, once each); runs of trace ids; span ids; parents
 // (an index into the chunk where the parent is in it, else its 8 bytes); kind and status; start
-// times as differences; durations; names; attributes by column; events; links.
+// times as differences; durations; names; attributes by column; events; links. Opened, a chunk is a
+// TraceBatch like one that just came in: spans by trace, then start. Thread: values.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "collector/store/chunk_attributes.h"
 #include "collector/store/span_store.h"
 #include "telemetry/model.h"
 
@@ -24,49 +26,15 @@ struct SpanSource {
 
 /// The stored value of a chunk; sorts `spans` by trace, then start.
 [[nodiscard]] std::string encode_span_chunk(std::vector<SpanSource>& spans);
+/// Errors: corrupt, unsupported.
+[[nodiscard]] net::Result<std::shared_ptr<const telemetry::TraceBatch>> decode_span_chunk(
+    std::string_view stored);
 
-class SpanChunk {
- public:
-  /// Errors: corrupt, unsupported.
-  [[nodiscard]] static net::Result<std::unique_ptr<SpanChunk>> decode(std::string_view stored);
-  [[nodiscard]] size_t size() const noexcept { return rows_.size(); }
-  [[nodiscard]] const telemetry::TraceId& trace_id(size_t row) const noexcept {
-    return rows_[row].trace_id;
-  }
-  /// Rows [first, last) of a trace; equal when it is not here.
-  [[nodiscard]] std::pair<size_t, size_t> rows_of(const telemetry::TraceId& id) const noexcept;
-  [[nodiscard]] StoredSpan span(size_t row) const;
-
- private:
-  struct Row {
-    telemetry::TraceId trace_id;
-    telemetry::SpanId span_id, parent_span_id;
-    telemetry::SpanKind kind;
-    telemetry::SpanStatus status;
-    uint64_t start, end;
-    uint32_t resource;
-    std::string_view name, status_message, scope, trace_text;
-    uint32_t events_begin, events_end, links_begin, links_end;
-  };
-  struct Resource {
-    std::string_view service, instance;
-  };
-  struct Event {
-    uint64_t time;
-    std::string_view name;
-  };
-  SpanChunk() = default;
-  void read(ColumnReader& in);
-  void read_resources(ColumnReader& in, const DictionaryReader& dictionary);
-  void read_rows(ColumnReader& in, const DictionaryReader& dictionary);
-  void read_events_and_links(ColumnReader& in, const DictionaryReader& dictionary);
-
-  std::string columns_;  // what all views point into
-  std::vector<Row> rows_;
-  std::vector<Resource> resources_;
-  std::vector<Event> events_;
-  std::vector<std::pair<telemetry::TraceId, telemetry::SpanId>> links_;
-  std::unique_ptr<AttributeColumnsReader> resource_attributes_, span_attributes_, event_attributes_;
-};
+/// Spans [first, last) of a trace in an opened chunk; equal when it is not there.
+[[nodiscard]] std::pair<size_t, size_t> rows_of_trace(const telemetry::TraceBatch& chunk,
+                                                      const telemetry::TraceId& id) noexcept;
+/// A copy that outlives the batch.
+[[nodiscard]] StoredSpan stored_span(const telemetry::TraceBatch& batch,
+                                     const telemetry::SpanView& span);
 
 }  // namespace hms::collector

@@ -1,108 +1,94 @@
+// span_store.cc: the writing side: groups into heads, heads into chunks with their index.
 #include "collector/store/span_store.h"
 
 #include <algorithm>
 #include <map>
 #include <set>
-#include <unordered_set>
 
+#include "collector/store/chunk_days.h"
+#include "collector/store/chunk_filter.h"
+#include "collector/store/chunk_head.h"
 #include "collector/store/span_catalogue.h"
 #include "collector/store/span_chunk.h"
 #include "collector/store/span_index.h"
-#include "net/core/log.h"
+#include "collector/store/span_reader.h"
+#include "collector/store/span_summary.h"
 
 namespace hms::collector {
 namespace {
 
-using telemetry::SpanStatus;
+using telemetry::SpanView;
+using telemetry::TraceBatch;
 using telemetry::TraceId;
 
-constexpr size_t kSpansPerChunk =
-    8'000;  // measured: 0.8 us and 23 bytes a span against 1.9 us and 38 at 1,000
-constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
-constexpr uint32_t kDaysBack = 30, kDaysAhead = 1;
+constexpr uint32_t kCatalogueDays = 30;
 constexpr uint32_t kMaxLimit = 1'500;
-constexpr size_t kMaxSummariesPerSearch = 2'000'000;
 
-/// Where a span is kept: the day it began, unless that is out of reach; then the day it came.
-Family family_of(uint64_t start_unix_nanos, uint64_t arrived_unix_nanos) {
-  const auto day =
-      static_cast<uint32_t>(std::min<uint64_t>(start_unix_nanos / kNanosPerDay, UINT32_MAX - 1));
-  const auto today = static_cast<uint32_t>(arrived_unix_nanos / kNanosPerDay);
-  return Family{day + kDaysBack < today || day > today + kDaysAhead ? today : day};
-}
+using Record = std::pair<std::shared_ptr<const TraceBatch>, uint32_t>;
+using Head = DayHead<TraceBatch>;
 
-bool is_error(const StoredSpan& span) { return span.status == SpanStatus::error; }
-
-uint64_t duration_of(uint64_t start, uint64_t end) { return end > start ? end - start : 0; }
-
-std::string attribute_text(const StoredAttribute& attribute) {
-  using Kind = telemetry::AttributeValue::Kind;
-  switch (attribute.kind) {
-    case Kind::empty:
-      return "";
-    case Kind::text:
-    case Kind::json:
-      return attribute.text;
-    case Kind::boolean:
-      return attribute.boolean ? "true" : "false";
-    case Kind::integer:
-      return std::to_string(attribute.integer);
-    case Kind::real: {
-      std::string text = std::to_string(attribute.real);
-      text.erase(text.find_last_not_of('0') + 1);
-      if (!text.empty() && text.back() == '.') text.pop_back();
-      return text;
+/// About what a span takes in memory and in the columns of a chunk.
+uint64_t weight_of(const TraceBatch& batch, const SpanView& span) {
+  uint64_t weight = sizeof(SpanView) + span.name.size() + span.status_message.size();
+  const auto add = [&](telemetry::AttributeRange range) {
+    for (uint32_t i = range.begin; i < range.end; ++i) {
+      const telemetry::Attribute& a = batch.attributes[i];
+      weight += sizeof a + a.key.size() + a.value.text.size();
     }
-  }
-  return "";
-}
-
-bool has_tag(const StoredSpan& span, const std::pair<std::string, std::string>& tag) {
-  if (tag.first == "error") return is_error(span) == (tag.second == "true");
-  const auto equals = [&tag](const StoredAttribute& a) {
-    return a.key == tag.first && attribute_text(a) == tag.second;
   };
-  return std::any_of(span.attributes.begin(), span.attributes.end(), equals) ||
-         std::any_of(span.resource_attributes.begin(), span.resource_attributes.end(), equals);
+  add(span.attributes);
+  for (uint32_t i = span.events_begin; i < span.events_end; ++i) add(batch.events[i].attributes);
+  return weight;
 }
 
-bool span_fits(const StoredSpan& span, const TraceQuery& query) {
-  if (!query.service.empty() && span.service != query.service) return false;
-  if (!query.operation.empty() && span.name != query.operation) return false;
-  if (query.error && is_error(span) != *query.error) return false;
-  const uint64_t duration = duration_of(span.start_unix_nanos, span.end_unix_nanos);
-  if (query.min_duration_nanos > 0 && duration < query.min_duration_nanos) return false;
-  if (query.max_duration_nanos > 0 && duration > query.max_duration_nanos) return false;
-  return std::all_of(query.tags.begin(), query.tags.end(),
-                     [&span](const auto& tag) { return has_tag(span, tag); });
+void add_to_filter(const TraceBatch& batch, telemetry::AttributeRange range,
+                   FilterBuilder& filter) {
+  for (uint32_t i = range.begin; i < range.end; ++i) {
+    const telemetry::Attribute& a = batch.attributes[i];
+    const bool textual = a.value.kind == telemetry::AttributeValue::Kind::text ||
+                         a.value.kind == telemetry::AttributeValue::Kind::json;
+    if (textual)
+      filter.add_attribute(a.key, a.value.text);
+    else
+      filter.add_attribute(a.key, attribute_text(a.value));
+  }
 }
 
-/// Whether the summary could belong to a trace that fits; tags are looked at in the spans only.
-bool summary_fits(const TraceSummary& summary, const TraceQuery& query) {
-  return std::any_of(summary.operations.begin(), summary.operations.end(),
-                     [&query](const TraceSummary::Operation& o) {
-                       if (!query.operation.empty() && o.name != query.operation) return false;
-                       // Only an upper bound per operation is kept: a span without an error, or a
-                       // short one, may stand beside it.
-                       if (query.error == true && !o.error) return false;
-                       return query.min_duration_nanos == 0 ||
-                              o.longest_nanos >= query.min_duration_nanos;
-                     });
+std::string filter_of(const std::vector<SpanSource>& spans) {
+  FilterBuilder filter;
+  const TraceBatch* batch = nullptr;
+  uint32_t resource = 0;
+  for (const SpanSource& source : spans) {
+    add_to_filter(*source.batch, source.span->attributes, filter);
+    // Spans of one sender tend to follow each other: its resource is added once a run.
+    if (source.batch == batch && source.span->resource == resource) continue;
+    batch = source.batch;
+    resource = source.span->resource;
+    add_to_filter(*batch, batch->resources[resource].attributes, filter);
+  }
+  return filter.finish();
 }
 
 class ColumnarSpanStore final : public SpanStore {
  public:
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
-  void committed(std::span<const AcceptedBatch>) override {}
-  void failed(std::span<const AcceptedBatch>) override {}
+  void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
+  void failed(std::span<const AcceptedBatch>) override { heads_.roll_back(); }
   void maintain(uint64_t now_unix_nanos, KvWriter& writer) override;
   void seal_day(Family day) override { sealed_days_.insert(day); }
-  void forget_day(Family day) override { next_chunk_.erase(day); }
+  void forget_day(Family day) override {
+    next_chunk_.erase(day);
+    heads_.forget(day);
+  }
 
-  net::Result<Trace> trace(const TraceId& id) const override;
-  net::Result<std::vector<Trace>> search(const TraceQuery& query,
-                                         const std::function<bool()>& cancelled) const override;
+  net::Result<Trace> trace(const TraceId& id) const override { return reader().trace(id); }
+  net::Result<std::vector<Trace>> search(const TraceQuery& asked,
+                                         const std::function<bool()>& cancelled) const override {
+    TraceQuery query = asked;
+    query.limit = std::clamp<uint32_t>(query.limit, 1, kMaxLimit);
+    return reader().search(query, cancelled);
+  }
   std::vector<std::string> services() const override { return catalogue_.services(); }
   std::vector<std::pair<std::string, std::string>> operations(
       const std::string& service) const override {
@@ -110,20 +96,26 @@ class ColumnarSpanStore final : public SpanStore {
   }
 
  private:
-  uint32_t next_chunk(Family day);
-  void write_chunk(Family day, std::vector<SpanSource>& spans, KvWriter& writer);
-  static void write_summaries(Family day, const std::vector<SpanSource>& spans, uint32_t chunk,
-                              KvWriter& writer);
-  net::Result<void> read_trace_of_day(Family day, const TraceId& id, Trace& trace) const;
-  net::Result<std::vector<uint32_t>> chunks_of(Family day, const TraceId& id) const;
-  net::Result<void> candidates_of_day(Family day, const TraceQuery& query,
-                                      const std::function<bool()>& cancelled,
-                                      std::vector<std::pair<uint64_t, TraceId>>& found) const;
+  SpanReader reader() const {
+    auto heads = heads_.view();  // before the snapshot: see SpanReader
+    return {reader_->snapshot(), std::move(heads), cache_};
+  }
+  /// A number is used once even when its group fails: gaps in the numbering mean nothing.
+  uint32_t next_chunk(Family day) { return next_chunk_[day]++; }
+  net::Result<void> recover_head(Family day);
+  void prepare_day(Family day, const std::vector<Record>& records, uint64_t arrived,
+                   KvWriter& writer);
+  void add_to_head(Family day, Head head, std::span<const Record> records, uint64_t weight,
+                   KvWriter& writer);
+  void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
+  void write_full_chunk(Family day, std::vector<SpanSource>& spans, KvWriter& writer);
 
   const KvReader* reader_ = nullptr;
   SpanCatalogue catalogue_;
-  std::map<Family, uint32_t> next_chunk_;  // commit thread only
-  std::set<Family> sealed_days_;           // commit thread only
+  ChunkHeads<TraceBatch> heads_;
+  mutable SpanChunkCache cache_;
+  std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
+  std::map<Family, uint32_t> next_chunk_;
   uint32_t last_cleaned_day_ = 0;
 };
 
@@ -141,217 +133,160 @@ net::Result<void> ColumnarSpanStore::recover(const KvReader& reader) {
         true);
     if (!scanned) return scanned.error();
     next_chunk_[day] = next;
+    if (auto recovered = recover_head(day); !recovered) return recovered;
   }
   return catalogue_.recover(reader);
 }
 
-/// A number is used once even when its group fails: gaps in the numbering mean nothing.
-uint32_t ColumnarSpanStore::next_chunk(Family day) { return next_chunk_[day]++; }
+net::Result<void> ColumnarSpanStore::recover_head(Family day) {
+  Head head;
+  const std::string begin = table_key(Table::span_head);
+  const auto scanned =
+      reader_->scan(day, begin, prefix_end(begin), [&](std::string_view key, std::string_view) {
+        if (key.size() == 5) head.chunks.push_back({read_be32(key.substr(1)), 0});
+        return true;
+      });
+  if (!scanned) return scanned;
+  for (const SmallChunk& small : head.chunks) {
+    const auto stored = reader_->get(day, chunk_number_key(Table::span_chunk, small.number));
+    if (!stored) return stored.error();
+    const auto batch = decode_span_chunk(*stored);
+    if (!batch) return batch.error();
+    std::vector<Record> records;
+    for (uint32_t row = 0; row < (*batch)->spans.size(); ++row) {
+      head.weight += weight_of(**batch, (*batch)->spans[row]);
+      records.emplace_back(*batch, row);
+    }
+    head.rows += records.size();
+    for (auto& part : parts_of<TraceBatch>(records)) head.parts.push_back(std::move(part));
+  }
+  if (!head.empty()) heads_.restore(day, std::move(head));
+  return {};
+}
 
 void ColumnarSpanStore::prepare(std::span<const AcceptedBatch> group, KvWriter& writer) {
-  std::map<Family, std::vector<SpanSource>> days;
+  heads_.settle();
+  std::map<Family, std::vector<Record>> days;
+  uint64_t arrived = 0;
   for (const AcceptedBatch& batch : group) {
     if (!batch.traces) continue;
-    for (const telemetry::SpanView& span : batch.traces->spans) {
-      Family day = family_of(span.start_unix_nanos, batch.arrived_unix_nanos);
+    arrived = std::max(arrived, batch.arrived_unix_nanos);
+    const auto& spans = batch.traces->spans;
+    for (uint32_t row = 0; row < spans.size(); ++row) {
+      const SpanView& span = spans[row];
+      Family day = family_of_record(span.start_unix_nanos, batch.arrived_unix_nanos);
       if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
-      days[day].push_back({batch.traces.get(), &span});
+      days[day].emplace_back(batch.traces, row);
       catalogue_.add(batch.traces->resources[span.resource].service_name, span.name, span.kind,
                      day.day, writer);
     }
   }
-  for (auto& [day, spans] : days) {
-    // By trace first, so that a trace of this group stands in one chunk wherever it can.
-    std::sort(spans.begin(), spans.end(), [](const SpanSource& a, const SpanSource& b) {
-      return a.span->trace_id < b.span->trace_id;
-    });
-    for (size_t begin = 0; begin < spans.size(); begin += kSpansPerChunk) {
-      const size_t end = std::min(begin + kSpansPerChunk, spans.size());
-      std::vector<SpanSource> part(spans.begin() + static_cast<ptrdiff_t>(begin),
-                                   spans.begin() + static_cast<ptrdiff_t>(end));
-      write_chunk(day, part, writer);
-    }
+  for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
+  if (heads_.weight() <= kHeadsWeight) return;
+  for (const auto& [day, head] : heads_.prepared()) {
+    seal(day, head, {}, writer);
+    heads_.stage(day, {});
   }
 }
 
-void ColumnarSpanStore::write_chunk(Family day, std::vector<SpanSource>& spans, KvWriter& writer) {
+void ColumnarSpanStore::prepare_day(Family day, const std::vector<Record>& records,
+                                    uint64_t arrived, KvWriter& writer) {
+  Head head = heads_.of(day);
+  uint64_t weight = 0;
+  for (const auto& [batch, row] : records) weight += weight_of(*batch, batch->spans[row]);
+  if (head.rows + records.size() >= kRecordsPerChunk || head.weight + weight >= kChunkWeight) {
+    seal(day, head, records, writer);
+    heads_.stage(day, {});
+    return;
+  }
+  head.last_arrival_unix_nanos = arrived;
+  add_to_head(day, std::move(head), records, weight, writer);
+}
+
+void ColumnarSpanStore::add_to_head(Family day, Head head, std::span<const Record> records,
+                                    uint64_t weight, KvWriter& writer) {
+  std::vector<SpanSource> spans;
+  for (const auto& [batch, row] : records) spans.push_back({batch.get(), &batch->spans[row]});
+  const uint32_t number = next_chunk(day);
+  const std::string value = encode_span_chunk(spans);
+  writer.put(day, chunk_number_key(Table::span_chunk, number), value);
+  writer.put(day, chunk_number_key(Table::span_head, number), "");
+  head.chunks.push_back({number, 0});
+  head.rows += records.size();
+  head.weight += weight;
+  std::vector<Record> compact;
+  if (pins_too_much<TraceBatch>(records, weight)) {
+    if (const auto decoded = decode_span_chunk(value)) {
+      for (uint32_t row = 0; row < (*decoded)->spans.size(); ++row)
+        compact.emplace_back(*decoded, row);
+      records = compact;
+    }
+  }
+  for (auto& part : parts_of<TraceBatch>(records)) head.parts.push_back(std::move(part));
+  heads_.stage(day, std::move(head));
+}
+
+/// Writes the head's spans and `more` as full chunks, a trace in one chunk wherever it can.
+void ColumnarSpanStore::seal(Family day, const Head& head, std::span<const Record> more,
+                             KvWriter& writer) {
+  std::vector<SpanSource> spans;
+  spans.reserve(head.rows + more.size());
+  for (const auto& part : head.parts) {
+    for (const uint32_t row : part->rows)
+      spans.push_back({part->batch.get(), &part->batch->spans[row]});
+  }
+  for (const auto& [batch, row] : more) spans.push_back({batch.get(), &batch->spans[row]});
+  std::sort(spans.begin(), spans.end(), [](const SpanSource& a, const SpanSource& b) {
+    return a.span->trace_id < b.span->trace_id;
+  });
+  // Of equal size: a small rest would cost as much index as a full chunk.
+  const size_t chunks =
+      std::max<size_t>(1, (spans.size() + kRecordsPerChunk / 2) / kRecordsPerChunk);
+  const size_t per_chunk = (spans.size() + chunks - 1) / chunks;
+  std::vector<SpanSource> part;
+  uint64_t weight = 0;
+  for (const SpanSource& source : spans) {
+    if (part.size() >= per_chunk || weight >= kChunkWeight) {
+      write_full_chunk(day, part, writer);
+      part.clear();
+      weight = 0;
+    }
+    part.push_back(source);
+    weight += weight_of(*source.batch, *source.span);
+  }
+  if (!part.empty()) write_full_chunk(day, part, writer);
+  for (const SmallChunk& small : head.chunks) {
+    writer.remove(day, chunk_number_key(Table::span_chunk, small.number));
+    writer.remove(day, chunk_number_key(Table::span_head, small.number));
+  }
+}
+
+void ColumnarSpanStore::write_full_chunk(Family day, std::vector<SpanSource>& spans,
+                                         KvWriter& writer) {
   const uint32_t chunk = next_chunk(day);
-  writer.put(day, span_chunk_key(chunk), encode_span_chunk(spans));
+  writer.put(day, chunk_number_key(Table::span_chunk, chunk), encode_span_chunk(spans));
   const TraceId* last = nullptr;
   for (const SpanSource& source : spans) {
     if (last != nullptr && *last == source.span->trace_id) continue;
     last = &source.span->trace_id;
     writer.put(day, trace_index_key(*last, chunk), "");
   }
-  write_summaries(day, spans, chunk, writer);
-}
-
-void ColumnarSpanStore::write_summaries(Family day, const std::vector<SpanSource>& spans,
-                                        uint32_t chunk, KvWriter& writer) {
-  struct Entry {
-    uint64_t start = UINT64_MAX;
-    TraceSummary summary;
-  };
-  for (size_t begin = 0; begin < spans.size();) {
-    const TraceId& id = spans[begin].span->trace_id;
-    std::map<std::string_view, Entry> services;
-    size_t end = begin;
-    for (; end < spans.size() && spans[end].span->trace_id == id; ++end) {
-      const telemetry::SpanView& span = *spans[end].span;
-      const std::string_view name = spans[end].batch->resources[span.resource].service_name;
-      Entry& entry = services[name.substr(0, name.find('\0'))];  // NUL ends a name in the key
-      entry.start = std::min(entry.start, span.start_unix_nanos);
-      auto& operations = entry.summary.operations;
-      auto it = std::find_if(operations.begin(), operations.end(),
-                             [&span](const auto& o) { return o.name == span.name; });
-      if (it == operations.end()) it = operations.insert(operations.end(), {span.name, 0, false});
-      it->longest_nanos =
-          std::max(it->longest_nanos, duration_of(span.start_unix_nanos, span.end_unix_nanos));
-      it->error = it->error || span.status == SpanStatus::error;
-    }
-    for (const auto& [service, entry] : services) {
-      writer.put(day, trace_summary_key(service, entry.start, id, chunk),
-                 encode_summary(entry.summary));
-    }
-    begin = end;
-  }
+  for (const auto& [service, summary] : summarize(spans))
+    writer.put(day, trace_summary_key(service, summary.newest_start, chunk), summary.value);
+  writer.put(day, chunk_number_key(Table::span_filter, chunk), filter_of(spans));
 }
 
 void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
-  const auto today = static_cast<uint32_t>(now_unix_nanos / kNanosPerDay);
+  heads_.settle();
+  for (const Family day : heads_.quiet(now_unix_nanos)) {
+    if (sealed_days_.contains(day)) continue;  // it is being read, and will be dropped
+    seal(day, heads_.of(day), {}, writer);
+    heads_.sealed_by_upkeep(day);
+  }
+  const uint32_t today = Family::of_unix_nanos(now_unix_nanos).day;
   if (today == last_cleaned_day_) return;
   last_cleaned_day_ = today;
-  if (today > kDaysBack) catalogue_.forget_before(today - kDaysBack, writer);
-}
-
-net::Result<std::vector<uint32_t>> ColumnarSpanStore::chunks_of(Family day,
-                                                                const TraceId& id) const {
-  const std::string prefix = trace_index_prefix(id);
-  std::vector<uint32_t> chunks;
-  const auto scanned =
-      reader_->scan(day, prefix, prefix_end(prefix), [&](std::string_view key, std::string_view) {
-        if (key.size() == prefix.size() + 4) chunks.push_back(read_be32(key.substr(prefix.size())));
-        return true;
-      });
-  if (!scanned) return scanned.error();
-  return chunks;
-}
-
-net::Result<void> ColumnarSpanStore::read_trace_of_day(Family day, const TraceId& id,
-                                                       Trace& trace) const {
-  auto chunks = chunks_of(day, id);
-  if (!chunks) return std::move(chunks).error();
-  for (const uint32_t number : *chunks) {
-    const auto stored = reader_->get(day, span_chunk_key(number));
-    if (!stored) return stored.error();
-    const auto chunk = SpanChunk::decode(*stored);
-    if (!chunk) return chunk.error();
-    const auto [first, last] = (*chunk)->rows_of(id);
-    for (size_t row = first; row < last; ++row) {
-      if (trace.spans.size() >= kMaxSpansPerTrace) {
-        trace.cut = true;
-        return {};
-      }
-      trace.spans.push_back((*chunk)->span(row));
-    }
-  }
-  return {};
-}
-
-void finish_trace(Trace& trace) {
-  // A span may have come twice (a sender without batch identities that tried again).
-  std::set<std::tuple<telemetry::SpanId, telemetry::SpanKind, std::string>> seen;
-  std::erase_if(trace.spans, [&seen](const StoredSpan& s) {
-    return !seen.emplace(s.span_id, s.kind, s.service).second;
-  });
-  std::stable_sort(trace.spans.begin(), trace.spans.end(),
-                   [](const StoredSpan& a, const StoredSpan& b) {
-                     return a.start_unix_nanos < b.start_unix_nanos;
-                   });
-  const auto named = std::find_if(trace.spans.begin(), trace.spans.end(),
-                                  [](const StoredSpan& s) { return !s.trace_text.empty(); });
-  if (named != trace.spans.end()) trace.x_trace = named->trace_text;
-}
-
-net::Result<Trace> ColumnarSpanStore::trace(const TraceId& id) const {
-  Trace trace;
-  trace.id = id;
-  auto days = reader_->days();
-  for (auto day = days.rbegin(); day != days.rend(); ++day) {
-    const auto read = read_trace_of_day(*day, id, trace);
-    if (!read) return read.error();
-  }
-  if (trace.spans.empty()) {
-    return net::Error{net::Code::not_found, net::Side::self, false,
-                      "no span of trace " + telemetry::to_hex(id) + " is stored"};
-  }
-  finish_trace(trace);
-  return trace;
-}
-
-net::Result<void> ColumnarSpanStore::candidates_of_day(
-    Family day, const TraceQuery& query, const std::function<bool()>& cancelled,
-    std::vector<std::pair<uint64_t, TraceId>>& found) const {
-  const std::string begin = trace_summary_prefix(query.service, query.start_unix_nanos);
-  std::string end = query.service.empty()
-                        ? prefix_end(begin)
-                        : trace_summary_prefix(query.service, query.end_unix_nanos);
-  if (!query.service.empty()) end = prefix_end(std::move(end));
-  size_t looked_at = 0;
-  bool gave_up = false;
-  const auto visit = [&](std::string_view key, std::string_view value) {
-    if (++looked_at % 4'096 == 0 &&
-        (looked_at > kMaxSummariesPerSearch || (cancelled && cancelled()))) {
-      gave_up = true;
-      return false;
-    }
-    SummaryKeyParts parts;
-    if (!parse_summary_key(key, parts)) return true;
-    if (parts.start_unix_nanos < query.start_unix_nanos ||
-        parts.start_unix_nanos > query.end_unix_nanos)
-      return true;
-    if (summary_fits(decode_summary(value), query))
-      found.emplace_back(parts.start_unix_nanos, parts.trace_id);
-    // With tags the spans decide, so more candidates than the limit are worth keeping.
-    const size_t enough =
-        query.tags.empty() && !query.service.empty() ? size_t{query.limit} * 4 : 100'000;
-    return found.size() < enough || query.service.empty();
-  };
-  const auto scanned = reader_->scan(day, begin, end, visit, true);
-  if (!scanned) return scanned.error();
-  if (gave_up && cancelled && cancelled())
-    return net::Error{net::Code::canceled, net::Side::downstream, false, "search cancelled"};
-  return {};
-}
-
-net::Result<std::vector<Trace>> ColumnarSpanStore::search(
-    const TraceQuery& asked, const std::function<bool()>& cancelled) const {
-  TraceQuery query = asked;
-  query.limit = std::clamp<uint32_t>(query.limit, 1, kMaxLimit);
-  std::vector<Trace> traces;
-  std::unordered_set<TraceId> seen;
-  auto days = reader_->days();
-  for (auto day = days.rbegin(); day != days.rend() && traces.size() < query.limit; ++day) {
-    // A day's family may hold spans that began elsewhere in time (family_of): the index keeps their
-    // own times, so every day is asked.
-    std::vector<std::pair<uint64_t, TraceId>> found;
-    const auto read = candidates_of_day(*day, query, cancelled, found);
-    if (!read) return read.error();
-    std::sort(found.begin(), found.end(),
-              [](const auto& a, const auto& b) { return a.first > b.first; });
-    for (const auto& [start, id] : found) {
-      if (traces.size() >= query.limit) break;
-      if (!seen.insert(id).second) continue;
-      if (cancelled && cancelled())
-        return net::Error{net::Code::canceled, net::Side::downstream, false, "search cancelled"};
-      auto one = trace(id);
-      if (!one) return std::move(one).error();
-      const auto fits = [&query](const StoredSpan& span) { return span_fits(span, query); };
-      if (std::any_of(one->spans.begin(), one->spans.end(), fits))
-        traces.push_back(std::move(one).value());
-    }
-  }
-  return traces;
+  if (today > kCatalogueDays) catalogue_.forget_before(today - kCatalogueDays, writer);
 }
 
 }  // namespace

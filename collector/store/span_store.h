@@ -1,6 +1,7 @@
 // span_store.h: spans in columnar chunks sorted by trace (never a key per span), an index from
-// trace to chunks, and a narrow index (service, operation, time) -> summary that fills a result
-// list. Thread: SignalStore calls on the commit thread, queries from any.
+// trace to chunks, a narrow one from service and time to what it did in a chunk's traces, and a
+// filter of attributes per chunk. Small groups wait in the head of their day (chunk_head.h) until
+// they fill a chunk. Thread: SignalStore calls on the commit thread, queries from any.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +13,9 @@
 #include <vector>
 
 #include "collector/store/signal_store.h"
+#include "collector/store/stored_attribute.h"
 
 namespace hms::collector {
-
-struct StoredAttribute {
-  std::string key;
-  telemetry::AttributeValue::Kind kind = telemetry::AttributeValue::Kind::text;
-  std::string text;  // Kind::text and json
-  bool boolean = false;
-  int64_t integer = 0;
-  double real = 0;
-};
 
 struct StoredEvent {
   uint64_t time_unix_nanos = 0;

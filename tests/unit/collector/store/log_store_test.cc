@@ -38,6 +38,7 @@ struct Fixture {
   void add(AcceptedBatch batch) {
     const std::vector<AcceptedBatch> group = {std::move(batch)};
     REQUIRE(kv.commit([&](KvWriter& writer) { store->prepare(group, writer); }).ok());
+    store->committed(group);
   }
 };
 
@@ -109,6 +110,87 @@ TEST_CASE("log store: filters by level, severity, trace, text and time") {
   query = {};
   query.cursor = "not one of ours";
   CHECK(f.store->search(query, {}).error().code == net::Code::bad_message);
+}
+
+/// Messages of all pages.
+std::vector<std::string> all_pages(const LogStore& store, LogQuery query) {
+  std::vector<std::string> found;
+  do {
+    const auto page = store.search(query, {});
+    REQUIRE(page.ok());
+    for (const StoredLog& log : page->logs) found.push_back(log.message);
+    query.cursor = page->cursor;
+  } while (!query.cursor.empty());
+  return found;
+}
+
+TEST_CASE(
+    "log store: a cursor stays good while small chunks become a full one, also among lines of one "
+    "time") {
+  Fixture f;
+  size_t sent = 0;
+  const auto add_lines = [&](size_t count) {
+    Builder b;
+    for (size_t i = 0; i < count; ++i, ++sent)
+      b.log(kNow + (sent / 50) * 1'000'000, "line " + std::to_string(sent));
+    f.add(b.accept());
+  };
+  for (int group = 0; group < 70; ++group) add_lines(100);
+  LogQuery query;
+  query.limit = 33;
+  const auto first = f.store->search(query, {});
+  REQUIRE(first.ok());
+  CHECK(first->logs.front().message == "line 6999");
+  CHECK(first->logs.back().message == "line 6967");
+  add_lines(9'500);  // fills the first chunk and the next, and begins a third
+  query.cursor = first->cursor;
+  std::vector<std::string> rest = all_pages(*f.store, query);
+  REQUIRE(rest.size() == 6'967);
+  for (size_t i = 0; i < rest.size(); ++i) REQUIRE(rest[i] == "line " + std::to_string(6'966 - i));
+  f.store = make_log_store();
+  REQUIRE(f.store->recover(f.kv).ok());
+  query.limit = 5'000;
+  CHECK(all_pages(*f.store, query) == rest);
+  query.cursor.clear();
+  CHECK(all_pages(*f.store, query).size() == sent);
+}
+
+TEST_CASE("log store: words, substrings and attributes are found in full chunks and in the head") {
+  Fixture f;
+  const auto mark = [](size_t i) { return i % 8'000 == 1'234; };
+  for (int group = 0; group < 3; ++group) {
+    Builder b;
+    for (size_t i = 0; i < 7'000; ++i) {
+      const size_t n = static_cast<size_t>(group) * 7'000 + i;
+      b.log(kNow + n, "request " + std::to_string(n) + (mark(n) ? " met a Quagga#" : " went well"));
+    }
+    f.add(b.accept());
+  }
+  Builder b;
+  telemetry::Attribute a;
+  a.key = "order";
+  a.value.kind = telemetry::AttributeValue::Kind::text;
+  a.value.text = "7f3a9c0d12e4";
+  auto& log = b.log(kNow, "kept");
+  b.batch.attributes.push_back(a);
+  log.attributes = {0, 1};
+  f.add(b.accept());
+  const auto count = [&](const std::string& text) {
+    LogQuery query;
+    query.text = text;
+    return all_pages(*f.store, query).size();
+  };
+  CHECK(count("quagga") == 3);
+  CHECK(count("UAGG") == 3);
+  CHECK(count("a#") == 3);
+  CHECK(count("zebra") == 0);
+  CHECK(count("7f3a9c0d12e4") == 1);
+  CHECK(count("3A9C0D12E") == 1);
+  CHECK(count("request 20999 went well") == 1);
+  CHECK(count("went") == 20'997);
+  LogQuery query;
+  query.attributes = {{"order", "7f3a9c0d12e4"}};
+  CHECK(all_pages(*f.store, query) == std::vector<std::string>{"kept"});
 }
 
 }  // namespace

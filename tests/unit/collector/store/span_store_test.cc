@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <random>
 
+#include "collector/store/chunk_columns.h"
+#include "collector/store/keys.h"
 #include "collector/store/span_chunk.h"
 #include "collector/store/span_edges.h"
 #include "tests/support/memory_kv.h"
@@ -226,6 +228,71 @@ TEST_CASE("span store: odd times are kept with the day of arrival and still foun
   CHECK(f.store->search(query, {})->size() == 3);
 }
 
+TEST_CASE(
+    "span store: small groups become one full chunk, and every trace is found before, after and "
+    "over a restart") {
+  Fixture f;
+  const Family day = Family::of_unix_nanos(kNow);
+  const auto chunks = [&] {
+    size_t count = 0;
+    for (const auto& [key, value] : f.kv.table(day))
+      count += key[0] == static_cast<char>(Table::span_chunk) ? 1 : 0;
+    return count;
+  };
+  constexpr uint64_t kGroups = 100, kTraces = 80;  // 8,000 spans in all: the last group fills it
+  for (uint64_t group = 0; group < kGroups; ++group) {
+    Builder b;
+    for (uint64_t trace = 0; trace < kTraces; ++trace) {
+      b.span(trace, 1 + group * 1'000 + trace, 0, "s" + std::to_string(trace % 4), "op",
+             kNow + group * kSecond + trace, 1'000 * trace);
+      b.tag("user", "u" + std::to_string(trace));
+    }
+    CHECK(f.add({b.accept()}));
+    if (group == 40) {
+      CHECK(chunks() == 41);
+      f.store = make_span_store();
+      REQUIRE(f.store->recover(f.kv).ok());
+    }
+    if (group % 33 == 0 || group + 1 == kGroups)
+      CHECK(f.store->trace(trace_of(group % kTraces))->spans.size() == group + 1);
+  }
+  CHECK(chunks() == 1);
+  CHECK(f.store->trace(trace_of(79))->spans.size() == kGroups);
+  TraceQuery query = all_of("s3");
+  query.limit = 1'000;
+  CHECK(f.store->search(query, {})->size() == kTraces / 4);
+  query.tags = {{"user", "u7"}};
+  CHECK(f.store->search(query, {})->size() == 1);
+  query.tags = {{"user", "u8"}};  // of another service
+  CHECK(f.store->search(query, {})->empty());
+  query.tags.clear();
+  query.service.clear();
+  CHECK(f.store->search(query, {})->size() == kTraces);
+  query.limit = 5;
+  CHECK(f.store->search(query, {})->front().id == trace_of(79));
+  f.store = make_span_store();
+  REQUIRE(f.store->recover(f.kv).ok());
+  CHECK(f.store->trace(trace_of(0))->spans.size() == kGroups);
+}
+
+TEST_CASE(
+    "span store: upkeep seals the head of a day that is over, and nothing is read twice "
+    "meanwhile") {
+  Fixture f;
+  Builder b;
+  b.span(7, 1, 0, "ui", "GET /", kNow, 1000);
+  CHECK(f.add({b.accept()}));
+  const uint64_t tomorrow = kNow + 86'400 * kSecond;
+  REQUIRE(f.kv.commit([&](KvWriter& writer) { f.store->maintain(tomorrow, writer); }).ok());
+  CHECK(f.store->trace(trace_of(7))->spans.size() == 1);
+  CHECK(f.store->search(all_of("ui"), {})->size() == 1);
+  REQUIRE(f.kv.commit([&](KvWriter& writer) { f.store->maintain(tomorrow, writer); }).ok());
+  Builder late;
+  late.span(7, 2, 1, "ui", "late", kNow + 5, 10);
+  CHECK(f.add({late.accept(tomorrow)}));
+  CHECK(f.store->trace(trace_of(7))->spans.size() == 2);
+}
+
 TEST_CASE("span chunk: cut or changed bytes are an error or a readable chunk, never a crash") {
   Builder b;
   for (uint64_t i = 0; i < 200; ++i) {
@@ -235,9 +302,9 @@ TEST_CASE("span chunk: cut or changed bytes are an error or a readable chunk, ne
   std::vector<SpanSource> spans;
   for (const auto& span : b.batch.spans) spans.push_back({&b.batch, &span});
   const std::string stored = encode_span_chunk(spans);
-  CHECK(SpanChunk::decode(stored).ok());
+  CHECK(decode_span_chunk(stored).ok());
   for (size_t cut = 0; cut < stored.size(); cut += 7)
-    CHECK_FALSE(SpanChunk::decode(stored.substr(0, cut)).ok());
+    CHECK_FALSE(decode_span_chunk(stored.substr(0, cut)).ok());
   // Inside the envelope: the columns themselves.
   auto columns = open_chunk(1, stored);
   REQUIRE(columns.ok());
@@ -245,9 +312,9 @@ TEST_CASE("span chunk: cut or changed bytes are an error or a readable chunk, ne
   for (int round = 0; round < 3'000; ++round) {
     std::string changed = *columns;
     for (int n = 0; n < 3; ++n) changed[random() % changed.size()] = static_cast<char>(random());
-    const auto chunk = SpanChunk::decode(seal_chunk(1, changed));
+    const auto chunk = decode_span_chunk(seal_chunk(1, changed));
     if (!chunk.ok()) continue;
-    for (size_t row = 0; row < (*chunk)->size(); ++row) (void)(*chunk)->span(row);
+    for (const auto& span : (*chunk)->spans) (void)stored_span(**chunk, span);
   }
 }
 

@@ -1,0 +1,167 @@
+// chunk_head.h: the head of a day: records that do not fill a chunk yet. Each group of them is on
+// disk as a small chunk of its own (so that nothing acknowledged is lost) and in memory (so that
+// questions need not read those); when there is enough for a full chunk, that is written and the
+// small ones are removed in the same atomic write.
+//
+// Why: at 100 records a second a chunk per group costs 100 bytes and more a record, a full one 25.
+// Thread: the commit thread changes it; `view` from any. Sequence: stage, then commit or roll_back;
+// what upkeep has sealed is cleared by `settle`, which is called when upkeep's write is known to be
+// on disk.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "collector/store/kv.h"
+#include "telemetry/model.h"
+
+namespace hms::collector {
+
+inline constexpr size_t kRecordsPerChunk = 8'000;              // docs/adr/0004-storage-layout.md
+inline constexpr uint64_t kChunkWeight = 16ULL * 1024 * 1024;  // bytes of texts in one chunk
+inline constexpr uint64_t kHeadsWeight = 32ULL * 1024 * 1024;  // of all days together
+inline constexpr uint64_t kQuietNanos = 600'000'000'000ULL;    // a day gone by is sealed after this
+
+/// Records of one batch, by their place in it, in the order in which they came.
+template <class Batch>
+struct HeadPart {
+  std::shared_ptr<const Batch> batch;
+  std::vector<uint32_t> rows;
+};
+
+/// A chunk that will be merged: its number and the newest time in it (spans: not used).
+struct SmallChunk {
+  uint32_t number = 0;
+  uint64_t newest = 0;
+};
+
+template <class Batch>
+struct DayHead {
+  std::vector<std::shared_ptr<const HeadPart<Batch>>> parts;
+  std::vector<SmallChunk> chunks;
+  size_t rows = 0;
+  uint64_t weight = 0;
+  uint64_t last_arrival_unix_nanos = 0;
+  uint32_t epoch = 0;  // number of the full chunk that its records will be in
+  [[nodiscard]] bool empty() const noexcept { return chunks.empty(); }
+};
+
+template <class Batch>
+class ChunkHeads {
+ public:
+  using Head = DayHead<Batch>;
+
+  /// As the group being prepared has it. Commit thread.
+  [[nodiscard]] Head of(Family day) const {
+    if (const auto it = staged_.find(day); it != staged_.end()) return it->second;
+    const auto it = heads_.find(day);
+    return it == heads_.end() ? Head{} : it->second;
+  }
+  void stage(Family day, Head head) { staged_[day] = std::move(head); }
+  void commit() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [day, head] : staged_) {
+      if (head.empty())
+        heads_.erase(day);
+      else
+        heads_[day] = std::move(head);
+    }
+    staged_.clear();
+  }
+  void roll_back() { staged_.clear(); }
+
+  /// All that are not empty, as of now or as the group being prepared has them.
+  [[nodiscard]] std::map<Family, Head> prepared() const {
+    std::map<Family, Head> all = heads_;
+    for (const auto& [day, head] : staged_) all[day] = head;
+    std::erase_if(all, [](const auto& entry) { return entry.second.empty(); });
+    return all;
+  }
+  [[nodiscard]] std::map<Family, Head> view() const {
+    const std::lock_guard lock(mutex_);
+    return heads_;
+  }
+  /// Weight over all days without copying them. Commit thread.
+  [[nodiscard]] uint64_t weight() const {
+    uint64_t sum = 0;
+    for (const auto& [day, head] : heads_) {
+      if (staged_.find(day) == staged_.end()) sum += head.weight;
+    }
+    for (const auto& [day, head] : staged_) sum += head.weight;
+    return sum;
+  }
+
+  /// Days gone by that have been quiet for a while. Commit thread.
+  [[nodiscard]] std::vector<Family> quiet(uint64_t now_unix_nanos) const {
+    std::vector<Family> days;
+    for (const auto& [day, head] : heads_) {
+      if (day < Family::of_unix_nanos(now_unix_nanos) && sealed_.find(day) == sealed_.end() &&
+          head.last_arrival_unix_nanos + kQuietNanos < now_unix_nanos)
+        days.push_back(day);
+    }
+    return days;
+  }
+  void sealed_by_upkeep(Family day) { sealed_.insert(day); }
+  void settle() {
+    if (sealed_.empty()) return;
+    const std::lock_guard lock(mutex_);
+    for (const Family day : sealed_) heads_.erase(day);
+    sealed_.clear();
+  }
+  void forget(Family day) {
+    const std::lock_guard lock(mutex_);
+    heads_.erase(day);
+    staged_.erase(day);
+    sealed_.erase(day);
+  }
+  void restore(Family day, Head head) {
+    const std::lock_guard lock(mutex_);
+    heads_[day] = std::move(head);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<Family, Head> heads_;   // changed under mutex_, by the commit thread only
+  std::map<Family, Head> staged_;  // the commit thread's, as what follows
+  std::set<Family> sealed_;
+};
+
+/// Whether keeping these records' batches alive would keep far more than the records: then the head
+/// keeps what the small chunk decodes to.
+template <class Batch>
+[[nodiscard]] bool pins_too_much(
+    std::span<const std::pair<std::shared_ptr<const Batch>, uint32_t>> records, uint64_t weight) {
+  uint64_t pinned = 0;
+  const Batch* last = nullptr;
+  for (const auto& [batch, row] : records) {
+    if (batch.get() == last) continue;
+    last = batch.get();
+    pinned += (last->body ? last->body->size() : 0) +
+              last->attributes.size() * sizeof(telemetry::Attribute);
+  }
+  return pinned > 2 * weight + 65'536;
+}
+
+/// Consecutive records of one batch become one part.
+template <class Batch>
+[[nodiscard]] std::vector<std::shared_ptr<const HeadPart<Batch>>> parts_of(
+    std::span<const std::pair<std::shared_ptr<const Batch>, uint32_t>> records) {
+  std::vector<std::shared_ptr<const HeadPart<Batch>>> parts;
+  for (size_t i = 0; i < records.size();) {
+    auto part = std::make_shared<HeadPart<Batch>>();
+    part->batch = records[i].first;
+    for (; i < records.size() && records[i].first == part->batch; ++i)
+      part->rows.push_back(records[i].second);
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+}  // namespace hms::collector
