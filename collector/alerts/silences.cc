@@ -87,7 +87,7 @@ json matcher_json(const LabelMatcher& matcher) {
 struct Silences::Silence {
   std::string id, created_by, comment;
   std::vector<CompiledMatcher> matchers;
-  int64_t starts_at = 0, ends_at = 0, updated_at = 0;
+  SilenceTimes times;
 
   static net::Result<std::unique_ptr<Silence>> read(const json& from) {
     if (!from.is_object()) return fault("a silence is a JSON object");
@@ -121,8 +121,7 @@ struct Silences::Silence {
     silence->id = *id;
     silence->created_by = *created_by;
     silence->comment = *comment;
-    silence->starts_at = *starts_at;
-    silence->ends_at = *ends_at;
+    silence->times = {*starts_at, *ends_at, 0};
     return silence;
   }
 
@@ -152,7 +151,7 @@ Silences::Silences(std::unique_ptr<DurableTable> table, net::Clock clock)
     }
     (*silence)->id = id;
     if (const auto at = entry.find("updatedAt"); at != entry.end() && at->is_string())
-      (*silence)->updated_at = parse_rfc3339(at->get<std::string>()).value_or(0);
+      (*silence)->times.updated_at = parse_rfc3339(at->get<std::string>()).value_or(0);
     silences_[id] = std::move(silence).value();
   }
 }
@@ -164,26 +163,29 @@ int64_t Silences::now() const { return static_cast<int64_t>(clock_() / 1'000'000
 void Silences::put(const json& given, std::function<void(net::Result<std::string>)> done) {
   auto read = Silence::read(given);
   if (!read) return done(read.error());
-  std::unique_ptr<Silence> silence = std::move(read).value();
-  if (silence->ends_at <= now()) return done(fault("endsAt is in the past"));
-  if (!silence->id.empty() && !silences_.contains(silence->id)) {
+  const std::shared_ptr<Silence> silence = std::move(read).value();
+  if (silence->times.ends_at <= now()) return done(fault("endsAt is in the past"));
+  const bool fresh = silence->id.empty();
+  if (!fresh && !silences_.contains(silence->id)) {
     return done(net::Error{net::Code::not_found, net::Side::downstream, false,
                            "no silence has the id \"" + silence->id.substr(0, 60) + "\""});
   }
   forget_old();
-  if (silence->id.empty()) {
-    if (silences_.size() >= kMaxSilences)
+  if (fresh) {
+    if (silences_.size() + being_made_ >= kMaxSilences)
       return done(net::Error{net::Code::too_large, net::Side::downstream, false,
                              "there are 1000 silences, which is the most there may be"});
     silence->id = net::uuid_text(net::uuid_v7());
+    ++being_made_;
   }
-  silence->updated_at = now();
-  const std::string id = silence->id;
-  const Silence& kept = *(silences_[id] = std::move(silence));
-  store(kept, [id, done = std::move(done)](net::Result<void> result) {
-    if (!result) return done(result.error());
-    done(id);
-  });
+  silence->times.updated_at = now();
+  store(*silence, silence->times,
+        [this, silence, fresh, done = std::move(done)](net::Result<void> result) {
+          if (fresh) --being_made_;
+          if (!result) return done(result.error());
+          silences_[silence->id] = silence;
+          done(silence->id);
+        });
 }
 
 void Silences::expire(const std::string& id, std::function<void(net::Result<void>)> done) {
@@ -191,49 +193,50 @@ void Silences::expire(const std::string& id, std::function<void(net::Result<void
   if (at == silences_.end())
     return done(net::Error{net::Code::not_found, net::Side::downstream, false,
                            "no silence has the id \"" + id.substr(0, 60) + "\""});
-  Silence& silence = *at->second;
+  const std::shared_ptr<Silence> silence = at->second;
+  SilenceTimes ended = silence->times;
   const int64_t time = now();
-  if (silence.ends_at > time) {
-    silence.ends_at = time;
-    silence.starts_at = std::min(silence.starts_at, time - 1);
-    silence.updated_at = time;
-  }
-  store(silence, std::move(done));
+  if (ended.ends_at > time) ended = {std::min(ended.starts_at, time - 1), time, time};
+  store(*silence, ended, [silence, ended, done = std::move(done)](net::Result<void> result) {
+    if (result) silence->times = ended;
+    done(std::move(result));
+  });
 }
 
-json Silences::shown(const Silence& silence) const {
+json Silences::shown(const Silence& silence, const SilenceTimes& times) const {
   json out;
   out["id"] = silence.id;
   out["matchers"] = json::array();
   for (const CompiledMatcher& matcher : silence.matchers)
     out["matchers"].push_back(matcher_json(matcher.matcher()));
-  out["startsAt"] = rfc3339(silence.starts_at);
-  out["endsAt"] = rfc3339(silence.ends_at);
-  out["updatedAt"] = rfc3339(silence.updated_at);
+  out["startsAt"] = rfc3339(times.starts_at);
+  out["endsAt"] = rfc3339(times.ends_at);
+  out["updatedAt"] = rfc3339(times.updated_at);
   out["createdBy"] = silence.created_by;
   out["comment"] = silence.comment;
   const int64_t time = now();
-  out["status"] = {{"state", time >= silence.ends_at    ? "expired"
-                             : time < silence.starts_at ? "pending"
-                                                        : "active"}};
+  out["status"] = {{"state", time >= times.ends_at    ? "expired"
+                             : time < times.starts_at ? "pending"
+                                                      : "active"}};
   return out;
 }
 
-void Silences::store(const Silence& silence, DurableTable::Done done) {
-  table_->put(silence.id, shown(silence).dump(-1, ' ', false, json::error_handler_t::replace),
+void Silences::store(const Silence& silence, const SilenceTimes& times, DurableTable::Done done) {
+  table_->put(silence.id,
+              shown(silence, times).dump(-1, ' ', false, json::error_handler_t::replace),
               std::move(done));
 }
 
 json Silences::list() const {
   std::vector<const Silence*> sorted;
   for (const auto& [id, silence] : silences_) {
-    if (silence->ends_at > now() - kKeepEndedMillis) sorted.push_back(silence.get());
+    if (silence->times.ends_at > now() - kKeepEndedMillis) sorted.push_back(silence.get());
   }
   std::stable_sort(sorted.begin(), sorted.end(), [](const Silence* a, const Silence* b) {
-    return a->updated_at > b->updated_at;
+    return a->times.updated_at > b->times.updated_at;
   });
   json out = json::array();
-  for (const Silence* silence : sorted) out.push_back(shown(*silence));
+  for (const Silence* silence : sorted) out.push_back(shown(*silence, silence->times));
   return out;
 }
 
@@ -242,14 +245,15 @@ net::Result<json> Silences::get(const std::string& id) const {
   if (at == silences_.end())
     return net::Error{net::Code::not_found, net::Side::downstream, false,
                       "no silence has the id \"" + id.substr(0, 60) + "\""};
-  return shown(*at->second);
+  return shown(*at->second, at->second->times);
 }
 
 std::vector<std::string> Silences::silencing(const LabelMap& labels) const {
   std::vector<std::string> ids;
   const int64_t time = now();
   for (const auto& [id, silence] : silences_) {
-    if (time >= silence->starts_at && time < silence->ends_at && silence->matches(labels))
+    const SilenceTimes& times = silence->times;
+    if (time >= times.starts_at && time < times.ends_at && silence->matches(labels))
       ids.push_back(id);
   }
   return ids;
@@ -257,7 +261,7 @@ std::vector<std::string> Silences::silencing(const LabelMap& labels) const {
 
 void Silences::forget_old() {
   for (auto it = silences_.begin(); it != silences_.end();) {
-    if (it->second->ends_at <= now() - kKeepEndedMillis) {
+    if (it->second->times.ends_at <= now() - kKeepEndedMillis) {
       table_->remove(it->first);
       it = silences_.erase(it);
     } else {

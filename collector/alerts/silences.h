@@ -2,7 +2,9 @@
 // across restarts.
 //
 // A silence whose matchers all match an alert's labels holds its notifications back between
-// startsAt and endsAt; the alert itself goes on being shown. Ended silences stay listed for a day.
+// startsAt and endsAt; the alert itself goes on being shown. What is not stored has no effect: a
+// silence, its change or its end that the disk refused leaves things as they were. Ended silences
+// stay listed for a day.
 // Limits: 1,000 silences, 64 matchers each, 4 KiB a text. Thread: the loop's.
 #pragma once
 
@@ -19,6 +21,11 @@
 #include "net/core/clock.h"
 
 namespace hms::collector {
+
+/// Unix milliseconds.
+struct SilenceTimes {
+  int64_t starts_at = 0, ends_at = 0, updated_at = 0;
+};
 
 class Silences {
  public:
@@ -40,12 +47,13 @@ class Silences {
  private:
   struct Silence;
   [[nodiscard]] int64_t now() const;
-  [[nodiscard]] nlohmann::json shown(const Silence& silence) const;
-  void store(const Silence& silence, DurableTable::Done done);
+  [[nodiscard]] nlohmann::json shown(const Silence& silence, const SilenceTimes& times) const;
+  void store(const Silence& silence, const SilenceTimes& times, DurableTable::Done done);
   void forget_old();
   std::unique_ptr<DurableTable> table_;
   net::Clock clock_;
-  std::map<std::string, std::unique_ptr<Silence>> silences_;
+  std::map<std::string, std::shared_ptr<Silence>> silences_;
+  size_t being_made_ = 0;  // new ones that are being stored
 };
 
 }  // namespace hms::collector

@@ -19,9 +19,10 @@ void register_action(net::HttpServer& server, CanaryController& canaries, std::s
   server.route("POST", "/ops/canaries/{name}/" + std::string(word),
                [&canaries, action](net::Request& request, const net::ReplyPtr& reply) {
                  const std::string& name = request.path_parameters[0];
-                 if (auto done = canaries.act(name, action); !done)
-                   return answer_error(*reply, done.error());
-                 show(canaries, name, *reply, 200);
+                 canaries.act(name, action, [&canaries, reply, name](net::Result<void> done) {
+                   if (!done) return answer_error(*reply, done.error());
+                   show(canaries, name, *reply, 200);
+                 });
                });
 }
 
@@ -39,15 +40,18 @@ void register_canary_api(net::HttpServer& server, CanaryController& canaries) {
                [&canaries](net::Request& request, const net::ReplyPtr& reply) {
                  auto body = read_json_body(request);
                  if (!body) return answer_error(*reply, body.error());
-                 auto fresh = canaries.put(request.path_parameters[0], *body);
-                 if (!fresh) return answer_error(*reply, fresh.error());
-                 show(canaries, request.path_parameters[0], *reply, *fresh ? 201 : 200);
+                 const std::string& name = request.path_parameters[0];
+                 canaries.put(name, *body, [&canaries, reply, name](net::Result<bool> fresh) {
+                   if (!fresh) return answer_error(*reply, fresh.error());
+                   show(canaries, name, *reply, *fresh ? 201 : 200);
+                 });
                });
   server.route("DELETE", "/ops/canaries/{name}",
                [&canaries](net::Request& request, const net::ReplyPtr& reply) {
-                 if (auto removed = canaries.remove(request.path_parameters[0]); !removed)
-                   return answer_error(*reply, removed.error());
-                 reply->send(200, "application/json", R"({"status":"success"})");
+                 canaries.remove(request.path_parameters[0], [reply](net::Result<void> removed) {
+                   if (!removed) return answer_error(*reply, removed.error());
+                   reply->send(200, "application/json", R"({"status":"success"})");
+                 });
                });
   using Action = CanaryController::Action;
   register_action(server, canaries, "promote", Action::promote);
@@ -67,6 +71,8 @@ void write_canary_metrics(telemetry::PromWriter& writer, const CanaryController&
                  number(stats.rolled_back));
   writer.counter("hms_collector_canary_promotions_total", "canaries promoted", {},
                  number(stats.promoted));
+  writer.gauge("hms_collector_canary_changes_unstored",
+               "decisions in force that are not durable yet", {}, number(stats.unstored));
   for (const CanarySplit& split : canaries.splits()) {
     writer.gauge("hms_collector_canary_weight_percent", "share of requests sent to the canary",
                  {{"canary", split.name}, {"service", split.service}}, split.weight);

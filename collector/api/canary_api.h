@@ -2,8 +2,9 @@
 // /ops/canaries/{name}/{promote|rollback|pause|resume}. Thread: the loop's.
 //
 // GET gives a list, or one canary with state, weight and record; PUT answers 201 when it is new,
-// else 200; DELETE 200; an action answers the canary. 409 for an action that the state does not
-// allow, and for two running canaries on one upstream.
+// else 200; DELETE 200; an action answers the canary. All of them when it is stored: 503 while the
+// disk refuses it, although it holds. 409 for an action that the state does not allow, and for an
+// upstream that another canary uses.
 #pragma once
 
 #include "collector/canary/controller.h"

@@ -421,10 +421,7 @@ class FullDisk(CollectorCase):
             self.skipTest("needs the right to mount a tmpfs")
         self._exit.callback(subprocess.run, ["umount", "-l", self.mount], check=False)
 
-    def test_writers_are_told_to_wait_and_it_goes_on_by_itself(self):
-        collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))
-        at = collector.address("listen")
-        self.assertEqual(self.ingest(collector, log("before"), {"x-hms-batch": f"{INSTANCE}/1/1"}).status, 202)
+    def fill(self):
         ballast = os.path.join(self.mount, "ballast")
         with open(ballast, "wb") as file:
             try:
@@ -433,6 +430,46 @@ class FullDisk(CollectorCase):
                     file.flush()
             except OSError:
                 pass
+        return ballast
+
+    def unstored(self, address):
+        return hms.prometheus_values(hms.get(address, "/metrics").body.decode())["hms_collector_canary_changes_unstored"]
+
+    def test_a_canary_rolled_back_on_a_full_disk_stays_rolled_back_after_a_restart(self):
+        collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))
+        at = collector.address("listen")
+        plan = {"service": "claims", "baseline": "claims-v1", "canary": "claims-v2", "steps": [50, 100], "step_seconds": 3600}
+        self.assertEqual(hms.post_json(at, "/ops/canaries/c", plan, method="PUT").status, 201)
+        ballast = self.fill()
+        reply = hms.post(at, "/ops/canaries/c/rollback", "")
+        self.assertEqual(reply.status, 503, reply)
+        self.assertIn("holds from now on, but could not be stored", reply.json()["error"])
+        self.assertEqual(hms.get_json(at, "/ops/canaries/c")["state"], "rolled_back")
+        self.assertGreater(self.unstored(at), 0)
+        os.remove(ballast)
+        self.wait_for(lambda: self.unstored(at) == 0, what="the decision to be stored by itself")
+        collector.kill()
+        again = self.collector("--memory", "32MiB", data=self.data)
+        state = hms.get_json(again.address("listen"), "/ops/canaries/c")
+        self.assertEqual((state["state"], state["weight"], state["record"][-1]["reason"]), ("rolled_back", 0, "rolled back by hand"))
+
+    def test_a_silence_that_a_full_disk_refused_holds_nothing_back(self):
+        collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))
+        at = collector.address("listen")
+        silence = {"matchers": [{"name": "service_name", "value": "claims"}], "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2199-01-01T00:00:00Z", "createdBy": "me", "comment": "known"}
+        kept = hms.post_json(at, "/ops/silences", silence).json()
+        self.fill()
+        self.assertEqual(hms.post_json(at, "/ops/silences", silence).status, 503)
+        self.assertEqual(hms.post_json(at, "/ops/silences", {**silence, "id": kept["id"], "comment": "changed"}).status, 503)
+        self.assertEqual(hms.request(at, "DELETE", f"/ops/silences/{kept['id']}").status, 503)
+        shown = hms.get_json(at, "/ops/silences")
+        self.assertEqual([(s["id"], s["comment"], s["status"]["state"]) for s in shown], [(kept["id"], "known", "active")])
+
+    def test_writers_are_told_to_wait_and_it_goes_on_by_itself(self):
+        collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))
+        at = collector.address("listen")
+        self.assertEqual(self.ingest(collector, log("before"), {"x-hms-batch": f"{INSTANCE}/1/1"}).status, 202)
+        ballast = self.fill()
         reply = self.ingest(collector, log("during"), {"x-hms-batch": f"{INSTANCE}/1/2"})
         self.assertEqual(reply.status, 503, reply)
         self.assertGreaterEqual(int(reply.header("Retry-After")), 1)

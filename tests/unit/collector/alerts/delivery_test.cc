@@ -28,6 +28,7 @@ class SharedTable final : public DurableTable {
       });
   }
   void remove(std::string key, Done) override { values_.erase(key); }
+  size_t unstored() const override { return 0; }
   net::Result<Entries> load() const override { return Entries(values_.begin(), values_.end()); }
 
  private:

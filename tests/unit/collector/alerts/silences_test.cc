@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "tests/support/memory_engine.h"
 #include "tests/unit/collector/live/batches.h"
 
 using namespace hms;
@@ -116,4 +117,31 @@ TEST_CASE("silences: each fault names its field") {
   CHECK(f.fault(one("a", "(", true)).find("matchers[0]: ") == 0);
   CHECK(f.fault(one("", "x")) == "matchers[0]: name is empty");
   CHECK(f.silences.list().empty());
+}
+
+TEST_CASE("silences: what the disk refuses has no effect: a new one, a change, an end") {
+  test::TestClock clock;
+  net::Loop loop;
+  test::MemoryEngine engine;
+  Silences silences(make_durable_table(loop, engine, Table::silence), [&] { return clock.nanos; });
+  const auto put = [&](const json& silence) {
+    std::optional<net::Result<std::string>> answer;
+    silences.put(silence, [&](net::Result<std::string> id) { answer = std::move(id); });
+    loop.run_until([&] { return answer.has_value(); }, net::Millis(5000));
+    REQUIRE(answer.has_value());
+    return *answer;
+  };
+  const std::string id = put(one("service_name", "claims")).value();
+  engine.fail = true;
+  CHECK(put(one("service_name", "ui")).error().code == net::Code::no_space);
+  json changed = one("service_name", "ui");
+  changed["id"] = id;
+  CHECK(put(changed).error().code == net::Code::no_space);
+  std::optional<net::Result<void>> ended;
+  silences.expire(id, [&](net::Result<void> result) { ended = std::move(result); });
+  loop.run_until([&] { return ended.has_value(); }, net::Millis(5000));
+  CHECK_FALSE(ended.value().ok());
+  CHECK(silences.list().size() == 1);
+  CHECK(silences.silencing({{"service_name", "ui"}}).empty());
+  CHECK(silences.silencing({{"service_name", "claims"}}) == std::vector<std::string>{id});
 }

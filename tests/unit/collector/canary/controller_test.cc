@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "tests/support/memory_engine.h"
 #include "tests/unit/collector/live/batches.h"
 
 using namespace hms;
@@ -35,7 +37,24 @@ struct Fixture {
                  {"canary", canary},
                  {"steps", {5, 50, 100}},
                  {"step_seconds", step_seconds}};
-    return canaries->put(name, plan);
+    std::optional<net::Result<bool>> answer;
+    canaries->put(name, plan, [&](net::Result<bool> fresh) { answer = std::move(fresh); });
+    loop.run_until([&] { return answer.has_value(); }, net::Millis(5000));
+    REQUIRE(answer.has_value());
+    return *answer;
+  }
+  net::Result<void> act(const char* name, CanaryController::Action action) {
+    return wait([&](auto done) { canaries->act(name, action, done); });
+  }
+  net::Result<void> remove(const char* name) {
+    return wait([&](auto done) { canaries->remove(name, done); });
+  }
+  net::Result<void> wait(const std::function<void(CanaryController::Done<void>)>& wish) {
+    std::optional<net::Result<void>> answer;
+    wish([&](net::Result<void> done) { answer = std::move(done); });
+    loop.run_until([&] { return answer.has_value(); }, net::Millis(5000));
+    REQUIRE(answer.has_value());
+    return *answer;
   }
 
   /// Lets seconds pass with so many requests each.
@@ -132,14 +151,14 @@ TEST_CASE("controller: without traffic nothing goes forward: it holds and says s
 TEST_CASE("controller: paused it stays, but still rolls back; resumed it goes on") {
   Fixture f;
   REQUIRE(f.put("c").ok());
-  REQUIRE(f.canaries->act("c", CanaryController::Action::pause).ok());
+  REQUIRE(f.act("c", CanaryController::Action::pause).ok());
   f.seconds(10, 100, 20);
   CHECK(f.get("c")["weight"] == 5);
   CHECK(f.get("c")["state"] == "paused");
-  REQUIRE(f.canaries->act("c", CanaryController::Action::resume).ok());
+  REQUIRE(f.act("c", CanaryController::Action::resume).ok());
   f.seconds(7, 100, 20);
   CHECK(f.get("c")["weight"] == 50);
-  REQUIRE(f.canaries->act("c", CanaryController::Action::pause).ok());
+  REQUIRE(f.act("c", CanaryController::Action::pause).ok());
   f.seconds(3, 100, 20, 500);
   CHECK(f.get("c")["state"] == "rolled_back");
 }
@@ -147,19 +166,19 @@ TEST_CASE("controller: paused it stays, but still rolls back; resumed it goes on
 TEST_CASE("controller: by hand, and what a state does not allow is refused") {
   Fixture f;
   using Action = CanaryController::Action;
-  CHECK(f.canaries->act("nobody", Action::promote).error().code == net::Code::not_found);
+  CHECK(f.act("nobody", Action::promote).error().code == net::Code::not_found);
   REQUIRE(f.put("c").ok());
-  CHECK(f.canaries->act("c", Action::resume).error().code == net::Code::already_exists);
-  REQUIRE(f.canaries->act("c", Action::promote).ok());
+  CHECK(f.act("c", Action::resume).error().code == net::Code::already_exists);
+  REQUIRE(f.act("c", Action::promote).ok());
   CHECK(f.get("c")["weight"] == 100);
-  CHECK(f.canaries->act("c", Action::pause).error().detail ==
+  CHECK(f.act("c", Action::pause).error().detail ==
         "the canary \"c\" is promoted and cannot be paused");
-  REQUIRE(f.canaries->act("c", Action::rollback).ok());
+  REQUIRE(f.act("c", Action::rollback).ok());
   CHECK(f.get("c")["state"] == "rolled_back");
-  CHECK(f.canaries->act("c", Action::rollback).error().code == net::Code::already_exists);
-  REQUIRE(f.canaries->remove("c").ok());
+  CHECK(f.act("c", Action::rollback).error().code == net::Code::already_exists);
+  REQUIRE(f.remove("c").ok());
   CHECK(f.canaries->splits().empty());
-  CHECK(f.canaries->remove("c").error().code == net::Code::not_found);
+  CHECK(f.remove("c").error().code == net::Code::not_found);
 }
 
 TEST_CASE(
@@ -174,13 +193,58 @@ TEST_CASE(
   CHECK(f.get("c")["weight"] == 5);
   CHECK(f.get("c")["record"].size() == 1);
   CHECK(f.put("d", "claims", "claims-v3").error().code == net::Code::already_exists);
-  CHECK(f.put("d", "other", "claims-v3").ok());
+}
+
+TEST_CASE(
+    "controller: callers split and measure by an upstream's name alone, so that it belongs to one "
+    "service, also when its canary has ended") {
+  Fixture f;
+  REQUIRE(f.put("c").ok());
+  const auto refused = f.put("d", "other", "other-v2");
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == net::Code::already_exists);
+  CHECK(refused.error().detail ==
+        "the canary \"c\" of the service \"claims\" is running and uses the upstream "
+        "\"claims-v1\"; an upstream's name belongs to one service: use another, or delete that "
+        "canary");
+  REQUIRE(f.act("c", CanaryController::Action::promote).ok());
+  CHECK(f.put("d", "other", "other-v2").error().code == net::Code::already_exists);
+  REQUIRE(f.remove("c").ok());
+  CHECK(f.put("d", "other", "other-v2").ok());
+}
+
+TEST_CASE("controller: what the disk refuses holds, and is stored when there is room again") {
+  Fixture f;
+  test::MemoryEngine engine;
+  CanaryController canaries(f.loop, *f.window, f.hub, &engine, [&] { return f.clock.nanos; });
+  const json plan = {{"service", "claims"}, {"baseline", "v1"}, {"canary", "v2"}};
+  const auto put = [&] {
+    return f.wait([&](auto done) {
+      canaries.put("c", plan, [done](net::Result<bool> fresh) {
+        done(fresh ? net::Result<void>() : net::Result<void>(fresh.error()));
+      });
+    });
+  };
+  REQUIRE(put().ok());
+  engine.fail = true;
+  const auto refused =
+      f.wait([&](auto done) { canaries.act("c", CanaryController::Action::rollback, done); });
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == net::Code::no_space);
+  CHECK(refused.error().detail.find("this holds from now on, but could not be stored yet") == 0);
+  CHECK(canaries.splits()[0].weight == 0);
+  CHECK(canaries.stats().unstored > 0);
+  engine.fail = false;
+  CHECK(f.loop.run_until([&] { return canaries.stats().unstored == 0; }, net::Millis(10'000)));
+  const CanaryController again(f.loop, *f.window, f.hub, &engine);
+  CHECK(again.get("c").value()["state"] == "rolled_back");
+  CHECK(again.get("c").value()["record"].size() == 2);
 }
 
 TEST_CASE("controller: of several canaries of one pair the one started last holds the weight") {
   Fixture f;
   REQUIRE(f.put("old").ok());
-  REQUIRE(f.canaries->act("old", CanaryController::Action::rollback).ok());
+  REQUIRE(f.act("old", CanaryController::Action::rollback).ok());
   f.clock.advance_millis(10);
   REQUIRE(f.put("new").ok());
   REQUIRE(f.canaries->splits().size() == 1);

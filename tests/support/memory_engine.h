@@ -1,0 +1,36 @@
+// memory_engine.h: the engine of unit tests for what only keeps small state: writes go into a
+// MemoryKv at once, on the caller's thread, and can be made to fail.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "collector/store/engine.h"
+#include "tests/support/memory_kv.h"
+
+namespace hms::test {
+
+class MemoryEngine final : public collector::StorageEngine {
+ public:
+  bool fail = false;
+
+  void append(collector::IngestUnit, Done done) override { done(collector::AppendOutcome{}); }
+  void observe(std::function<void(const collector::AcceptedBatch&)>) override {}
+  void write(std::function<void(collector::KvWriter&)> fill,
+             std::function<void(net::Result<void>)> done) override {
+    kv_.fail_commits = fail;
+    done(kv_.commit(fill));
+  }
+  const collector::KvReader& reader() const override { return kv_; }
+  std::vector<collector::SenderLedger> ledger() const override { return {}; }
+  collector::KvStats stats() const override { return {}; }
+  bool failing() const noexcept override { return fail; }
+  collector::EngineCounters counters() const override { return {}; }
+  void close() override {}
+
+ private:
+  collector::MemoryKv kv_;
+};
+
+}  // namespace hms::test
