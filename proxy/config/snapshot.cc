@@ -93,6 +93,31 @@ RoutePlan plan_route(const RouteConfig& config, const std::vector<UpstreamPlan>&
   return route;
 }
 
+bool same_split(const RoutePlan& one, const RoutePlan& other) {
+  return std::equal(one.split.begin(), one.split.end(), other.split.begin(), other.split.end(),
+                    [](const SplitPlan& a, const SplitPlan& b) {
+                      return a.upstream == b.upstream && a.weight == b.weight;
+                    });
+}
+
+/// What comes in is our own service's, and only its canaries may move it, whatever others call
+/// their upstreams; what goes out is any service's. A route for both ways of which only one is
+/// moved becomes two.
+void add_routes(const RouteConfig& config, const std::vector<CanaryWeight>& own,
+                const std::vector<CanaryWeight>& all, bool has_outbound, Snapshot& snapshot) {
+  const bool goes_out = has_outbound && config.listener != ListenerChoice::inbound;
+  const bool comes_in = config.listener != ListenerChoice::outbound;
+  RoutePlan inbound = plan_route(config, snapshot.upstreams, own);
+  RoutePlan outbound = plan_route(config, snapshot.upstreams, all);
+  if (goes_out && (!comes_in || !same_split(inbound, outbound))) {
+    outbound.config.listener = ListenerChoice::outbound;
+    snapshot.routes.push_back(std::move(outbound));
+    if (!comes_in) return;
+    inbound.config.listener = ListenerChoice::inbound;
+  }
+  snapshot.routes.push_back(std::move(inbound));
+}
+
 }  // namespace
 
 std::string text_of(const net::HostPort& target) {
@@ -141,8 +166,12 @@ SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
     }
     snapshot->upstreams.push_back(std::move(plan));
   }
+  std::vector<CanaryWeight> own = canaries;
+  std::erase_if(own, [&config](const CanaryWeight& canary) {
+    return !config.service.empty() && canary.service != config.service;
+  });
   for (const RouteConfig& route : config.routes)
-    snapshot->routes.push_back(plan_route(route, snapshot->upstreams, canaries));
+    add_routes(route, own, canaries, !config.outbound_address.empty(), *snapshot);
   return snapshot;
 }
 

@@ -56,6 +56,30 @@ TEST_CASE("snapshot: a route to the baseline alone becomes a split, a route to o
   CHECK(snapshot->routes[1].split.size() == 1);
 }
 
+TEST_CASE(
+    "snapshot: what comes in is moved by the service's own canaries only, what goes out by "
+    "anyone's") {
+  const std::string route =
+      "routes: [{split: [{upstream: v1, weight: 90}, {upstream: v2, weight: 10}]}]\n";
+  const std::string listeners = "service: ui\nlisteners: {outbound: {address: '127.0.0.1:0'}}\n";
+  const CanaryWeight own{"c", "ui", "v1", "v2", 50}, foreign{"d", "claims", "v1", "v2", 25};
+
+  const auto inbound_only = snapshot_of("service: ui\n" + kUpstreams + route, {foreign});
+  REQUIRE(inbound_only->routes.size() == 1);
+  CHECK(weights(inbound_only->routes[0]) == std::vector<double>{90, 10});
+
+  const auto both = snapshot_of(listeners + kUpstreams + route, {own});
+  REQUIRE(both->routes.size() == 1);
+  CHECK(weights(both->routes[0]) == std::vector<double>{50, 50});
+
+  const auto apart = snapshot_of(listeners + kUpstreams + route, {foreign});
+  REQUIRE(apart->routes.size() == 2);
+  CHECK(apart->routes[0].config.listener == ListenerChoice::outbound);
+  CHECK(weights(apart->routes[0]) == std::vector<double>{75, 25});
+  CHECK(apart->routes[1].config.listener == ListenerChoice::inbound);
+  CHECK(weights(apart->routes[1]) == std::vector<double>{90, 10});
+}
+
 TEST_CASE("snapshot: a canary of upstreams that do not exist changes nothing") {
   const auto snapshot = snapshot_of(kUpstreams + "routes: [{upstream: v1}]\n",
                                     {{"c", "s", "v1", "v9", 50}, {"d", "s", "v9", "v1", 50}});
