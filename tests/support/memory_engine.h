@@ -22,6 +22,14 @@ class MemoryEngine final : public collector::StorageEngine {
     kv_.fail_commits = fail;
     done(kv_.commit(fill));
   }
+  void seal_day(collector::Family, std::function<void(net::Result<void>)> done) override {
+    done({});
+  }
+  void retire_day(collector::Family, std::function<void()>,
+                  std::function<void(net::Result<void>)> done) override {
+    done({});
+  }
+  std::map<collector::Family, DayState> lake_days() const override { return {}; }
   const collector::KvReader& reader() const override { return kv_; }
   std::vector<collector::SenderLedger> ledger() const override { return {}; }
   collector::KvStats stats() const override { return {}; }
