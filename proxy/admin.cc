@@ -73,7 +73,10 @@ Json config_json(const Snapshot& snapshot) {
                        {"spool", config.spool_bytes},
                        {"spool_dir", config.spool_dir}};
   json["listeners"] = {
-      {"inbound", {{"address", config.inbound_address}, {"app", config.app}}},
+      {"inbound",
+       {{"address", config.inbound_address},
+        {"app", config.app},
+        {"protocol", protocol_name(config.inbound_protocol)}}},
       {"outbound",
        {{"address", config.outbound_address.empty() ? "off" : config.outbound_address}}}};
   json["admin"] = {{"address", config.admin_address}};
@@ -90,6 +93,7 @@ Json config_json(const Snapshot& snapshot) {
                       {"write_stall", duration_text(t.write_stall)},
                       {"idle", duration_text(t.idle)},
                       {"upstream_idle", duration_text(t.upstream_idle)},
+                      {"detect", duration_text(t.detect)},
                       {"tunnel_idle", duration_text(t.tunnel_idle)}};
   const Limits& l = config.limits;
   json["limits"] = {{"connections", l.connections},

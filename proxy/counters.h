@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "proxy/local_reply.h"
+#include "proxy/splice.h"
 
 namespace hms::proxy {
 
@@ -22,7 +23,10 @@ struct Counters {
   uint64_t retries_connect = 0, retries_stale = 0, retries_reset = 0, retries_status = 0;
   uint64_t retries_denied = 0;  // wanted, but the budget was used up
   uint64_t pauses_downstream = 0, pauses_upstream = 0;
-  uint64_t tunnels = 0, tunnels_open = 0;                     // upgraded connections
+  uint64_t tunnels = 0, tunnels_open = 0;               // upgraded connections
+  std::array<std::array<uint64_t, 2>, 2> tcp_opened{};  // by direction, then TCP, TLS
+  std::array<uint64_t, 2> tcp_open{};
+  std::array<uint64_t, static_cast<size_t>(TunnelEnd::count_)> tcp_ends{};
   uint64_t tunnel_bytes_received = 0, tunnel_bytes_sent = 0;  // of every kind of tunnel
   uint64_t early_replies = 0;
   uint64_t stalled_readers = 0, stalled_bodies = 0;

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "net/core/clock.h"
+#include "net/core/log.h"
+#include "proxy/balance/balancer.h"
 
 namespace hms::proxy {
 
@@ -20,7 +22,8 @@ DataPath::DataPath(net::Loop& loop, Options options)
       loop_(loop),
       learner_(recorder_.names()),
       pool_(loop, recorder_.names(), std::move(options.dial)),
-      tunnels_(*this) {
+      tunnels_(*this),
+      ports_(options.ports) {
   for (const auto direction : {telemetry::Direction::inbound, telemetry::Direction::outbound}) {
     const auto i = static_cast<size_t>(direction);
     via_names_[i] = options.proxy_tag + (i == 0 ? "-in" : "-out");
@@ -78,18 +81,68 @@ void DataPath::unpin(View& view) {
 void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction) {
   const auto i = static_cast<size_t>(direction);
   ++count.connections_accepted[i];
+  const Protocol protocol = config().inbound_protocol;
+  Endpoint* const service = protocol == Protocol::http ? nullptr : raw_destination(direction);
+  const PortKind kind = service == nullptr          ? PortKind::http
+                        : protocol == Protocol::tcp ? PortKind::tcp
+                                                    : ports_->recall(service->address);
   if (sessions_open() >= config().limits.connections) {
     ++count.connections_refused;
+    if (kind == PortKind::tcp) return stream->mark_for_reset();
     ++count.local_replies[static_cast<size_t>(LocalError::overloaded)];
     stream->write(format_local_reply({.error = LocalError::overloaded, .detail = "connections"}));
     stream->shutdown_write();
     loop_.retire(std::move(stream));
     return;
   }
-  ++count.connections_open[i];
+  if (kind == PortKind::http) return begin_session(std::move(stream), direction);
+  const Timeouts& timeouts = config().timeouts;
+  tunnels_.detect({std::move(stream), direction, service,
+                   service->address.is_loopback() ? timeouts.connect_loopback : timeouts.connect,
+                   kind == PortKind::tcp});
+}
+
+void DataPath::begin_session(std::unique_ptr<net::Stream> stream, telemetry::Direction direction,
+                             const net::SocketAddress* destination, bool teaches,
+                             std::string_view early) {
+  ++count.connections_open[static_cast<size_t>(direction)];
   sessions_.push_back(std::make_unique<Session>(*this, std::move(stream), direction));
-  sessions_.back()->index = sessions_.size() - 1;
-  sessions_.back()->start();
+  Session& session = *sessions_.back();
+  session.index = sessions_.size() - 1;
+  if (destination != nullptr) session.set_destination(*destination, teaches);
+  session.start(early);
+}
+
+Endpoint* DataPath::raw_destination(telemetry::Direction direction) {
+  if (ports_ == nullptr || direction != telemetry::Direction::inbound) return nullptr;
+  if (!view_->snapshot->has_app) return nullptr;
+  Endpoint* const app = pick_endpoint(view_->clusters.front(), nullptr, loop_.now_millis());
+  return app != nullptr && !app->own_inbound ? app : nullptr;
+}
+
+bool DataPath::callers_speak_first(telemetry::Direction direction) {
+  const Protocol protocol = config().inbound_protocol;
+  if (protocol == Protocol::tcp) return false;
+  if (protocol == Protocol::http) return true;
+  const Endpoint* const service = raw_destination(direction);
+  return service == nullptr || ports_->recall(service->address) == PortKind::http;
+}
+
+void DataPath::learn_port(const net::SocketAddress& service, PortKind kind) {
+  if (ports_ == nullptr || !ports_->learn(service, kind)) return;
+  net::log_info("protocol learned", {{"service", service.to_string()},
+                                     {"protocol", kind == PortKind::http ? "http" : "tcp"}});
+}
+
+void DataPath::forget_port(const net::SocketAddress& service) {
+  if (ports_ != nullptr) ports_->forget(service);
+}
+
+void DataPath::note_tls_failure(const net::Error& error) {
+  // Rare enough in a healthy mesh to be told, and bounded against a stranger who tries for long.
+  const uint64_t failures = ++count.tls_failures;
+  if (failures <= 10 || failures % 1'000 == 0)
+    net::log_warn("a caller was refused by TLS", {{"error", error.detail}, {"count", failures}});
 }
 
 void DataPath::remove(Session& session) {

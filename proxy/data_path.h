@@ -18,6 +18,7 @@
 #include "proxy/counters.h"
 #include "proxy/exchange.h"
 #include "proxy/gather.h"
+#include "proxy/port_memory.h"
 #include "proxy/retry_budget.h"
 #include "proxy/route_learner.h"
 #include "proxy/session.h"
@@ -41,7 +42,8 @@ class DataPath {
     std::string proxy_tag = "hms";  // for Via: names this process
     Pool::Dial dial;                // empty: real connections
     TracesInFlight* traces =
-        nullptr;  // shared by the workers of a process; null: calls are not joined
+        nullptr;                  // shared by the workers of a process; null: calls are not joined
+    PortMemory* ports = nullptr;  // shared as well; null: everything is HTTP
   };
 
   DataPath(net::Loop& loop, Options options);
@@ -49,6 +51,8 @@ class DataPath {
 
   void apply(SnapshotPtr snapshot);
   void accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
+  /// True while every new connection of the listener is HTTP: it may be accepted with its request.
+  [[nodiscard]] bool callers_speak_first(telemetry::Direction direction);
   /// The listeners' addresses: outbound calls to the outbound one, and inbound ones to the inbound
   /// one, would come back.
   void set_own_addresses(std::vector<net::SocketAddress> inbound,
@@ -75,6 +79,14 @@ class DataPath {
   [[nodiscard]] View* view() noexcept { return view_.get(); }
   [[nodiscard]] const Config& config() const noexcept { return view_->snapshot->config; }
   [[nodiscard]] Exchange* take_exchange(Session& session);
+  /// `destination`: where the connection was going, null: not known. `early`: what was read
+  /// already. `teaches`: a reply in HTTP is news about that destination.
+  void begin_session(std::unique_ptr<net::Stream> stream, telemetry::Direction direction,
+                     const net::SocketAddress* destination = nullptr, bool teaches = false,
+                     std::string_view early = {});
+  void learn_port(const net::SocketAddress& service, PortKind kind);
+  void forget_port(const net::SocketAddress& service);
+  void note_tls_failure(const net::Error& error);
   void recycle(Exchange& exchange);
   void remove(Session& session);
   void unpin(View& view);
@@ -110,6 +122,8 @@ class DataPath {
     uint64_t until_millis = 0;
   };
   void forget_dynamic_endpoints();
+  /// Where a raw connection would go: the app or the original destination, null: nowhere.
+  [[nodiscard]] Endpoint* raw_destination(telemetry::Direction direction);
   void mark_own_endpoints();
 
   net::Loop& loop_;
@@ -127,6 +141,7 @@ class DataPath {
   std::unordered_map<std::string, CachedName> cached_names_;
   std::string via_lines_[2], via_names_[2];
   std::vector<net::SocketAddress> own_inbound_, own_outbound_;
+  PortMemory* ports_;
   bool draining_ = false;
   bool stopping_ = false;
 };

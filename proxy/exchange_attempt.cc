@@ -132,6 +132,7 @@ void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   }
   ++endpoint_->connect_failures;
   ++endpoint_->failures;
+  data_.forget_port(endpoint_->address);
   endpoint_->latency.observe(
       1'000'000'000,
       data_.loop().now_millis());  // a refusal is quick, and must not look attractive

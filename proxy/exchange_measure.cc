@@ -56,8 +56,8 @@ void Exchange::measure() {
     span.start_unix_nanos = start_nanos_ + data_.unix_offset_nanos;
     span.duration_nanos = duration;
     span.key = key;
-    span.request_bytes = static_cast<uint32_t>(std::min<uint64_t>(request_bytes_, UINT32_MAX));
-    span.response_bytes = static_cast<uint32_t>(std::min<uint64_t>(reply_bytes_, UINT32_MAX));
+    span.request_bytes = request_bytes_;
+    span.response_bytes = reply_bytes_;
     span.peer_identity = session_->peer_identity_id();
     if (direction == Direction::inbound)
       span.peer = session_->peer_name_id();

@@ -56,6 +56,7 @@ void Exchange::read_replies(std::string_view& input) {
 /// False if this attempt is over.
 bool Exchange::on_reply_head() {
   const MessageHead& head = reply_codec_->head();
+  if (session_->teaches()) session_->note_http_reply();
   if (head.status == 101) {
     if (!wants_tunnel_) {
       on_reply_fault(LocalError::upstream_protocol, "unasked_upgrade");

@@ -43,6 +43,11 @@ const std::vector<MetricHelp>& metric_helps() {
        "Times one side was not read because the other was slower."},
       {"hms_proxy_tunnels_total", "Upgraded connections (WebSocket)."},
       {"hms_proxy_tunnels_open", "Upgraded connections that are open now."},
+      {"hms_proxy_tcp_connections_total", "Connections passed on as raw TCP, or as TLS unopened."},
+      {"hms_proxy_tcp_connections_open", "Those that are open now."},
+      {"hms_proxy_tcp_closed_total",
+       "Those that are over, by how: clean, caller_reset, service_reset, idle, stalled, "
+       "connect_failed, drained."},
       {"hms_proxy_tunnel_bytes_total",
        "Bytes through tunnels of every kind; flow `received`: from callers, `sent`: to them."},
       {"hms_proxy_early_replies_total", "Replies that were complete before the request was."},
@@ -103,6 +108,19 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
       counter("hms_proxy_reading_paused_total", c.pauses_upstream, {{"side", "upstream"}}));
   all.push_back(counter("hms_proxy_tunnels_total", c.tunnels));
   all.push_back(gauge("hms_proxy_tunnels_open", static_cast<double>(c.tunnels_open)));
+  for (size_t i = 0; i < 2; ++i) {
+    all.push_back(counter("hms_proxy_tcp_connections_total", c.tcp_opened[i][0],
+                          {{"direction", kDirections[i]}, {"protocol", "tcp"}}));
+    all.push_back(counter("hms_proxy_tcp_connections_total", c.tcp_opened[i][1],
+                          {{"direction", kDirections[i]}, {"protocol", "tls"}}));
+    all.push_back(gauge("hms_proxy_tcp_connections_open", static_cast<double>(c.tcp_open[i]),
+                        {{"direction", kDirections[i]}}));
+  }
+  for (size_t i = 0; i < c.tcp_ends.size(); ++i) {
+    if (c.tcp_ends[i] == 0) continue;
+    all.push_back(counter("hms_proxy_tcp_closed_total", c.tcp_ends[i],
+                          {{"end", std::string(tunnel_end_name(static_cast<TunnelEnd>(i)))}}));
+  }
   all.push_back(
       counter("hms_proxy_tunnel_bytes_total", c.tunnel_bytes_received, {{"flow", "received"}}));
   all.push_back(counter("hms_proxy_tunnel_bytes_total", c.tunnel_bytes_sent, {{"flow", "sent"}}));

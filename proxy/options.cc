@@ -81,6 +81,17 @@ void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
   else
     set_address(options.outbound, source("--outbound"), config.outbound_address, errors);
   set_address(options.admin, source("--admin"), config.admin_address, errors);
+  if (options.protocol) {
+    bool known = false;
+    for (const Protocol one : {Protocol::detect, Protocol::http, Protocol::tcp}) {
+      if (*options.protocol != protocol_name(one)) continue;
+      config.inbound_protocol = one;
+      known = true;
+    }
+    if (!known)
+      errors.add({"", 0, 0, source("--protocol"),
+                  "'" + *options.protocol + "' is not allowed; allowed: detect, http, tcp"});
+  }
   if (options.app) {
     if (auto parsed = net::parse_host_port(*options.app); !parsed.ok())
       errors.add({"", 0, 0, source("--app"), parsed.error().detail});
@@ -133,6 +144,8 @@ Options parse_options(int argument_count, char** arguments) {
            "name of the service it stands beside (HMS_SERVICE; default: found by itself)");
   add_flag(app, options.listen, "--listen",
            "inbound address, default 127.0.0.1:15006 (HMS_LISTEN)");
+  add_flag(app, options.protocol, "--protocol",
+           "what callers speak: detect (default), http or tcp (HMS_PROTOCOL)");
   add_flag(app, options.app, "--app", "address of the service (HMS_APP)");
   add_flag(
       app, options.outbound, "--outbound",
@@ -169,6 +182,7 @@ Options parse_options(int argument_count, char** arguments) {
   from_environment(options, options.config_path, "HMS_CONFIG");
   from_environment(options, options.service, "HMS_SERVICE");
   from_environment(options, options.listen, "HMS_LISTEN");
+  from_environment(options, options.protocol, "HMS_PROTOCOL");
   from_environment(options, options.app, "HMS_APP");
   from_environment(options, options.outbound, "HMS_OUTBOUND");
   from_environment(options, options.admin, "HMS_ADMIN");

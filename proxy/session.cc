@@ -24,11 +24,22 @@ Session::Session(DataPath& data, std::unique_ptr<net::Stream> stream,
 
 Session::~Session() = default;
 
-void Session::start() {
+void Session::set_destination(const net::SocketAddress& destination, bool teaches) {
+  destination_ = std::make_unique<net::SocketAddress>(destination);
+  teaches_ = teaches;
+}
+
+void Session::note_http_reply() {
+  teaches_ = false;
+  data_.learn_port(*destination_, PortKind::http);
+}
+
+void Session::start(std::string_view early) {
   since_millis_ = data_.loop().now_millis();
   stream_->set_handler(this);
   schedule(data_.config().timeouts.header);  // a caller that connects and says nothing
   stream_->resume_reading();
+  if (!early.empty()) on_bytes(early);
 }
 
 std::string_view Session::peer_ip() {
@@ -177,12 +188,7 @@ void Session::on_writable() {
 }
 
 void Session::on_closed(const net::Error& error) {
-  if (error.code == net::Code::tls) {
-    // Rare enough in a healthy mesh to be told, and bounded against a stranger who tries for long.
-    const uint64_t count = ++data_.count.tls_failures;
-    if (count <= 10 || count % 1'000 == 0)
-      net::log_warn("a caller was refused by TLS", {{"error", error.detail}, {"count", count}});
-  }
+  if (error.code == net::Code::tls) data_.note_tls_failure(error);
   if (exchange_ != nullptr) {
     Exchange* ended = exchange_;
     exchange_ = nullptr;

@@ -27,7 +27,14 @@ class Session final : public net::StreamHandler {
   Session(DataPath& data, std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
   ~Session();
 
-  void start();
+  /// `early`: what was read from the stream before.
+  void start(std::string_view early = {});
+  /// Where the caller was going before it came here; `teaches`: nobody knows yet what is spoken
+  /// there.
+  void set_destination(const net::SocketAddress& destination, bool teaches);
+  [[nodiscard]] bool teaches() const noexcept { return teaches_; }
+  /// The service answered in HTTP.
+  void note_http_reply();
   [[nodiscard]] net::Stream& stream() noexcept { return *stream_; }
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
   [[nodiscard]] std::string_view peer_ip();
@@ -77,6 +84,7 @@ class Session final : public net::StreamHandler {
   DataPath& data_;
   std::unique_ptr<net::Stream> stream_;
   Exchange* exchange_ = nullptr;
+  std::unique_ptr<net::SocketAddress> destination_;
   std::string stash_;  // bytes of further requests
   net::Timer timer_;
   uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began
@@ -89,6 +97,7 @@ class Session final : public net::StreamHandler {
   std::string peer_ip_;
   telemetry::Direction direction_;
   uint8_t pauses_ = 0;
+  bool teaches_ = false;
   bool peer_eof_ = false;
   bool closing_ = false;
   bool finished_ = false;

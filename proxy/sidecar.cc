@@ -78,7 +78,8 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
 
 net::Result<void> Sidecar::bind() {
   for (uint32_t i = 0; i < config_.threads; ++i)
-    workers_.push_back(std::make_unique<ProxyWorker>(i, tag_of(identity_), traces_, snapshot_));
+    workers_.push_back(
+        std::make_unique<ProxyWorker>(i, tag_of(identity_), traces_, ports_, snapshot_));
   const auto listen_all = [this](telemetry::Direction direction, const std::string& text,
                                  const char* flag) -> net::Result<net::SocketAddress> {
     auto wanted = net::SocketAddress::parse(text);

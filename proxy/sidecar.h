@@ -86,6 +86,7 @@ class Sidecar {
   std::unique_ptr<ConfigStream> config_stream_;
   std::unique_ptr<NameKeeper> names_;
   TracesInFlight traces_;  // outlives the workers
+  PortMemory ports_;       // this too
   std::vector<std::unique_ptr<ProxyWorker>> workers_;
   net::Timer tick_timer_, drain_timer_;
   struct TraceWork {  // one second's spans, encoded piece by piece

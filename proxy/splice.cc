@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "net/core/clock.h"
+#include "net/io/tls_stream.h"
 #include "proxy/data_path.h"
 #include "proxy/tunnels.h"
 
@@ -53,13 +55,24 @@ Splice::Splice(Tunnels& tunnels, SpliceStart start)
       service_(std::move(start.service)),
       endpoint_(service_->endpoint()),
       timer_(tunnels.data().loop(), [this] { on_timer(); }),
+      start_nanos_(net::monotonic_nanos()),
       kind_(start.kind),
       direction_(start.direction),
-      caller_ended_(start.caller_ended) {}
+      caller_ended_(start.caller_ended),
+      named_(start.kind == TunnelKind::upgrade) {}
 
 Splice::~Splice() = default;
 
 void Splice::start(std::string_view from_caller, std::string_view from_service) {
+  if (kind_ != TunnelKind::upgrade) {
+    telemetry::NameTable& names = tunnels_.data().recorder().names();
+    peer_ = caller_->peer().ip_text();
+    peer_id_ = names.intern_peer(peer_);
+    if (const net::TlsStream* const tls = caller_->tls(); tls != nullptr) {
+      const net::TlsPeer peer = tls->peer_identity();
+      if (peer.verified && !peer.name.empty()) peer_identity_id_ = names.intern_peer(peer.name);
+    }
+  }
   quiet_since_ = tunnels_.data().loop().now_millis();
   caller_->set_handler(this);
   service_->set_user(this);
@@ -77,6 +90,7 @@ void Splice::on_bytes(std::string_view bytes) {
     return;
   }
   received_ += bytes.size();
+  if (!named_) look_at_first_bytes(bytes);
   tunnels_.data().count.tunnel_bytes_received += bytes.size();
   net::Stream& service = service_->stream();
   service.write(bytes);
@@ -92,6 +106,9 @@ void Splice::on_upstream_bytes(std::string_view bytes) {
     discarded_ += bytes.size();
     return;
   }
+  if (sent_ == 0 && kind_ != TunnelKind::upgrade && !bytes.empty())
+    tunnels_.data().learn_port(endpoint_.address,
+                               is_http_reply(bytes) ? PortKind::http : PortKind::tcp);
   sent_ += bytes.size();
   tunnels_.data().count.tunnel_bytes_sent += bytes.size();
   caller_->write(bytes);
@@ -100,6 +117,23 @@ void Splice::on_upstream_bytes(std::string_view bytes) {
   service_->stream().pause_reading();
   ++tunnels_.data().count.pauses_upstream;
   watch_queue();
+}
+
+/// They go on at once; this only finds out what to call the connection.
+void Splice::look_at_first_bytes(std::string_view from_caller) {
+  hello_.append(from_caller.substr(0, kHelloBytes - std::min(kHelloBytes, hello_.size())));
+  const Wire wire = kind_ == TunnelKind::tls ? Wire::tls : classify(hello_);
+  if (wire == Wire::tls) {
+    const auto name = server_name_of(hello_);
+    if (!name && sent_ == 0) return;
+    if (kind_ != TunnelKind::tls) tunnels_.now_tls(direction_);
+    kind_ = TunnelKind::tls;
+    server_name_ = name.value_or(std::string());
+  } else if (wire == Wire::undecided && hello_.size() < 2) {
+    return;
+  }
+  named_ = true;
+  hello_ = std::string();
 }
 
 void Splice::on_writable() {
@@ -199,8 +233,11 @@ void Splice::finish(TunnelEnd end) {
   timer_.disarm();
   if (caller_ != nullptr) drop_caller();
   if (service_ != nullptr) drop_service();
-  end_ = end;
-  tunnels_.remove(*this, end);
+  if (kind_ != TunnelKind::upgrade) {
+    tunnels_.record({kind_, direction_, end, start_nanos_, received_, sent_, peer_, server_name_,
+                     peer_id_, peer_identity_id_, endpoint_.name_id, endpoint_.text});
+  }
+  tunnels_.remove(*this);
 }
 
 // === time

@@ -19,6 +19,7 @@
 #include "net/io/stream.h"
 #include "net/io/timer_wheel.h"
 #include "proxy/cluster/endpoint.h"
+#include "proxy/detect.h"
 #include "telemetry/recorder.h"
 
 namespace hms::proxy {
@@ -76,6 +77,7 @@ class Splice final : public net::StreamHandler, public UpstreamUser {
   void on_upstream_writable() override;
   void on_upstream_closed(const net::Error& error) override;
 
+  void look_at_first_bytes(std::string_view from_caller);
   void flush_rest(bool cut, TunnelEnd end);
   [[nodiscard]] net::Stream& remaining() noexcept;
   void drop_caller();
@@ -90,16 +92,22 @@ class Splice final : public net::StreamHandler, public UpstreamUser {
   std::unique_ptr<UpstreamConnection> service_;
   Endpoint& endpoint_;
   net::Timer timer_;
+  std::string hello_;        // TLS: the caller's greeting, until its server name is known
+  std::string server_name_;  // as detect.h shows it
+  std::string peer_;         // the caller's address
+  uint64_t start_nanos_;
   uint64_t received_ = 0, sent_ = 0;  // bytes from the caller, bytes to it
   uint64_t moved_ = 0;                // bytes seen and written, at the timer's last look
   uint64_t quiet_since_ = 0;          // loop's milliseconds
   uint64_t discarded_ = 0;
+  uint32_t peer_id_ = 0, peer_identity_id_ = 0;
   TunnelKind kind_;
   telemetry::Direction direction_;
   TunnelEnd end_ = TunnelEnd::clean;
   bool caller_ended_, service_ended_ = false;
   bool caller_paused_ = false, service_paused_ = false;
   bool flushing_ = false, flush_cuts_ = false;
+  bool named_ = false;  // nothing more to learn from the caller's first bytes
   bool finished_ = false;
 };
 

@@ -5,12 +5,13 @@
 namespace hms::proxy {
 
 ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces,
-                         SnapshotPtr snapshot)
+                         PortMemory& ports, SnapshotPtr snapshot)
     : worker_("proxy-" + std::to_string(index)) {
   worker_.call([&] {
     DataPath::Options options;
     options.proxy_tag = std::move(proxy_tag);
     options.traces = &traces;
+    options.ports = &ports;
     data_ = std::make_unique<DataPath>(worker_.loop(), std::move(options));
     data_->apply(std::move(snapshot));
   });
@@ -34,8 +35,7 @@ net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction directi
   worker_.call([&] {
     net::AcceptOptions options;
     options.reuse_port = reuse_port;
-    options.defer_accept = true;  // callers speak first in HTTP: a connection comes with its
-                                  // request, which saves a wake-up
+    options.defer_accept = data_->callers_speak_first(direction);
     auto acceptor = net::Acceptor::listen(
         worker_.loop(), address, options,
         [this, direction, tls](std::unique_ptr<net::Stream> stream) {
@@ -43,13 +43,14 @@ net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction directi
             stream = net::wrap_tls_server(worker_.loop(), std::move(stream), tls->get(),
                                           data_->config().timeouts.header);
           data_->accept(std::move(stream), direction);
+          follow_protocol();
         });
     if (!acceptor.ok()) {
       bound = acceptor.error();
       return;
     }
     bound = (*acceptor)->local();
-    listeners_.push_back({direction, std::move(acceptor).value()});
+    listeners_.push_back({direction, std::move(acceptor).value(), options.defer_accept});
   });
   return bound;
 }
@@ -60,12 +61,25 @@ void ProxyWorker::set_own_addresses(std::vector<net::SocketAddress> inbound,
 }
 
 void ProxyWorker::apply(SnapshotPtr snapshot) {
-  worker_.loop().post(
-      [this, snapshot = std::move(snapshot)]() mutable { data_->apply(std::move(snapshot)); });
+  worker_.loop().post([this, snapshot = std::move(snapshot)]() mutable {
+    data_->apply(std::move(snapshot));
+    follow_protocol();
+  });
+}
+
+void ProxyWorker::follow_protocol() {
+  if (ending_) return;
+  for (Listener& listener : listeners_) {
+    const bool wanted = data_->callers_speak_first(listener.direction);
+    if (wanted == listener.deferred) continue;
+    listener.deferred = wanted;
+    listener.acceptor->defer_accept(wanted);
+  }
 }
 
 void ProxyWorker::report(Detail detail, std::function<void(std::unique_ptr<WorkerReport>)> tell) {
   worker_.loop().post([this, detail, tell = std::move(tell)] {
+    follow_protocol();
     auto report = std::make_unique<WorkerReport>();
     report->counters = data_->counters();
     for (const Listener& listener : listeners_)
@@ -90,6 +104,7 @@ void ProxyWorker::begin_drain() {
 
 void ProxyWorker::ignore_new(telemetry::Direction direction) {
   worker_.loop().post([this, direction] {
+    ending_ = true;
     for (const Listener& listener : listeners_) {
       if (listener.direction == direction) listener.acceptor->ignore_new();
     }

@@ -29,7 +29,8 @@ struct WorkerReport {
 
 class ProxyWorker {
  public:
-  ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces, SnapshotPtr snapshot);
+  ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces, PortMemory& ports,
+              SnapshotPtr snapshot);
   ~ProxyWorker();
 
   net::Result<net::SocketAddress> listen(telemetry::Direction direction,
@@ -53,11 +54,16 @@ class ProxyWorker {
   struct Listener {
     telemetry::Direction direction;
     std::unique_ptr<net::Acceptor> acceptor;
+    bool deferred = false;
   };
+  /// A listener whose callers all speak first takes connections with their requests, which saves a
+  /// wake-up; where the service may speak first that would stall it.
+  void follow_protocol();
   net::Worker worker_;
   // Of the worker's thread:
   std::unique_ptr<DataPath> data_;
   std::vector<Listener> listeners_;
+  bool ending_ = false;
 };
 
 }  // namespace hms::proxy

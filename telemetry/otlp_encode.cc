@@ -99,6 +99,40 @@ void add_id(pbf_writer& writer, uint32_t tag, const Id& id) {
   writer.add_bytes(tag, reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
 }
 
+/// What a connection that was passed on as it is has to tell (network and TLS conventions).
+void add_connection_attributes(pbf_writer& span, const RecorderDelta& delta,
+                               const SpanRecord& record) {
+  add_attribute(span, 9, "network.transport", "tcp");
+  if (record.transport == Transport::tls) add_attribute(span, 9, "network.protocol.name", "tls");
+  if (const auto name = text_in(delta, record.target); !name.empty())
+    add_attribute(span, 9, "tls.client.server_name", name);
+  add_attribute(span, 9, "hms.bytes.received", static_cast<int64_t>(record.request_bytes));
+  add_attribute(span, 9, "hms.bytes.sent", static_cast<int64_t>(record.response_bytes));
+  if (record.key.error_type != ErrorType::none)
+    add_attribute(span, 9, "error.type", error_type_name(record.key.error_type));
+}
+
+void add_request_attributes(pbf_writer& span, const RecorderDelta& delta, const SpanRecord& record,
+                            std::string_view route) {
+  add_request_attributes(span, 9, record.key, route, name_in(delta, record.key.upstream));
+  if (const auto path = text_in(delta, record.target); !path.empty())
+    add_attribute(span, 9, "url.path", path);
+  if (record.request_bytes > 0)
+    add_attribute(span, 9, "http.request.body.size", static_cast<int64_t>(record.request_bytes));
+  if (record.response_bytes > 0)
+    add_attribute(span, 9, "http.response.body.size", static_cast<int64_t>(record.response_bytes));
+}
+
+std::string span_name(const SpanRecord& record, std::string_view route) {
+  if (record.transport != Transport::http)
+    return record.transport == Transport::tls ? "TLS connection" : "TCP connection";
+  // Semantic conventions: an unknown method is named HTTP here, since _OTHER is a value for
+  // machines.
+  std::string name(record.key.method == Method::other ? "HTTP" : method_name(record.key.method));
+  if (!route.empty()) name.append(" ").append(route);
+  return name;
+}
+
 void add_span(pbf_writer& scope_group, const RecorderDelta& delta, const SpanRecord& record) {
   const bool inbound = record.key.direction == Direction::inbound;
   const auto route = name_in(delta, record.key.route);
@@ -106,25 +140,18 @@ void add_span(pbf_writer& scope_group, const RecorderDelta& delta, const SpanRec
   add_id(span, 1, record.trace_id);
   add_id(span, 2, record.span_id);
   if (!record.parent_span_id.is_zero()) add_id(span, 4, record.parent_span_id);
-  // Semantic conventions: an unknown method is named HTTP here, since _OTHER is a value for
-  // machines.
-  std::string name(record.key.method == Method::other ? "HTTP" : method_name(record.key.method));
-  if (!route.empty()) name.append(" ").append(route);
-  add_text(span, 5, name);
+  add_text(span, 5, span_name(record, route));
   span.add_enum(6, static_cast<int32_t>(inbound ? 2 : 3));
   span.add_fixed64(7, record.start_unix_nanos);
   span.add_fixed64(8, record.start_unix_nanos + record.duration_nanos);
-  add_request_attributes(span, 9, record.key, route, name_in(delta, record.key.upstream));
-  if (const auto path = text_in(delta, record.target); !path.empty())
-    add_attribute(span, 9, "url.path", path);
+  if (record.transport == Transport::http)
+    add_request_attributes(span, delta, record, route);
+  else
+    add_connection_attributes(span, delta, record);
   if (const auto peer = name_in(delta, record.peer); !peer.empty())
     add_attribute(span, 9, "network.peer.address", peer);
   if (const auto identity = name_in(delta, record.peer_identity); !identity.empty())
     add_attribute(span, 9, "hms.peer.identity", identity);
-  if (record.request_bytes > 0)
-    add_attribute(span, 9, "http.request.body.size", int64_t{record.request_bytes});
-  if (record.response_bytes > 0)
-    add_attribute(span, 9, "http.response.body.size", int64_t{record.response_bytes});
   if (const auto text = text_in(delta, record.trace_text); !text.empty())
     add_attribute(span, 9, "hms.x_trace", text);
   if (record.key.error_type != ErrorType::none || is_error_status(record.key)) {

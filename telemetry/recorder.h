@@ -63,18 +63,23 @@ struct SeriesKey {
   bool operator==(const SeriesKey&) const = default;
 };
 
+/// What a span is of: a request, or a connection passed on as it is.
+enum class Transport : uint8_t { http, tcp, tls };
+
 struct SpanRecord {
   TraceId trace_id;
   SpanId span_id, parent_span_id;
   uint64_t start_unix_nanos = 0;
   uint64_t duration_nanos = 0;
   SeriesKey key;
-  uint32_t request_bytes = 0, response_bytes = 0;  // body bytes, saturating
+  Transport transport = Transport::http;
+  uint64_t request_bytes = 0, response_bytes = 0;  // of bodies, or of the connection
   uint32_t peer = 0;           // NameTable index of the peer's or endpoint's address, 0: none
   uint32_t peer_identity = 0;  // NameTable index of a caller's verified TLS identity, 0: none
   uint32_t trace_text =
       0;  // 1 + index into RecorderDelta::texts of an x-trace that is not itself the id, 0: none
-  uint32_t target = 0;  // 1 + index into texts of the request's path, cut to 256 bytes
+  uint32_t target =
+      0;  // 1 + index into texts of the request's path (TLS: the server's name), cut to 256 bytes
 };
 
 /// Interned texts; index 0 is "". At most 65,535; beyond, `intern` answers `overflow()`.

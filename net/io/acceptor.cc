@@ -119,6 +119,10 @@ class TcpAcceptor final : public Acceptor {
     start();
   }
 
+  void defer_accept(bool on) override {
+    set_option(descriptor_, IPPROTO_TCP, TCP_DEFER_ACCEPT, on ? kDeferAcceptSeconds : 0);
+  }
+
   void ignore_new() override {
     set_option(descriptor_, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
     // On a listening socket a filter sees each segment from its TCP header on; byte 13 has the

@@ -34,6 +34,8 @@ class Acceptor {
       const noexcept = 0;    // times it ran out of descriptors
   virtual void pause() = 0;  // stops accepting, keeps the socket: the backlog fills
   virtual void resume() = 0;
+  /// AcceptOptions::defer_accept from now on.
+  virtual void defer_accept(bool on) = 0;
   /// Before the end: further SYNs are ignored (their senders' kernels try again in a second, when
   /// the port is closed or another's), and what has begun is still accepted, deferred connections
   /// included. Closing some 100 ms later resets nobody.

@@ -83,6 +83,12 @@ void read_tls_block(const YamlNode& node, net::TlsRole role,
   if (net::read_tls(node, settings)) target = std::move(settings);
 }
 
+void read_protocol(const YamlNode& node, Protocol& protocol) {
+  std::string text;
+  if (!node.read_choice(text, {"detect", "http", "tcp"})) return;
+  protocol = text == "http" ? Protocol::http : text == "tcp" ? Protocol::tcp : Protocol::detect;
+}
+
 void read_listeners(const YamlNode& node, Reader& reader) {
   if (!node.present()) return;
   const YamlNode inbound = node.get("inbound");
@@ -92,6 +98,8 @@ void read_listeners(const YamlNode& node, Reader& reader) {
     if (const auto tls = inbound.get("tls"); reader.first_time(tls))
       read_tls_block(tls, net::TlsRole::server, reader.config.inbound_tls,
                      &reader.config.inbound_tls_place);
+    if (const auto protocol = inbound.get("protocol"); reader.first_time(protocol))
+      read_protocol(protocol, reader.config.inbound_protocol);
     if (const auto app = inbound.get("app"); reader.first_time(app)) {
       std::string text;
       if (app.read(text)) {
@@ -127,6 +135,7 @@ void read_timeouts(const YamlNode& node, Timeouts& timeouts) {
   node.get("write_stall").read_duration(timeouts.write_stall, least, kLongest);
   node.get("idle").read_duration(timeouts.idle, least, kLongest);
   node.get("upstream_idle").read_duration(timeouts.upstream_idle, Millis{0}, kLongest);
+  node.get("detect").read_duration(timeouts.detect, least, Millis{10'000});
   node.get("tunnel_idle").read_duration(timeouts.tunnel_idle, least, kLongest);
   node.finish();
 }
@@ -479,6 +488,18 @@ void check_config(const Config& config, YamlErrors& errors) {
                                   "'; known: " + (known.empty() ? "none" : known));
     }
   }
+}
+
+std::string_view protocol_name(Protocol protocol) noexcept {
+  switch (protocol) {
+    case Protocol::detect:
+      return "detect";
+    case Protocol::http:
+      return "http";
+    case Protocol::tcp:
+      return "tcp";
+  }
+  return "";
 }
 
 std::string_view balance_name(Balance balance) noexcept {

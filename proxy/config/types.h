@@ -23,6 +23,9 @@ using net::Millis;
 
 enum class Balance : uint8_t { round_robin, least_request, peak_ewma };
 
+/// What is spoken on a listener.
+enum class Protocol : uint8_t { detect, http, tcp };
+
 struct UpstreamConfig {
   std::string name;
   std::vector<net::HostPort> endpoints;
@@ -72,6 +75,7 @@ struct Timeouts {
   Millis write_stall{60'000};
   Millis idle{75'000};
   Millis upstream_idle{3'000};
+  Millis detect{100};
   Millis tunnel_idle{3'600'000};
 };
 
@@ -99,6 +103,7 @@ struct Config {
   std::string inbound_address = "127.0.0.1:15006";
   net::YamlPlace inbound_tls_place{};
   std::optional<net::TlsSettings> inbound_tls;  // none: plain
+  Protocol inbound_protocol = Protocol::detect;
   std::string app;
   std::string outbound_address;  // "": off
   std::string admin_address = "127.0.0.1:15000";
@@ -116,6 +121,7 @@ struct Config {
   std::vector<RouteConfig> routes;
 };
 
+[[nodiscard]] std::string_view protocol_name(Protocol protocol) noexcept;
 [[nodiscard]] std::string_view balance_name(Balance balance) noexcept;
 
 }  // namespace hms::proxy

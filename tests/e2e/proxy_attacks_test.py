@@ -94,6 +94,7 @@ class Attacks(hms.TestCase):
         self.assertEqual(hms.get(self.proxy.address("inbound"), "/alive").status, 200)
 
     def test_malformed_heads_are_refused_and_never_reach_the_service(self):
+        self.still_works()  # the port is known to speak HTTP: what does not even look like it is refused as well
         for name, (sent, status) in REFUSED.items():
             with self.subTest(name):
                 before = len(self.origin.bytes_received())
@@ -146,11 +147,11 @@ class Attacks(hms.TestCase):
         request = get(b"Transfer-Encoding: Chunked\r\n", b"POST / HTTP/1.1") + b"00005;name=value\r\nhello\r\n006;x\r\n world\r\n0;last\r\nX-Trailer: t\r\nAuthorization: forged\r\n\r\n"
         for _ in range(2):
             self.assertEqual(caller.send(request).read_reply().status, 200)
-        self.assertEqual(self.origin.requests[0][1], b"b\r\nhello world\r\n0\r\nX-Trailer: t\r\n\r\n")  # waited for its connection
-        self.assertEqual(self.origin.requests[1][1], b"5\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: t\r\n\r\n")
-        for head, _ in self.origin.requests:
+        for head, body in self.origin.requests:
             self.assertEqual(hms.field(head, "transfer-encoding"), "chunked")
             self.assertIsNone(hms.field(head, "content-length"))
+            chunks = (b"b\r\nhello world", b"5\r\nhello\r\n6\r\n world")  # one if it waited for its connection
+            self.assertIn(body, [chunk + b"\r\n0\r\nX-Trailer: t\r\n\r\n" for chunk in chunks])
         caller.close()
 
     def test_a_body_on_a_get_stays_that_requests_body(self):

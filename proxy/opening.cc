@@ -1,0 +1,187 @@
+#include "proxy/opening.h"
+
+#include "net/io/tls_stream.h"
+#include "proxy/data_path.h"
+#include "proxy/tunnels.h"
+
+namespace hms::proxy {
+
+Opening::Opening(Tunnels& tunnels, Start start)
+    : tunnels_(tunnels),
+      caller_(std::move(start.caller)),
+      endpoint_(*start.service),
+      timer_(tunnels.data().loop(), [this] { on_timer(); }),
+      connect_timeout_(start.connect_timeout),
+      direction_(start.direction),
+      raw_(start.raw) {
+  ++endpoint_.in_flight;
+}
+
+Opening::~Opening() = default;
+
+void Opening::start() {
+  caller_->set_handler(this);
+  timer_.arm(tunnels_.data().config().timeouts.idle);
+  if (net::TlsStream* const tls = caller_->tls(); tls != nullptr) {
+    // Strangers are turned away before the service hears of them.
+    tls->on_established([this, alive = std::weak_ptr<int>(alive_)] {
+      if (!alive.expired()) connect();
+    });
+    read_caller(true);
+    return;
+  }
+  connect();
+  if (!raw_) read_caller(true);
+}
+
+void Opening::read_caller(bool wanted) {
+  if (wanted == reading_) return;
+  reading_ = wanted;
+  if (wanted)
+    caller_->resume_reading();
+  else
+    caller_->pause_reading();
+}
+
+// === the service's side
+
+void Opening::connect() {
+  endpoint_.last_used_millis = tunnels_.data().loop().now_millis();
+  connector_ = tunnels_.data().pool().open(
+      endpoint_, connect_timeout_, [this](net::Result<std::unique_ptr<net::Stream>> stream) {
+        on_connected(std::move(stream));
+      });
+}
+
+void Opening::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
+  DataPath& data = tunnels_.data();
+  data.loop().retire(std::move(connector_));
+  if (!stream.ok()) {
+    ++endpoint_.connect_failures;
+    ++endpoint_.failures;
+    data.forget_port(endpoint_.address);
+    connect_failed_ = true;
+    return wire_ == Wire::http ? hand_to_session(seen_) : on_no_service();
+  }
+  service_ = data.pool().adopt(endpoint_, std::move(stream).value());
+  service_->set_user(this);
+  if (wire_ == Wire::http)
+    hand_to_session(seen_);
+  else if (raw_ || wire_ != Wire::undecided)
+    splice(seen_, {});
+}
+
+void Opening::on_upstream_bytes(std::string_view bytes) { splice(seen_, bytes); }
+
+void Opening::on_upstream_eof() {
+  drop_service();
+  on_no_service();
+}
+
+void Opening::on_upstream_closed(const net::Error&) {
+  drop_service();
+  on_no_service();
+}
+
+/// A caller that speaks HTTP, now or within the time that detection has, is told so in HTTP.
+void Opening::on_no_service() {
+  no_service_ = true;
+  if (raw_ || wire_ != Wire::undecided) return cut(TunnelEnd::connect_failed);
+  timer_.arm(tunnels_.data().config().timeouts.detect);
+}
+
+void Opening::drop_service() {
+  if (connector_ != nullptr) connector_.reset();
+  if (service_ != nullptr) tunnels_.data().pool().discard(std::move(service_));
+}
+
+// === the caller's side
+
+void Opening::on_bytes(std::string_view bytes) {
+  const bool first = seen_.empty();
+  if (!first) seen_.append(bytes);
+  const std::string_view all = first ? bytes : std::string_view(seen_);
+  if (raw_ || wire_ != Wire::undecided) {  // waiting for the connection
+    if (first) seen_.assign(bytes);
+    return read_caller(false);
+  }
+  const Wire wire = classify(all);
+  if (wire != Wire::undecided) return decide(wire, all);
+  if (!first) return;
+  seen_.assign(bytes);
+  if (!no_service_) timer_.arm(tunnels_.data().config().timeouts.detect);
+}
+
+void Opening::decide(Wire wire, std::string_view from_caller) {
+  wire_ = wire;
+  // Nearly always the request needs the connection that is under way.
+  if (wire == Wire::http && connector_ == nullptr) return hand_to_session(from_caller);
+  if (no_service_) return cut(TunnelEnd::connect_failed);
+  if (service_ != nullptr) return splice(from_caller, {});
+  if (seen_.empty()) seen_.assign(from_caller);
+  read_caller(false);
+}
+
+void Opening::on_eof() {
+  caller_ended_ = true;
+  if (wire_ == Wire::undecided) decide(Wire::other, seen_);
+}
+
+void Opening::on_closed(const net::Error& error) {
+  if (error.code == net::Code::tls) tunnels_.data().note_tls_failure(error);
+  finish();
+}
+
+void Opening::on_timer() {
+  if (no_service_) {
+    // Refused: as a reset. Accepted and closed again: as an end.
+    if (connect_failed_) return cut(TunnelEnd::connect_failed);
+    return finish();
+  }
+  if (!seen_.empty()) return decide(Wire::other, seen_);
+  finish();
+}
+
+// === what became of it
+
+void Opening::hand_to_session(std::string_view from_caller) {
+  DataPath& data = tunnels_.data();
+  if (service_ != nullptr) data.pool().give_back(std::move(service_));
+  read_caller(false);
+  std::unique_ptr<net::Stream> caller = std::move(caller_);
+  const net::SocketAddress service = endpoint_.address;
+  finish();
+  data.begin_session(std::move(caller), direction_, &service, true, from_caller);
+}
+
+void Opening::splice(std::string_view from_caller, std::string_view from_service) {
+  read_caller(true);
+  SpliceStart start{wire_ == Wire::tls ? TunnelKind::tls : TunnelKind::tcp, direction_,
+                    std::move(caller_), std::move(service_), caller_ended_};
+  ++endpoint_.requests;
+  ++endpoint_.in_flight;  // the tunnel's
+  finish();
+  tunnels_.splice(std::move(start), from_caller, from_service);
+}
+
+void Opening::cut(TunnelEnd end) {
+  caller_->mark_for_reset();
+  if (end == TunnelEnd::connect_failed) tunnels_.note_unconnected(*caller_, direction_, endpoint_);
+  finish();
+}
+
+void Opening::finish() {
+  if (finished_) return;
+  finished_ = true;
+  timer_.disarm();
+  alive_.reset();
+  drop_service();
+  --endpoint_.in_flight;
+  if (caller_ != nullptr) {
+    caller_->set_handler(nullptr);
+    tunnels_.data().loop().retire(std::move(caller_));
+  }
+  tunnels_.remove(*this);
+}
+
+}  // namespace hms::proxy
