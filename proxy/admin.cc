@@ -25,7 +25,8 @@ std::string masked_url(const std::string& url) {
 /// Values of resource attributes whose name smells of a secret.
 bool is_secret_name(std::string name) {
   for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  for (const char* word : {"secret", "token", "password", "key", "credential"}) {
+  for (const char* word :
+       {"secret", "token", "passw", "key", "credential", "auth", "cookie", "dsn"}) {
     if (name.find(word) != std::string::npos) return true;
   }
   return false;

@@ -19,11 +19,16 @@ void Exchange::on_upstream_bytes(std::string_view bytes) {
 }
 
 void Exchange::read_replies(std::string_view& input) {
+  const bool had_begun = reply_started_;
   while (true) {
     switch (reply_codec_->next(input)) {
       case H1Codec::Step::need_more:
         data_.reply_out.flush(session_->stream());
         pause_upstream_if_caller_full();
+        // A head that came alone: many servers write the body as a second small piece, which waits
+        // for our acknowledgement.
+        if (!had_begun && reply_started_ && reply_bytes_ == 0)
+          upstream_->stream().acknowledge_now();
         return;
       case H1Codec::Step::head:
         if (!on_reply_head()) return;

@@ -7,7 +7,7 @@
 namespace hms::collector {
 namespace {
 
-constexpr size_t kBuckets = static_cast<size_t>(telemetry::kMaxIndex - telemetry::kMinIndex + 1);
+constexpr size_t kBuckets = size_t{telemetry::kMaxIndex - telemetry::kMinIndex + 1};
 
 void put_varint(std::string& out, uint64_t value) {
   while (value >= 0x80) {

@@ -35,6 +35,7 @@
 
 #include "collector/store/kv.h"
 #include "net/core/clock.h"
+#include "net/core/errno_text.h"
 
 namespace hms::collector {
 namespace {
@@ -120,18 +121,18 @@ Result<void> prepare_directory(const std::string& path) {
       const std::string parent = clean.has_parent_path() ? clean.parent_path().string() : ".";
       if (::stat(parent.c_str(), &info) != 0) {
         return bad_directory(path, "the directory above it, " + parent + ", cannot be used (" +
-                                       std::strerror(errno) + "); create it first");
+                                       net::errno_text(errno) + "); create it first");
       }
       if (!S_ISDIR(info.st_mode)) return bad_directory(path, parent + " is not a directory");
       if (::mkdir(path.c_str(), 0750) != 0)
-        return bad_directory(path, std::string("cannot be created: ") + std::strerror(errno));
+        return bad_directory(path, "cannot be created: " + net::errno_text(errno));
       return {};
     }
-    return bad_directory(path, std::strerror(errno));
+    return bad_directory(path, net::errno_text(errno));
   }
   if (!S_ISDIR(info.st_mode)) return bad_directory(path, "is not a directory");
   if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
-    return bad_directory(path, std::string("is not writable: ") + std::strerror(errno));
+    return bad_directory(path, "is not writable: " + net::errno_text(errno));
   struct statvfs fs {};
   if (::statvfs(path.c_str(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
     return bad_directory(path, "is on a read-only file system");
@@ -241,7 +242,8 @@ class RocksKv final : public Kv {
     if (must_resume_) {
       // Closing flushes the log that just failed, which RocksDB forbids by an assertion (Debian
       // builds with them). All that was acknowledged is in the log, so it is left open until the
-      // process ends.
+      // process ends. If there is no memory for this, ending at once is as good.
+      // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new)
       static auto* const abandoned = new std::vector<std::map<Family, Handle>>();
       abandoned->push_back(std::move(families_));
     }
@@ -250,9 +252,9 @@ class RocksKv final : public Kv {
 
   Result<void> open() {
     if (auto ready = prepare_directory(directory_); !ready.ok()) return std::move(ready).error();
-    if (auto opened = open_database(); !opened.ok()) return opened;
     set_reserve();
-    return {};
+    if (auto room = check_room_to_open(); !room.ok()) return room;
+    return open_database();
   }
 
   // --- reading
@@ -515,6 +517,17 @@ class RocksKv final : public Kv {
                    "data directory " + directory_ + ": the disk is full (" + std::to_string(free) +
                        " bytes free, " + std::to_string(reserve_bytes_) +
                        " are kept for compaction)"});
+  }
+
+  /// Replaying the log writes; RocksDB answers a disk without any room by an assertion.
+  Result<void> check_room_to_open() const {
+    const uint64_t wanted = std::min<uint64_t>(reserve_bytes_, 8ULL * 1024 * 1024);
+    const uint64_t free = free_bytes();
+    if (free >= wanted) return {};
+    return Error{Code::no_space, net::Side::self, true,
+                 "data directory " + directory_ + ": the disk is full (" + std::to_string(free) +
+                     " bytes free, starting needs " + std::to_string(wanted) +
+                     "); nothing was changed, make room and start again"};
   }
 
   Error failed(Error error) {

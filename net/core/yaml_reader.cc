@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <unordered_set>
 
+#include "net/core/errno_text.h"
 #include "net/core/yaml_impl.h"
 
 namespace hms::net {
@@ -265,7 +265,7 @@ YamlNode load_yaml(const std::string& path, YamlErrors& errors) {
   std::string text(kYamlMostBytes + 1, '\0');  // one more than allowed shows that it is too large
   if (file) file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.is_open() || file.bad() || (file.fail() && !file.eof())) {
-    const std::string reason = errno != 0 ? std::strerror(errno) : "not a readable file";
+    const std::string reason = errno != 0 ? errno_text(errno) : std::string("not a readable file");
     errors.add({.file = path, .message = "cannot read the file: " + reason});
     return {};
   }

@@ -1,10 +1,11 @@
 #include "net/io/file_watch.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <uv.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -38,11 +39,12 @@ void append_stat(std::string& out, const std::string& path) {
   }
 }
 
-std::vector<std::string> yaml_names(DIR* directory) {
+std::vector<std::string> yaml_names(std::filesystem::directory_iterator entry) {
   std::vector<std::string> names;
-  while (const dirent* entry = readdir(directory)) {
-    if (is_yaml_name(entry->d_name) && names.size() < kMostEntries)
-      names.emplace_back(entry->d_name);
+  std::error_code failed;
+  for (; !failed && entry != std::filesystem::directory_iterator(); entry.increment(failed)) {
+    std::string name = entry->path().filename().string();
+    if (is_yaml_name(name) && names.size() < kMostEntries) names.push_back(std::move(name));
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -51,8 +53,9 @@ std::vector<std::string> yaml_names(DIR* directory) {
 /// What is compared: equal texts mean unchanged. Thread: any (may block on a slow disk).
 std::string fingerprint(const std::string& path) {
   std::string out;
-  DIR* const directory = opendir(path.c_str());
-  if (directory == nullptr) {
+  std::error_code no_directory;
+  const std::filesystem::directory_iterator directory(path, no_directory);
+  if (no_directory) {
     append_stat(out, path);
     return out;
   }
@@ -61,7 +64,6 @@ std::string fingerprint(const std::string& path) {
     out += '/';  // no file name has one
     append_stat(out, path + "/" + name);
   }
-  closedir(directory);
   return out;
 }
 

@@ -69,6 +69,9 @@ class Stream {
   /// Looks at the socket without consuming: false if the peer has closed or sent something
   /// unexpected (a pooled connection that must not be reused). One recv(MSG_PEEK|MSG_DONTWAIT).
   [[nodiscard]] virtual bool idle_and_open() noexcept = 0;
+  /// Sends the acknowledgement of what was read at once instead of up to 40 ms later. For a peer
+  /// that writes in two pieces and, by Nagle's algorithm, holds back the second until then.
+  virtual void acknowledge_now() noexcept {}
 
   [[nodiscard]] virtual const SocketAddress& peer() const noexcept = 0;
   [[nodiscard]] virtual const SocketAddress& local() const noexcept = 0;

@@ -1,5 +1,7 @@
 #include "net/io/tcp_stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -391,6 +393,11 @@ bool TcpStream::idle_and_open() noexcept {
   char byte = 0;
   const ssize_t seen = recv(descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return seen < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void TcpStream::acknowledge_now() noexcept {
+  const int on = 1;  // for this once: the kernel goes back to delaying by itself (tcp(7))
+  setsockopt(descriptor(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 }  // namespace hms::net

@@ -56,6 +56,7 @@ class TcpStream final : public Stream, private Deferred {
   void shutdown_write() override;
   void mark_for_reset() override { reset_on_close_ = true; }
   [[nodiscard]] bool idle_and_open() noexcept override;
+  void acknowledge_now() noexcept override;
   [[nodiscard]] const SocketAddress& peer() const noexcept override { return peer_; }
   [[nodiscard]] const SocketAddress& local() const noexcept override;
   [[nodiscard]] uint64_t bytes_read() const noexcept override { return bytes_read_; }
@@ -99,9 +100,9 @@ class TcpStream final : public Stream, private Deferred {
   uint64_t bytes_read_ = 0;
   uint64_t bytes_accepted_ = 0;  // given to `write` and not dropped
   uint32_t pauses_ = 1;
-  uint32_t turn_ = 0;        // the loop's turn that turn_bytes_ counts for
-  uint32_t turn_bytes_ = 0;  // read in it
-  int fault_ = 0;      // libuv's number of a fault that was not reported yet
+  uint32_t turn_ = 0;           // the loop's turn that turn_bytes_ counts for
+  uint32_t turn_bytes_ = 0;     // read in it
+  int fault_ = 0;               // libuv's number of a fault that was not reported yet
   uint8_t read_doublings_ = 0;  // of kLeastRead
   Side side_;
   Ending ending_ = Ending::none;

@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <ctime>
 #include <utility>
 
 #include "net/core/check.h"
+#include "net/core/errno_text.h"
 #include "net/core/log.h"
 #include "net/io/file_watch.h"
 #include "net/io/tls_openssl.h"
@@ -37,7 +37,7 @@ Result<void> check_file(const std::string& path, std::string_view what) {
   const std::string where = std::string(what) + " " + path + ": ";
   struct stat found {};
   if (stat(path.c_str(), &found) != 0 || access(path.c_str(), R_OK) != 0)
-    return config_error(where + "cannot be read: " + std::strerror(errno));
+    return config_error(where + "cannot be read: " + errno_text(errno));
   if (!S_ISREG(found.st_mode)) return config_error(where + "is not a file");
   if (found.st_size > kLargestFile) return config_error(where + "is larger than 4 MiB");
   return {};

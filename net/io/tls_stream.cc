@@ -131,6 +131,7 @@ class OpensslTlsStream final : public TlsStream,
 
   void mark_for_reset() override { inner_->mark_for_reset(); }
 
+  void acknowledge_now() noexcept override { inner_->acknowledge_now(); }
   [[nodiscard]] bool idle_and_open() noexcept override {
     return established_ && !ended_ && !failing_ && !peer_ended_ && held_.empty() &&
            inner_->idle_and_open();

@@ -422,12 +422,12 @@ class FullDisk(CollectorCase):
         self._exit.callback(subprocess.run, ["umount", "-l", self.mount], check=False)
 
     def fill(self):
+        """Takes all the room that is left; returns the file that holds it."""
         ballast = os.path.join(self.mount, "ballast")
-        with open(ballast, "wb") as file:
+        with open(ballast, "wb", buffering=0) as file:
             try:
                 while True:
-                    file.write(b"\0" * (1 << 20))
-                    file.flush()
+                    file.write(b"\0" * 65_536)
             except OSError:
                 pass
         return ballast
@@ -464,6 +464,18 @@ class FullDisk(CollectorCase):
         self.assertEqual(hms.request(at, "DELETE", f"/ops/silences/{kept['id']}").status, 503)
         shown = hms.get_json(at, "/ops/silences")
         self.assertEqual([(s["id"], s["comment"], s["status"]["state"]) for s in shown], [(kept["id"], "known", "active")])
+
+    def test_a_start_without_room_is_one_sentence_and_damages_nothing(self):
+        collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))
+        self.assertEqual(self.ingest(collector, log("before")).status, 202)
+        collector.kill()
+        ballast = self.fill()
+        code, _, error = hms.run("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", "32MiB")
+        self.assertEqual(code, 1, error)
+        self.assertIn("the disk is full", error)
+        self.assertEqual(len(error.strip().splitlines()), 1, error)
+        os.remove(ballast)
+        self.assertEqual(self.messages(self.collector("--memory", "32MiB", data=self.data)), ["before"])
 
     def test_writers_are_told_to_wait_and_it_goes_on_by_itself(self):
         collector = self.collector("--memory", "32MiB", data=os.path.join(self.mount, "data"))

@@ -92,7 +92,8 @@ double date_part(FunctionId id, double unix_seconds) {
   const int64_t day_number = whole >= 0 ? whole / 86400 : -((-whole + 86399) / 86400);
   const int64_t second_of_day = whole - day_number * 86400;
   if (id == FunctionId::minute) return static_cast<double>(second_of_day / 60 % 60);
-  if (id == FunctionId::hour) return static_cast<double>(second_of_day / 3600);
+  const int64_t hour = second_of_day / 3600;
+  if (id == FunctionId::hour) return static_cast<double>(hour);
   // chrono's years are 16 bits: the calendar repeats every 400 years (146,097 days), so go into
   // range and back.
   const int64_t cycles = (day_number >= 0 ? day_number : day_number - 146096) / 146097;

@@ -11,6 +11,7 @@
 
 #include "collector/query/promql/eval.h"
 #include "collector/query/promql/functions.h"
+#include "net/core/check.h"
 
 namespace hms::collector::promql {
 namespace {
@@ -225,12 +226,12 @@ Outcome total_histogram(const Window& window, bool average) {
 
 // The first or the last point, whichever kind it is.
 Outcome edge(const Window& window, bool last) {
-  const bool numbers = !window.samples.empty();
-  if (window.histograms.empty() && !numbers) return {};
-  const Sample* sample = !numbers ? nullptr
-                         : last   ? &window.samples.back()
-                                  : &window.samples.front();
-  if (window.histograms.empty()) return number_outcome(sample->value);
+  if (window.histograms.empty() && window.samples.empty()) return {};
+  const Sample* sample = nullptr;
+  if (!window.samples.empty()) {
+    sample = last ? &window.samples.back() : &window.samples.front();
+    if (window.histograms.empty()) return number_outcome(sample->value);
+  }
   const WindowHistogram& histogram = last ? window.histograms.back() : window.histograms.front();
   const bool sample_wins = sample != nullptr && (last ? sample->t_millis > histogram.t_millis
                                                       : sample->t_millis < histogram.t_millis);
@@ -402,6 +403,7 @@ net::Result<Evaluated> Evaluator::range_function(const Expr& expr, const Grid& g
     if (!values) return values.error();
     parameters.push_back(std::move(*values));
   }
+  HMS_ENSURE(ranged != nullptr);  // the parser has checked the argument's type
   auto data = range_data(*ranged, grid);
   if (!data) return data.error();
   if (id == FunctionId::double_exponential_smoothing) {

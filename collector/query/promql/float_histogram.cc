@@ -142,7 +142,7 @@ double FloatHistogram::quantile(double q) const {
   const bool from_below = std::isnan(sum) || q < 0.5;
   double rank = (from_below ? q : 1 - q) * count;
   double passed = 0;
-  const Shown* found = nullptr;
+  const Shown* found = &buckets.front();
   for (size_t i = 0; i < buckets.size(); ++i) {
     found = from_below ? &buckets[i] : &buckets[buckets.size() - 1 - i];
     passed += found->count;
