@@ -59,8 +59,7 @@ class Feed final : public ConfigFeed {
                       {{"Retry-After", "5"}});
       return;
     }
-    reply->start(200, "text/event-stream",
-                 {{"Cache-Control", "no-cache, no-transform"}, {"X-Accel-Buffering", "no"}});
+    reply->start(200, "text/event-stream");
     reply->write(text_);
     streams_.push_back(reply);
   }

@@ -90,7 +90,7 @@ net::Result<TraceQuery> read_query(const net::Request& request) {
   query.start_unix_nanos = parameters.integer("start", earliest / 1'000, kMaxMicros) * 1'000;
   query.min_duration_nanos = parameters.go_duration_nanos("minDuration", 0);
   query.max_duration_nanos = parameters.go_duration_nanos("maxDuration", 0);
-  query.limit = static_cast<uint32_t>(parameters.integer("limit", 100, 1'500));
+  query.limit = static_cast<uint32_t>(parameters.limit("limit", 100, 1'500));
   read_tags(request, parameters, query);
   if (!parameters.ok()) return bad_request(parameters.fault());
   if (query.start_unix_nanos > query.end_unix_nanos)

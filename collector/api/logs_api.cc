@@ -80,11 +80,6 @@ QueryAnswer search(const LogStore& logs, const LogQuery& query,
   return {200, body.dump(-1, ' ', false, json::error_handler_t::replace)};
 }
 
-std::string lower_case(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return text;
-}
-
 }  // namespace
 
 void register_logs_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
@@ -95,11 +90,11 @@ void register_logs_api(net::HttpServer& server, net::Loop& loop, Executor& execu
     query.start_unix_nanos = parameters.time_nanos("start", 0);
     query.end_unix_nanos = parameters.time_nanos("end", 0);
     query.service = parameters.text("service");
-    query.level = lower_case(parameters.text("level"));
+    query.level = parameters.text("level");
     query.severity = parameters.text("severity");
     query.text = parameters.text("q");
     query.cursor = parameters.text("cursor");
-    query.limit = static_cast<uint32_t>(parameters.integer("limit", 100, 5'000));
+    query.limit = static_cast<uint32_t>(parameters.limit("limit", 100, 5'000));
     if (const std::string trace = parameters.text("trace"); !trace.empty())
       query.trace_id = trace_id_from_text(trace);
     // A range that ends before it begins would be an empty answer; more likely the two were

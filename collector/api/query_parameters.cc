@@ -144,6 +144,12 @@ uint64_t QueryParameters::integer(std::string_view name, uint64_t fallback, uint
   return fallback;
 }
 
+uint64_t QueryParameters::limit(std::string_view name, uint64_t fallback, uint64_t most) {
+  const uint64_t value = integer(name, fallback, most);
+  if (value == 0) fail(name, "must be a whole number from 1 to " + std::to_string(most));
+  return value;
+}
+
 uint64_t QueryParameters::time_nanos(std::string_view name, uint64_t fallback) {
   const std::string given = text(name);
   if (given.empty()) return fallback;

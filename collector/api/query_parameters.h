@@ -18,6 +18,8 @@ class QueryParameters {
   /// Empty when absent.
   [[nodiscard]] std::string text(std::string_view name) const;
   [[nodiscard]] uint64_t integer(std::string_view name, uint64_t fallback, uint64_t most);
+  /// From 1 to `most`.
+  [[nodiscard]] uint64_t limit(std::string_view name, uint64_t fallback, uint64_t most);
   /// A time as Prometheus takes it: Unix seconds with fraction, or RFC 3339. As Unix nanoseconds.
   [[nodiscard]] uint64_t time_nanos(std::string_view name, uint64_t fallback);
   /// "1.2s", "100ms", "500us", "2m30s": Go's durations, as Jaeger takes them. As nanoseconds.

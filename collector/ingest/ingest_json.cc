@@ -32,15 +32,20 @@ std::string reason_of(const char* what) {
   return text;
 }
 
-std::optional<NotJson> parse_item(const JsonItems::Item& item, json& out) {
+struct ItemFault {
+  bool is_json = false;  // right by JSON's grammar, but not to be held: the item's fault alone
+  NotJson place;
+};
+
+std::optional<ItemFault> parse_item(const JsonItems::Item& item, json& out) {
   try {
     out = json::parse(item.text.begin(), item.text.end());
     return std::nullopt;
   } catch (const json::parse_error& error) {
     const uint64_t read = error.byte == 0 ? 0 : error.byte - 1;
-    return NotJson{item.offset + read, reason_of(error.what())};
-  } catch (const json::exception& error) {  // a number beyond every range
-    return NotJson{item.offset, reason_of(error.what())};
+    return ItemFault{false, {item.offset + read, reason_of(error.what())}};
+  } catch (const json::exception&) {
+    return ItemFault{true, {item.offset, "a number is beyond 1.8e308, the range of a double"}};
   }
 }
 
@@ -84,12 +89,17 @@ Result<ParsedIngest> parse_ingest(std::string_view body, const TimeBounds& bound
     }
     json value;
     if (auto fault = parse_item(*item, value)) {
+      if (fault->is_json) {
+        ++parsed;
+        reject(out, index++, "", std::move(fault->place.reason));
+        continue;
+      }
       if (items.form() != JsonItems::Form::lines)
-        return not_json_error(std::move(*fault), not_json);
+        return not_json_error(std::move(fault->place), not_json);
       reject(out, index++, "",
-             "not JSON: it stops at byte " + std::to_string(fault->byte) +
-                 " of the body: " + fault->reason);
-      if (!first_fault) first_fault = std::move(fault);
+             "not JSON: it stops at byte " + std::to_string(fault->place.byte) +
+                 " of the body: " + fault->place.reason);
+      if (!first_fault) first_fault = std::move(fault->place);
       continue;
     }
     ++parsed;

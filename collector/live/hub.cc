@@ -132,8 +132,7 @@ struct LiveHub::Impl {
     subscriber->last_written_at = loop.now_millis();
     std::string_view reason;
     subscriber->next = place_of(last_id, reason);
-    reply->start(200, "text/event-stream",
-                 {{"Cache-Control", "no-cache, no-transform"}, {"X-Accel-Buffering", "no"}});
+    reply->start(200, "text/event-stream");
     // The first bytes at once: a reader then knows that it is connected, and from where on.
     reply->write("retry: 1000\n" + keep_alive_text(*subscriber));
     if (!reason.empty()) write_gap(*subscriber, reason, std::nullopt);

@@ -575,6 +575,8 @@ Result<BatchIdentity> parse_batch_identity(std::string_view header) {
     return wrong("the instance must have 1 to 64 characters");
   if (!std::all_of(out.instance.begin(), out.instance.end(), identity_character))
     return wrong("a wrong character in the instance");
+  // One UUID in either case is one sender (RFC 9562 section 4: case-insensitive on input).
+  for (char& c : out.instance) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   if (!parse_number(header.substr(first + 1, second - first - 1), out.boot))
     return wrong("the boot number is not a number");
   if (!parse_number(header.substr(second + 1), out.sequence))

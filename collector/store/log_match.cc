@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "collector/store/log_level.h"
 #include "collector/store/stored_attribute.h"
 
 namespace hms::collector {
@@ -33,6 +34,7 @@ bool any_attribute_contains(const telemetry::LogBatch& batch, telemetry::Attribu
 }  // namespace
 
 LogMatch::LogMatch(const LogQuery& query) : query_(query) {
+  query_.level = level_key(query_.level);
   std::transform(query_.text.begin(), query_.text.end(), query_.text.begin(), fold);
   if (!query_.text.empty()) needs_.need_text(query_.text);
   if (!query_.service.empty()) needs_.need_value('s', query_.service);
@@ -44,7 +46,7 @@ LogMatch::LogMatch(const LogQuery& query) : query_(query) {
 bool LogMatch::fits(const telemetry::LogBatch& batch, const telemetry::LogView& log) const {
   const telemetry::ResourceView& resource = batch.resources[log.resource];
   if (!query_.service.empty() && resource.service_name != query_.service) return false;
-  if (!query_.level.empty() && log.level != query_.level) return false;
+  if (!query_.level.empty() && level_key(log.level) != query_.level) return false;
   if (!query_.severity.empty() && log.severity != query_.severity) return false;
   if (!query_.trace_id.is_zero() && log.trace_id != query_.trace_id) return false;
   for (const auto& [key, value] : query_.attributes) {

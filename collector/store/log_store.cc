@@ -11,6 +11,7 @@
 #include "collector/store/chunk_head.h"
 #include "collector/store/log_chunk.h"
 #include "collector/store/log_index.h"
+#include "collector/store/log_level.h"
 #include "collector/store/log_search.h"
 #include "collector/store/span_index.h"
 #include "net/core/clock.h"
@@ -47,7 +48,7 @@ std::string filter_of(const std::vector<LogSource>& logs) {
   for (const LogSource& source : logs) {
     const LogView& log = *source.log;
     filter.add_text(log.message);
-    filter.add_value('l', log.level);
+    filter.add_value('l', level_key(log.level));
     if (!log.severity.empty()) filter.add_value('v', log.severity);
     add(*source.batch, log.attributes, true);
     if (!resources.emplace(source.batch, log.resource).second) continue;

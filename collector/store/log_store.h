@@ -29,7 +29,7 @@ struct StoredLog {
 
 struct LogQuery {
   uint64_t start_unix_nanos = 0, end_unix_nanos = 0;  // (start, end]; end 0: now
-  std::string service, level, severity;               // empty: any; level means that level exactly
+  std::string service, level, severity;               // empty: any; the level as level_key has it
   telemetry::TraceId trace_id;                        // zero: any
   std::string text;  // case-insensitive substring of the message or of a text attribute
   std::vector<std::pair<std::string, std::string>> attributes;  // all must match, as texts

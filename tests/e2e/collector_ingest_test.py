@@ -410,6 +410,25 @@ class Surface(CollectorCase):
         self.assertEqual(told["totals"]["records"], {"received": 3, "stored": 3, "repeated": 0})
 
 
+class Levels(CollectorCase):
+    def test_a_level_is_found_however_it_was_written(self):
+        collector = self.collector()
+        for level in ("ERROR", "Error", "err", "error", "WARNING"):
+            self.ingest(collector, {"type": "log", "payload": {"msg": f"as {level}", "service": "a", "level": level}})
+        at = collector.address("listen")
+        for asked, wanted in (("error", 4), ("ERROR", 4), ("warn", 1), ("warning", 1), ("info", 0)):
+            found = hms.get_json(at, f"/ops/logs?level={asked}&service=a")["logs"]
+            self.assertEqual(len(found), wanted, (asked, found))
+        self.assertEqual({log["level"] for log in hms.get_json(at, "/ops/logs?level=error")["logs"]}, {"ERROR", "Error", "err", "error"})
+        self.assertEqual(hms.get(at, "/ops/logs?limit=0").status, 400)
+
+    def test_one_uuid_in_either_case_is_one_sender(self):
+        collector = self.collector()
+        self.ingest(collector, log("once"), {"x-hms-batch": f"{INSTANCE}/1/1"})
+        self.assertEqual(self.ingest(collector, log("once"), {"x-hms-batch": f"{INSTANCE.upper()}/1/1"}).status, 202)
+        self.assertEqual(self.messages(collector), ["once"])
+
+
 class FullDisk(CollectorCase):
     SIZE = 64 << 20
 

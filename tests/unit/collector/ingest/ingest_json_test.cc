@@ -120,6 +120,15 @@ TEST_CASE("ingest_json: a trace item is a span; a trace named by a text keeps it
         "/claims");
 }
 
+TEST_CASE("ingest_json: a number beyond a double is the fault of its item alone") {
+  const ParsedIngest parsed = parse(
+      R"([{"type":"log","payload":{"msg":"a"}},{"type":"metric","payload":{"name":"x","value":1e999}},{"type":"log","payload":{"msg":"b"}}])");
+  CHECK(parsed.accepted == 2);
+  REQUIRE(parsed.faults.size() == 1);
+  CHECK(parsed.faults[0].index == 1);
+  CHECK(parsed.faults[0].error == "a number is beyond 1.8e308, the range of a double");
+}
+
 TEST_CASE("ingest_json: a span without an id gets one") {
   const auto parsed =
       parse(R"({"type":"trace","payload":{"traceId":"t","name":"n","status":503}})");
