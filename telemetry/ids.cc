@@ -17,10 +17,10 @@ constexpr std::array<std::array<char, 2>, 256> kBytePairs = [] {
 constexpr std::array<int8_t, 256> kDigitValues = [] {
   std::array<int8_t, 256> values{};
   values.fill(-1);
-  for (int i = 0; i < 10; ++i) values[static_cast<size_t>('0' + i)] = static_cast<int8_t>(i);
-  for (int i = 0; i < 6; ++i) {
-    values[static_cast<size_t>('a' + i)] = static_cast<int8_t>(10 + i);
-    values[static_cast<size_t>('A' + i)] = static_cast<int8_t>(10 + i);
+  for (uint8_t i = 0; i < 10; ++i) values[size_t{'0'} + i] = static_cast<int8_t>(i);
+  for (uint8_t i = 0; i < 6; ++i) {
+    values[size_t{'a'} + i] = static_cast<int8_t>(10 + i);
+    values[size_t{'A'} + i] = static_cast<int8_t>(10 + i);
   }
   return values;
 }();
@@ -35,8 +35,8 @@ void write_bytes(std::span<const uint8_t> bytes, char* out) noexcept {
 bool parse_bytes(std::string_view hex, std::span<uint8_t> out) noexcept {
   if (hex.size() != out.size() * 2) return false;
   for (size_t i = 0; i < out.size(); ++i) {
-    const int high = kDigitValues[static_cast<uint8_t>(hex[2 * i])];
-    const int low = kDigitValues[static_cast<uint8_t>(hex[2 * i + 1])];
+    const int8_t high = kDigitValues[static_cast<uint8_t>(hex[2 * i])];
+    const int8_t low = kDigitValues[static_cast<uint8_t>(hex[2 * i + 1])];
     if (high < 0 || low < 0) return false;
     out[i] = static_cast<uint8_t>(high << 4 | low);
   }
