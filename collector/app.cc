@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "collector/alerts/alerts.h"
+#include "collector/alerts/rule_files.h"
 #include "collector/api/alerts_api.h"
 #include "collector/api/canary_api.h"
 #include "collector/api/config_api.h"
@@ -37,8 +38,9 @@ namespace {
 using net::Error;
 using net::Result;
 
-// Apart, so that long questions delay neither what comes in nor the rules.
-constexpr size_t kDecodeThreads = 2, kQueryThreads = 2, kRuleThreads = 1;
+// Apart, so that long questions delay neither what comes in nor the rules, and searches through
+// traces and logs do not keep the dashboard's curves waiting.
+constexpr size_t kDecodeThreads = 2, kQueryThreads = 2, kSearchThreads = 2, kRuleThreads = 1;
 constexpr size_t kMaxDecodesQueued = 2'000;
 constexpr size_t kMaxQueriesQueued = 500;
 constexpr size_t kMaxRulesQueued = 1'000;
@@ -55,6 +57,7 @@ class AppImpl final : public App {
         series_(make_series_store(series_options(options))),
         decoders_(make_executor(kDecodeThreads, kMaxDecodesQueued)),
         queries_(make_executor(kQueryThreads, kMaxQueriesQueued)),
+        searches_(make_executor(kSearchThreads, kMaxQueriesQueued)),
         rule_runner_(make_executor(kRuleThreads, kMaxRulesQueued)),
         window_(make_live_window()),
         hub_(loop) {}
@@ -117,6 +120,8 @@ class AppImpl final : public App {
   Result<void> listen() {
     net::ServerOptions server_options;
     server_options.decode_bodies = false;  // the receiver does, off the loop
+    if (!options_.external_url.empty())
+      server_options.browsers.allowed_origins.push_back(options_.external_url);
     server_ = net::HttpServer::create(loop_, server_options);
     if (auto bound = bind(*server_, options_.listen, options_.tls, listen_address_); !bound.ok())
       return bound;
@@ -180,8 +185,8 @@ class AppImpl final : public App {
     ingest_->register_routes(*server_, true);
     if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
-    register_jaeger_api(*server_, loop_, *queries_, *spans_, *edges_);
-    register_logs_api(*server_, loop_, *queries_, *logs_);
+    register_jaeger_api(*server_, loop_, *searches_, *spans_, *edges_);
+    register_logs_api(*server_, loop_, *searches_, *logs_);
     register_map_api(*server_, loop_, *queries_, *edges_);
     register_prometheus_api(*server_, loop_, *queries_, *series_);
     register_stream_api(*server_, hub_);
@@ -221,7 +226,8 @@ class AppImpl final : public App {
 
   /// After this no thread but the loop's touches anything here.
   void close_storage() {
-    for (auto* executor : {decoders_.get(), queries_.get(), rule_runner_.get()}) executor->close();
+    for (auto* executor : {decoders_.get(), queries_.get(), searches_.get(), rule_runner_.get()})
+      executor->close();
     if (engine_) engine_->close();
   }
 
@@ -239,7 +245,7 @@ class AppImpl final : public App {
   std::unique_ptr<ServiceEdgeStore> edges_;
   std::unique_ptr<SeriesStore> series_;
   std::unique_ptr<StorageEngine> engine_;
-  std::unique_ptr<Executor> decoders_, queries_, rule_runner_;
+  std::unique_ptr<Executor> decoders_, queries_, searches_, rule_runner_;
   std::unique_ptr<LiveWindow> window_;
   LiveHub hub_;
   std::unique_ptr<Alerts> alerts_;

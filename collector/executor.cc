@@ -3,10 +3,13 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "net/core/log.h"
 
 namespace hms::collector {
 namespace {
@@ -51,7 +54,12 @@ class ThreadExecutor final : public Executor {
         task = std::move(queue_.front());
         queue_.pop_front();
       }
-      task();
+      // Tasks answer for what their libraries throw; what they forgot must not end the program.
+      try {
+        task();
+      } catch (const std::exception& thrown) {
+        net::log_error("a task failed", {{"error", thrown.what()}});
+      }
     }
   }
 

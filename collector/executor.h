@@ -1,5 +1,6 @@
 // executor.h: a few threads for work that must not stall the loop: decoding bodies, queries.
-// Bounded queue: beyond it `try_run` says no and the caller answers 503.
+// Bounded queue: beyond it `try_run` says no and the caller answers 503. What a task throws is
+// logged, and the thread goes on.
 #pragma once
 
 #include <cstddef>

@@ -8,18 +8,8 @@
 // severity critical, labels service and msg; the same again within ten minutes only counts. Limits:
 // 1,000 different security logs at a time and 60 new ones a minute (beyond: folded into one,
 // counted). Thread: the loop's.
-//
-// Wiring (order of construction; destroy in reverse, after the executor was closed):
-//   Alerts alerts(loop, *window, hub, engine.get(), series_store.get(), {.executor =
-//   executor.get(), .external_url = "http://127.0.0.1:9090"});
-//   alerts.set_notifiers(read_notifiers(config.get("notifiers")));                       //
-//   alerts/registry.h; again on a reload auto rule_files = RuleFiles::open(loop, alerts,
-//   rules_path);                          // or, without --rules: alerts.set_rules(default_rules())
-//   LivePublisher publisher(loop, *window, hub, [&](int64_t second) { alerts.on_second(second);
-//   canaries.on_second(second); }); engine->observe([&](const AcceptedBatch& batch) { loop.post([&,
-//   batch] { window->add(batch); alerts.on_batch(batch); publisher.look(); }); });
-//   alerts.recover_security_logs(*log_store);
-//   register_alerts_api(server, alerts);  register_silences_api(server, alerts.silences());
+// Wiring: app.cc. Built after the stores and the engine, destroyed before them and after the
+// executor was closed.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +29,6 @@
 #include "collector/store/engine.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
-#include "net/io/file_watch.h"
 #include "net/io/loop.h"
 
 namespace hms::collector {
@@ -90,24 +79,6 @@ class Alerts {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
-};
-
-/// --rules FILE|DIR: loads, and loads again when it changes on disk. A bad file is refused whole:
-/// every fault is logged, the rules in force stay.
-class RuleFiles {
- public:
-  /// Errors: bad_config with all faults, one a line.
-  [[nodiscard]] static net::Result<std::unique_ptr<RuleFiles>> open(net::Loop& loop, Alerts& alerts,
-                                                                    std::string path);
-  ~RuleFiles();
-  /// For SIGHUP. The faults are also in the log.
-  net::Result<void> reload();
-
- private:
-  RuleFiles(Alerts& alerts, std::string path);
-  Alerts& alerts_;
-  std::string path_;
-  std::unique_ptr<net::FileWatch> watch_;
 };
 
 }  // namespace hms::collector

@@ -89,6 +89,14 @@ void write_server_metrics(telemetry::PromWriter& writer, const std::string& list
                  labels, number(counters.timeouts));
   writer.counter("hms_collector_http_bodies_refused_total", "Bodies over a limit.", labels,
                  number(counters.bodies_refused));
+  writer.counter("hms_collector_http_replies_refused_total",
+                 "Answers refused because too many bytes wait for slow readers.", labels,
+                 number(counters.replies_refused));
+  writer.counter("hms_collector_http_foreign_refused_total",
+                 "Requests refused because a page of another origin made them.", labels,
+                 number(counters.foreign_refused));
+  writer.gauge("hms_collector_http_queued_reply_bytes", "Answers not yet taken by their readers.",
+               labels, number(counters.queued_reply_bytes));
   writer.gauge("hms_collector_http_connections_open", "Connections open now.", labels,
                number(counters.connections_open));
 }

@@ -1,8 +1,11 @@
 #include "collector/api/ingest_api.h"
 
+#include <exception>
 #include <string>
 #include <utility>
 #include <variant>
+
+#include "net/core/log.h"
 
 namespace hms::collector {
 namespace {
@@ -68,12 +71,21 @@ void IngestApi::handle(IngestPath path, net::Request& request, const net::ReplyP
   auto task = [this, number, request_ = std::make_shared<IngestRequest>(std::move(taken))] {
     const IngestPath of = request_->path;
     std::string type = request_->content_type;
-    auto result = receive(std::move(*request_), clock_(), options_);
     const auto later = [this, number](IngestReply r) {
       loop_.post([this, number, answered = std::move(r)]() mutable {
         answer(number, std::move(answered));
       });
     };
+    std::variant<Received, IngestReply> result;
+    try {
+      result = receive(std::move(*request_), clock_(), options_);
+    } catch (const std::exception& thrown) {  // out of memory, or a library's
+      net::log_error("a telemetry request could not be decoded", {{"error", thrown.what()}});
+      later(storage_failure(
+          of, type,
+          Error{Code::unavailable, net::Side::self, true, "the request could not be decoded"}));
+      return;
+    }
     if (auto* refused = std::get_if<IngestReply>(&result)) {
       later(std::move(*refused));
       return;

@@ -98,9 +98,12 @@ net::Result<TraceQuery> read_query(const net::Request& request) {
   return query;
 }
 
-QueryAnswer traces_by_id(const SpanStore& spans, const std::vector<std::string>& ids) {
+QueryAnswer traces_by_id(const SpanStore& spans, const std::vector<std::string>& ids,
+                         const std::function<bool()>& cancelled) {
   json data = json::array();
   for (const std::string& text : ids) {
+    if (cancelled())
+      return jaeger_error({net::Code::canceled, net::Side::downstream, false, "cancelled"});
     const auto trace = spans.trace(trace_id_from_text(text));
     if (!trace) return jaeger_error(trace.error(), text);
     data.push_back(jaeger_trace(*trace));
@@ -184,9 +187,10 @@ void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& exe
                          const SpanStore& spans, const ServiceEdgeStore& edges) {
   register_lists(server, spans);
   server.route("GET", "/api/traces/{id}", [&](net::Request& request, const net::ReplyPtr& reply) {
-    run_query(loop, executor, reply, [&spans, id = request.path_parameters[0]](const auto&) {
-      return traces_by_id(spans, {id});
-    });
+    run_query(loop, executor, reply,
+              [&spans, id = request.path_parameters[0]](const auto& cancelled) {
+                return traces_by_id(spans, {id}, cancelled);
+              });
   });
   server.route("GET", "/api/traces", [&](net::Request& request, const net::ReplyPtr& reply) {
     std::vector<std::string> ids;
@@ -194,8 +198,9 @@ void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& exe
       if (name == "traceID" && ids.size() < 100) ids.push_back(value);
     }
     if (!ids.empty()) {
-      run_query(loop, executor, reply,
-                [&spans, ids](const auto&) { return traces_by_id(spans, ids); });
+      run_query(loop, executor, reply, [&spans, ids](const auto& cancelled) {
+        return traces_by_id(spans, ids, cancelled);
+      });
       return;
     }
     auto query = read_query(request);

@@ -283,6 +283,9 @@ void refuse(net::Reply& reply, const net::Error& error) {
   net::send_error(reply, 400, "bad_data", error.detail);
 }
 
+/// The evaluation has a timeout of its own (the `timeout` parameter, at most two minutes).
+constexpr QueryLimits kPromqlLimits{.deadline = net::Millis{150'000}};
+
 /// The handlers' common parts.
 class PrometheusApi {
  public:
@@ -299,14 +302,16 @@ class PrometheusApi {
     if (!read) return refuse(*reply, read.error());
     const auto time = form->time_millis("time", now_millis());
     if (!time) return refuse(*reply, time.error());
-    run_query(loop_, executor_, reply,
-              [this, read = std::move(*read), t = *time](const auto& cancelled) mutable {
-                const uint64_t began = net::monotonic_nanos();
-                read.options.cancelled = cancelled;
-                return answer_of(
-                    read, promql::PromqlEngine(source_).instant(*read.expression, t, read.options),
-                    began);
-              });
+    run_query(
+        loop_, executor_, reply,
+        [this, read = std::move(*read), t = *time](const auto& cancelled) mutable {
+          const uint64_t began = net::monotonic_nanos();
+          read.options.cancelled = cancelled;
+          return answer_of(read,
+                           promql::PromqlEngine(source_).instant(*read.expression, t, read.options),
+                           began);
+        },
+        kPromqlLimits);
   }
 
   void query_range(net::Request& request, const net::ReplyPtr& reply) {
@@ -327,16 +332,17 @@ class PrometheusApi {
     }
     auto read = read_query(*form);
     if (!read) return refuse(*reply, read.error());
-    run_query(loop_, executor_, reply,
-              [this, read = std::move(*read), s = *start, e = *end,
-               d = *step](const auto& cancelled) mutable {
-                const uint64_t began = net::monotonic_nanos();
-                read.options.cancelled = cancelled;
-                return answer_of(
-                    read,
-                    promql::PromqlEngine(source_).range(*read.expression, s, e, d, read.options),
-                    began);
-              });
+    run_query(
+        loop_, executor_, reply,
+        [this, read = std::move(*read), s = *start, e = *end,
+         d = *step](const auto& cancelled) mutable {
+          const uint64_t began = net::monotonic_nanos();
+          read.options.cancelled = cancelled;
+          return answer_of(
+              read, promql::PromqlEngine(source_).range(*read.expression, s, e, d, read.options),
+              began);
+        },
+        kPromqlLimits);
   }
 
   void series(net::Request& request, const net::ReplyPtr& reply) {

@@ -1,28 +1,80 @@
 #include "collector/api/query_task.h"
 
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <utility>
+
+#include "net/core/clock.h"
+#include "net/core/log.h"
+#include "net/http/compress.h"
 
 namespace hms::collector {
 namespace {
 
 constexpr auto kJson = "application/json";
+constexpr size_t kCompressFrom = 1024;
+
+/// A question on its way: made on the loop, worked on by one thread of the executor.
+struct Question {
+  std::function<QueryAnswer(const std::function<bool()>&)> work;
+  QueryLimits limits;
+  uint64_t asked_at = 0;
+  bool gzip = false;
+  std::atomic<bool> gone{false};
+
+  [[nodiscard]] bool late() const {
+    return net::monotonic_nanos() - asked_at >
+           static_cast<uint64_t>(limits.deadline.count()) * 1'000'000ULL;
+  }
+
+  QueryAnswer answer() {
+    const auto too_late = [this] {
+      return error_answer(503, "timeout",
+                          "the question took longer than " +
+                              std::to_string(limits.deadline.count() / 1000) +
+                              " s; ask for less at a time, or later");
+    };
+    if (late()) return too_late();
+    QueryAnswer made;
+    try {
+      made = work([this] { return gone.load(std::memory_order_relaxed) || late(); });
+    } catch (const std::exception& thrown) {
+      net::log_error("a question could not be answered", {{"error", thrown.what()}});
+      return error_answer(500, "internal", "the question could not be answered");
+    }
+    if (made.status == 503 && late()) return too_late();
+    if (made.body.size() > limits.answer_bytes)
+      return error_answer(422, "execution",
+                          "the answer has " + std::to_string(made.body.size()) +
+                              " bytes, at most " + std::to_string(limits.answer_bytes) +
+                              " are allowed; ask for less at a time");
+    return made;
+  }
+};
 
 }  // namespace
 
 void run_query(net::Loop& loop, Executor& executor, const net::ReplyPtr& reply,
-               std::function<QueryAnswer(const std::function<bool()>& cancelled)> work) {
-  auto gone = std::make_shared<std::atomic<bool>>(false);
-  reply->on_gone([gone] { gone->store(true, std::memory_order_relaxed); });
+               std::function<QueryAnswer(const std::function<bool()>& cancelled)> work,
+               const QueryLimits& limits) {
+  auto question = std::make_shared<Question>();
+  question->work = std::move(work);
+  question->limits = limits;
+  question->asked_at = net::monotonic_nanos();
+  question->gzip = reply->accepts_gzip();
+  reply->on_gone([question] { question->gone.store(true, std::memory_order_relaxed); });
   // The reply belongs to the loop's thread, also its last reference: it travels there and back
   // inside the task.
   auto kept = std::make_shared<net::ReplyPtr>(reply);
-  const bool queued = executor.try_run([&loop, kept, gone, work = std::move(work)]() mutable {
-    const std::function<bool()> cancelled = [gone] {
-      return gone->load(std::memory_order_relaxed);
-    };
-    auto answer = std::make_shared<QueryAnswer>(work(cancelled));
-    loop.post([kept = std::move(kept), answer] {
-      (*kept)->send(answer->status, kJson, std::move(answer->body));
+  const bool queued = executor.try_run([&loop, kept, question]() mutable {
+    auto answer = std::make_shared<QueryAnswer>(question->answer());
+    net::Headers extra;
+    if (answer->body.size() > kCompressFrom && question->gzip) {
+      answer->body = net::gzip_encode(answer->body);
+      extra = {{"Content-Encoding", "gzip"}, {"Vary", "Accept-Encoding"}};
+    }
+    loop.post([kept = std::move(kept), answer, extra = std::move(extra)]() mutable {
+      (*kept)->send(answer->status, kJson, std::move(answer->body), std::move(extra));
       kept->reset();
     });
   });

@@ -1,5 +1,8 @@
 // query_task.h: runs a question on the executor and answers on the loop; a caller that leaves
-// cancels it. What every query API has in common.
+// cancels it, and so does its deadline. What every query API has in common.
+//
+// Limits: 30 s a question (PromQL has its own, docs/query.md): 503 timeout; 64 MiB an answer: 422.
+// The answer is compressed on the executor's thread. What throws is answered with 500.
 #pragma once
 
 #include <atomic>
@@ -18,10 +21,16 @@ struct QueryAnswer {
   std::string body;  // JSON
 };
 
+struct QueryLimits {
+  net::Millis deadline{30'000};  // from the moment of asking, waiting included
+  size_t answer_bytes = 64ULL * 1024 * 1024;
+};
+
 /// `work(cancelled)` runs on a thread of the executor. A full executor answers 503 with Retry-After
 /// at once. Thread: the loop's.
 void run_query(net::Loop& loop, Executor& executor, const net::ReplyPtr& reply,
-               std::function<QueryAnswer(const std::function<bool()>& cancelled)> work);
+               std::function<QueryAnswer(const std::function<bool()>& cancelled)> work,
+               const QueryLimits& limits = {});
 
 /// {"status":"error","errorType":...,"error":...} with the status that belongs to the code.
 [[nodiscard]] QueryAnswer error_answer(const net::Error& error);

@@ -61,10 +61,10 @@ class HttpServerImpl final : public HttpServer {
 
   Result<SocketAddress> listen(const SocketAddress& address,
                                std::shared_ptr<TlsSource> tls) override {
-    auto acceptor = Acceptor::listen(core_.loop, address, AcceptOptions(),
-                                     [this, tls = std::move(tls)](std::unique_ptr<Stream> stream) {
-                                       accept(std::move(stream), tls.get());
-                                     });
+    auto acceptor = Acceptor::listen(
+        core_.loop, address, AcceptOptions(),
+        [this, tls = std::move(tls), on_loopback = address.is_loopback()](
+            std::unique_ptr<Stream> stream) { accept(std::move(stream), tls.get(), on_loopback); });
     if (!acceptor) return std::move(acceptor).error();
     const SocketAddress bound = (*acceptor)->local();
     acceptors_.push_back(std::move(acceptor).value());
@@ -82,7 +82,7 @@ class HttpServerImpl final : public HttpServer {
   const ServerCounters& counters() const noexcept override { return core_.counters; }
 
  private:
-  void accept(std::unique_ptr<Stream> stream, const TlsSource* tls) {
+  void accept(std::unique_ptr<Stream> stream, const TlsSource* tls, bool on_loopback) {
     if (core_.connections.size() >= core_.options.max_connections) {
       ++core_.counters.connections_refused;
       if (tls != nullptr) return;  // a handshake only to say no would cost more than the request
@@ -98,7 +98,7 @@ class HttpServerImpl final : public HttpServer {
     if (tls != nullptr)
       stream =
           wrap_tls_server(core_.loop, std::move(stream), tls->get(), core_.options.header_timeout);
-    auto connection = std::make_unique<ServerConnection>(core_, std::move(stream));
+    auto connection = std::make_unique<ServerConnection>(core_, std::move(stream), on_loopback);
     ServerConnection* const raw = connection.get();
     core_.connections.emplace(raw, std::move(connection));
     core_.counters.connections_open = core_.connections.size();

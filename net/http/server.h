@@ -3,7 +3,8 @@
 //
 // Bodies are collected up to a bound, decoded (gzip, zstd) up to the same bound when asked, then
 // handed to one handler. A handler answers at once or keeps its Reply and answers later (from the
-// loop's thread); streaming replies (SSE) write as long as the peer reads. Limits: ServerOptions.
+// loop's thread); streaming replies (SSE) write as long as the peer reads. Pages of another origin
+// are refused with 403 (browser_guard.h). Limits: ServerOptions.
 // Crossing one answers 408, 413, 414, 431 or 503 with the API error body and counts it. Thread: the
 // loop's.
 #pragma once
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "net/core/result.h"
+#include "net/http/browser_guard.h"
 #include "net/http/url.h"
 #include "net/io/loop.h"
 #include "net/io/stream.h"
@@ -54,7 +56,8 @@ class Reply {
  public:
   virtual ~Reply() = default;
   /// A whole answer. Compressed with gzip if the caller accepts it and the body is larger than 1
-  /// KiB.
+  /// KiB, which costs the loop about 10 ms a MiB: large answers come compressed (accepts_gzip).
+  /// Answered with 503 instead when too many bytes wait for slow readers already (ServerOptions).
   virtual void send(int status, std::string_view content_type, std::string body,
                     Headers extra = {}) = 0;
   /// Starts a streamed answer (chunked).
@@ -65,6 +68,9 @@ class Reply {
   virtual void finish() = 0;
   [[nodiscard]] virtual bool gone() const noexcept = 0;
   [[nodiscard]] virtual size_t queued_bytes() const noexcept = 0;
+  /// Whether the caller takes gzip: for who compresses on another thread, and says so in
+  /// Content-Encoding.
+  [[nodiscard]] virtual bool accepts_gzip() const noexcept = 0;
   /// Called once if the peer leaves before the answer is complete.
   virtual void on_gone(std::function<void()> callback) = 0;
   static constexpr size_t kMaxQueuedBytes = 1024 * 1024;
@@ -81,18 +87,22 @@ struct ServerOptions {
   uint64_t max_buffered_bytes =
       512ULL * 1024 *
       1024;  // request bodies being collected, over all connections; beyond: 503 with Retry-After
+  uint64_t max_queued_reply_bytes =
+      256ULL * 1024 * 1024;  // answers not yet taken by their readers, over all connections
   uint32_t max_connections = 4096;
   Millis header_timeout{10'000};
   Millis body_timeout{60'000};  // without progress
   Millis idle_timeout{75'000};
+  BrowserRules browsers;
   bool decode_bodies = true;  // Content-Encoding gzip, zstd; unknown: 415
 };
 
 struct ServerCounters {
   uint64_t connections_accepted = 0, connections_refused = 0, requests = 0, bad_requests = 0,
-           timeouts = 0, bodies_refused = 0;
+           timeouts = 0, bodies_refused = 0, replies_refused = 0, foreign_refused = 0;
   uint64_t tls_failures = 0;  // callers whose handshake failed, or who broke TLS later
   uint64_t connections_open = 0;
+  uint64_t queued_reply_bytes = 0;
 };
 
 class HttpServer {

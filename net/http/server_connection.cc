@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kMaxPendingBytes = 64 * 1024;
 constexpr int kRequestsPerTurn = 64;  // one pipelining caller must not starve the loop
 constexpr size_t kCompressFrom = 1024;
+constexpr size_t kAlwaysQueued = 64 * 1024;  // errors and small answers are never refused
 constexpr Millis kClosingTime{2'000};
 constexpr uint64_t kMaxDiscardedBytes = 1024 * 1024;
 constexpr size_t kBodyReserve = 1024 * 1024;  // an announced length is believed up to here
@@ -66,6 +67,9 @@ class ServerReply final : public Reply {
   size_t queued_bytes() const noexcept override {
     return connection_ == nullptr ? 0 : connection_->stream_->queued_bytes();
   }
+  bool accepts_gzip() const noexcept override {
+    return connection_ != nullptr && connection_->gzip_accepted_;
+  }
   void on_gone(std::function<void()> callback) override { on_gone_ = std::move(callback); }
 
   /// The connection is lost before the answer was complete.
@@ -88,10 +92,12 @@ class ServerReply final : public Reply {
 
 // === ServerConnection: life
 
-ServerConnection::ServerConnection(ServerCore& core, std::unique_ptr<Stream> stream)
+ServerConnection::ServerConnection(ServerCore& core, std::unique_ptr<Stream> stream,
+                                   bool on_loopback)
     : core_(core),
       stream_(std::move(stream)),
       codec_(H1Codec::Kind::request, HttpLimits()),
+      on_loopback_(on_loopback),
       phase_timer_(core.loop, [this] { on_phase_timeout(); }),
       write_timer_(core.loop, [this] { on_write_timeout(); }),
       continue_timer_(core.loop, [this] { run_pending(); }) {}
@@ -129,6 +135,7 @@ void ServerConnection::silence() {
   write_timer_.disarm();
   continue_timer_.disarm();
   forget_body();
+  core_.counters.queued_reply_bytes -= std::exchange(queued_bytes_, 0);
   stream_->set_handler(nullptr);
 }
 
@@ -219,6 +226,7 @@ const std::string& ServerConnection::peer_name() {
 }
 
 void ServerConnection::on_writable() {
+  account_queue();
   if (state_ == State::reading && !pending_.empty()) continue_timer_.arm(Millis{0});
 }
 
@@ -387,6 +395,10 @@ bool ServerConnection::refuse_by_head(const MessageHead& head) {
     refused_fields_ = std::move(extra);
     return true;
   };
+  if (auto why = foreign_page(head, core_.options.browsers, on_loopback_)) {
+    ++core_.counters.foreign_refused;
+    return reject(403, "forbidden", std::move(*why));
+  }
   const std::string_view raw_path = target_path(head.target);
   auto path = percent_decode(raw_path);
   if (!path) return reject(400, "bad_data", "path: " + path.error().detail);
@@ -533,8 +545,32 @@ std::string status_line(int status) {
 }
 }  // namespace
 
+/// What the reader has taken since is seen when less than the low watermark is left, when the
+/// connection writes again, and here: before anybody is refused.
+bool ServerConnection::has_room_for(size_t reply_bytes) {
+  if (reply_bytes <= kAlwaysQueued) return true;
+  const auto fits = [&] {
+    return core_.counters.queued_reply_bytes + reply_bytes <= core_.options.max_queued_reply_bytes;
+  };
+  if (fits()) return true;
+  for (const auto& [connection, owner] : core_.connections) connection->account_queue();
+  return fits();
+}
+
+void ServerConnection::account_queue() {
+  if (state_ == State::gone) return;
+  const uint64_t before = std::exchange(queued_bytes_, stream_->queued_bytes());
+  core_.counters.queued_reply_bytes += queued_bytes_ - before;
+}
+
 void ServerConnection::send_whole(int status, std::string_view content_type, std::string body,
                                   const Headers& extra) {
+  if (!has_room_for(body.size())) {
+    ++core_.counters.replies_refused;
+    refuse(503, "unavailable", "too many answers wait for slow readers; try again",
+           {{"Retry-After", "1"}});
+    return;
+  }
   close_after_ = close_after_ || core_.draining;
   const bool bodyless = status == 204 || status == 304;
   std::string head = status_line(status);
@@ -636,12 +672,14 @@ void ServerConnection::end_exchange() {
 }
 
 void ServerConnection::watch_writes() {
+  account_queue();
   if (stream_->queued_bytes() == 0 || write_timer_.armed()) return;
   written_at_check_ = stream_->bytes_written();
   write_timer_.arm(core_.options.body_timeout);
 }
 
 void ServerConnection::on_write_timeout() {
+  account_queue();
   if (stream_->queued_bytes() == 0) return;
   if (stream_->bytes_written() == written_at_check_) {
     ++core_.counters.timeouts;

@@ -45,7 +45,7 @@ class ServerReply;
 
 class ServerConnection final : public StreamHandler {
  public:
-  ServerConnection(ServerCore& core, std::unique_ptr<Stream> stream);
+  ServerConnection(ServerCore& core, std::unique_ptr<Stream> stream, bool on_loopback);
   ~ServerConnection();
 
   void start();
@@ -88,6 +88,8 @@ class ServerConnection final : public StreamHandler {
   void finish_stream();
   void reply_abandoned(bool started);
 
+  bool has_room_for(size_t reply_bytes);
+  void account_queue();
   void append_common_fields(std::string& out, std::string_view content_type, const Headers& extra);
   void end_exchange();
   void forget_body();
@@ -109,12 +111,14 @@ class ServerConnection final : public StreamHandler {
   std::string peer_name_;         // of a verified TLS caller, once asked for
   std::string pending_;           // bytes behind the request being handled
   uint64_t accounted_bytes_ = 0;  // our share of core_.buffered_bytes
+  uint64_t queued_bytes_ = 0;     // our share of counters.queued_reply_bytes
   uint64_t written_at_check_ = 0;
   uint64_t discarded_bytes_ = 0;
   int refused_status_ = 0;  // decided at the head, answered at the end of a request without body
   std::string refused_type_;
   std::string refused_sentence_;
   Headers refused_fields_;
+  const bool on_loopback_;  // of a listener that only this machine reaches
   bool peer_known_ = false;
   bool running_ = false;
   bool paused_ = false;

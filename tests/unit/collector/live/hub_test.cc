@@ -29,6 +29,7 @@ class FakeReply final : public net::Reply {
   }
   void finish() override { closed = true; }
   bool gone() const noexcept override { return closed; }
+  bool accepts_gzip() const noexcept override { return false; }
   size_t queued_bytes() const noexcept override { return queued; }
   void on_gone(std::function<void()> callback) override { gone_callback = std::move(callback); }
 

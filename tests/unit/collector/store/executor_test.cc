@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <stdexcept>
 
 using namespace hms::collector;
 
@@ -33,4 +34,12 @@ TEST_CASE("executor: a full queue says no and takes work again when there is roo
   last.get_future().wait();
   CHECK(executor->try_run([] {}));
   executor->close();
+}
+
+TEST_CASE("executor: a task that throws is logged, and the next one runs") {
+  const auto executor = make_executor(1, 10);
+  std::promise<void> next;
+  CHECK(executor->try_run([] { throw std::runtime_error("made to fail"); }));
+  CHECK(executor->try_run([&] { next.set_value(); }));
+  next.get_future().wait();
 }

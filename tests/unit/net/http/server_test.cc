@@ -591,3 +591,38 @@ TEST_CASE("server: destroying it from inside a handler is safe, before and after
     CHECK(caller.count("goodbye") == (answer_first ? 1 : 0));
   }
 }
+
+TEST_CASE("server: answers that nobody reads are bounded over all connections: 503 beyond") {
+  ServerOptions options;
+  options.max_queued_reply_bytes = 8 * 1024 * 1024;
+  Fixture f(options);
+  f.server->route("GET", "/large", [](Request&, const ReplyPtr& reply) {
+    reply->send(200, "application/octet-stream", std::string(7 * 1024 * 1024, 'x'));
+  });
+  Caller slow(f.loop, f.address);
+  slow.stream->pause_reading();
+  slow.stream->write(get_text("/large"));
+  REQUIRE(f.loop.run_until([&] { return f.server->counters().queued_reply_bytes > 1024 * 1024; },
+                           Millis{5000}));
+  Caller next(f.loop, f.address);
+  CHECK(next.ask(get_text("/large"), "503 Service Unavailable"));
+  CHECK(has(next.received, "Retry-After: 1"));
+  CHECK(f.server->counters().replies_refused == 1);
+  CHECK(next.ask(get_text("/hello"), "hello\n"));
+  slow.stream->resume_reading();
+  CHECK(f.loop.run_until([&] { return slow.received.size() > 7 * 1024 * 1024; }, Millis{5000}));
+  next.received.clear();
+  CHECK(next.ask(get_text("/large"), "200 OK"));
+}
+
+TEST_CASE("server: a page of another origin changes nothing, and is told so with 403") {
+  Fixture f;
+  Caller caller(f.loop, f.address);
+  CHECK(caller.ask(post_text("/echo", "mine"), "mine"));
+  CHECK(caller.ask(get_text("/hello", "Origin: http://evil.example\r\n"), "hello\n"));
+  CHECK(caller.ask(post_text("/echo", "theirs", "Origin: http://evil.example\r\n"),
+                   "a page of another origin may not change anything here"));
+  CHECK(has(caller.received, "HTTP/1.1 403 Forbidden"));
+  CHECK_FALSE(has(caller.received, "theirs"));
+  CHECK(f.server->counters().foreign_refused == 1);
+}
