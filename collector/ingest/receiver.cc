@@ -12,6 +12,9 @@
 namespace hms::collector {
 namespace {
 
+constexpr uint64_t kBucketBytes =
+    2 * sizeof(telemetry::Histogram::Bucket);  // a vector grows twofold
+
 using net::Code;
 using net::Error;
 using net::Result;
@@ -253,6 +256,34 @@ std::variant<Received, IngestReply> receive_ingest(const IngestRequest& request,
   return out;
 }
 
+template <class T>
+uint64_t room_of(const std::vector<T>& all) {
+  return all.capacity() * sizeof(T);
+}
+
+uint64_t memory_of(const telemetry::BatchStorage& batch) {
+  uint64_t bytes = room_of(batch.resources) + room_of(batch.attributes);
+  for (const std::string& text : batch.arena) bytes += sizeof(text) + text.capacity();
+  return bytes;
+}
+
+/// What a batch holds beside its body: many small records take several times their text.
+uint64_t memory_of(const AcceptedBatch& batch) {
+  uint64_t bytes = 0;
+  if (batch.traces)
+    bytes += memory_of(static_cast<const telemetry::BatchStorage&>(*batch.traces)) +
+             room_of(batch.traces->spans) + room_of(batch.traces->events) +
+             room_of(batch.traces->links);
+  if (batch.logs)
+    bytes += memory_of(static_cast<const telemetry::BatchStorage&>(*batch.logs)) +
+             room_of(batch.logs->logs);
+  if (batch.metrics)
+    bytes += memory_of(static_cast<const telemetry::BatchStorage&>(*batch.metrics)) +
+             room_of(batch.metrics->points) + room_of(batch.metrics->histograms) +
+             batch.metrics->buckets * kBucketBytes;
+  return bytes;
+}
+
 }  // namespace
 
 std::variant<Received, IngestReply> receive(IngestRequest request, uint64_t now_unix_nanos,
@@ -277,6 +308,7 @@ std::variant<Received, IngestReply> receive(IngestRequest request, uint64_t now_
   if (auto* received = std::get_if<Received>(&result)) {
     received->unit.batch.arrived_unix_nanos = now_unix_nanos;
     received->unit.bytes = bytes;
+    received->unit.memory_bytes = bytes + memory_of(received->unit.batch);
     received->unit.reported_dropped = parse_dropped(request.dropped);
     // An empty batch with an identity is stored too: its number must not look like a gap.
     if (identity) received->has_something_to_store = true;

@@ -34,7 +34,7 @@ using net::Error;
 using net::Result;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr uint64_t kMaxWaitingBytes = 256ULL * 1024 * 1024;
+constexpr uint64_t kMaxWaitingMemory = 256ULL * 1024 * 1024;
 constexpr size_t kMaxWaitingWrites = 10'000;
 constexpr uint64_t kGatherBytes = 4ULL * 1024 * 1024;
 constexpr uint64_t kMaxGroupBytes =
@@ -130,11 +130,12 @@ class Engine final : public StorageEngine {
   }
 
   void append(IngestUnit unit, Done done) override {
-    const uint64_t bytes = unit.bytes;
+    const uint64_t bytes = unit.bytes, memory = std::max(unit.memory_bytes, bytes);
     {
       const std::lock_guard lock(mutex_);
-      if (!closing_ && waiting_bytes_ + bytes <= kMaxWaitingBytes) {
+      if (!closing_ && waiting_memory_ + memory <= kMaxWaitingMemory) {
         waiting_bytes_ += bytes;
+        waiting_memory_ += memory;
         waiting_.push_back({std::move(unit), std::move(done), 0});
         wake_.notify_one();
         return;
@@ -276,7 +277,9 @@ class Engine final : public StorageEngine {
     uint64_t bytes = 0;
     while (!waiting_.empty() &&
            (group.empty() || bytes + waiting_.front().unit.bytes <= kMaxGroupBytes)) {
-      bytes += waiting_.front().unit.bytes;
+      const IngestUnit& unit = waiting_.front().unit;
+      bytes += unit.bytes;
+      waiting_memory_ -= std::max(unit.memory_bytes, unit.bytes);
       group.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
@@ -536,6 +539,7 @@ class Engine final : public StorageEngine {
   std::deque<Write> writes_;                // mutex_
   std::deque<std::function<void()>> jobs_;  // mutex_
   std::map<Family, DayState> lake_days_;    // mutex_; changed by the commit thread only
+  uint64_t waiting_memory_ = 0;  // mutex_
   uint64_t waiting_bytes_ = 0;              // mutex_
   bool closing_ = false;                    // mutex_
 

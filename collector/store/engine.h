@@ -36,7 +36,8 @@ struct IngestUnit {
   std::string service;  // who sends, for the ledger
   std::map<std::string, uint64_t>
       reported_dropped;  // `x-hms-dropped`: reason -> records since that boot
-  uint64_t bytes = 0;    // for the gathering bound
+  uint64_t bytes = 0;         // as sent, decompressed: for the gathering bound
+  uint64_t memory_bytes = 0;  // what it holds while it waits: for the bound on waiting batches
 };
 
 struct AppendOutcome {

@@ -193,3 +193,13 @@ TEST_CASE("receiver: a full disk and an overload are 503 with Retry-After, a bug
   }
   CHECK(failure(net::Code::corrupt).status == 500);
 }
+
+TEST_CASE("receiver: what a batch holds in memory is told, not only its bytes on the way") {
+  std::string body = "[";
+  for (int i = 0; i < 1000; ++i)
+    body += std::string(i == 0 ? "" : ",") + R"({"type":"log","payload":{"msg":"a"}})";
+  const Received got = accepted(ingest(body + "]"));
+  REQUIRE(got.unit.batch.logs);
+  CHECK(got.unit.bytes == body.size() + 1);
+  CHECK(got.unit.memory_bytes > got.unit.bytes + 1000 * sizeof(telemetry::LogView));
+}

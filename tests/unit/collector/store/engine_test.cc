@@ -302,7 +302,7 @@ TEST_CASE("engine: more bytes than may wait are refused at once as overload") {
   const test::TemporaryDirectory directory;
   Bench bench(directory.path());
   IngestUnit large = log_unit("large");
-  large.bytes = 300ULL << 20;
+  large.memory_bytes = 300ULL << 20;  // few bytes on the way, much in memory
   auto outcome = bench.append(std::move(large)).get();
   REQUIRE_FALSE(outcome.ok());
   CHECK(outcome.error().code == net::Code::overloaded);
