@@ -268,14 +268,17 @@ struct Delivery::Impl {
       const bool late = time - record.alert.resolved_at >
                         (record.alert.security ? kGiveUpSecurityMillis : kGiveUpMillis);
       bool waiting = false;
+      std::vector<Notifier*> given_up;
       for (const auto& notifier : notifiers) {
         const auto at = record.told.find(notifier->config.name);
         const bool in_flight = at != record.told.end() && at->second.in_flight;
         const bool owed = due(*notifier, record, time) != Due::nothing;
         if (in_flight || (owed && !late)) waiting = true;
-        if (owed && late) ++notifier->stats.given_up;
+        if (owed && late) given_up.push_back(notifier.get());
       }
-      if (!waiting) done.push_back(key);
+      if (waiting) continue;
+      for (Notifier* notifier : given_up) ++notifier->stats.given_up;
+      done.push_back(key);
     }
     for (const std::string& key : done) book.remove(key);
   }

@@ -13,7 +13,8 @@
 namespace hms::collector {
 namespace {
 
-constexpr size_t kMaxStreams = 10'000;
+// A sidecar holds this stream and one connection for telemetry; the listener takes 4,096.
+constexpr size_t kMaxStreams = 2'000;
 constexpr net::Millis kKeepAlive{5'000};
 
 class Feed final : public ConfigFeed {
@@ -55,7 +56,7 @@ class Feed final : public ConfigFeed {
   void connect(const net::ReplyPtr& reply) {
     if (streams_.size() >= kMaxStreams) {
       net::send_error(*reply, 503, "unavailable",
-                      "10000 sidecars are connected, which is the most there may be",
+                      "2000 sidecars are connected, which is the most there may be",
                       {{"Retry-After", "5"}});
       return;
     }

@@ -34,6 +34,8 @@ net::Result<json> read_json_body(const net::Request& request) {
   } catch (const json::parse_error& error) {
     return fault(net::Code::bad_message, "the body is no JSON: it stops making sense at byte " +
                                              std::to_string(error.byte));
+  } catch (const json::out_of_range&) {
+    return fault(net::Code::bad_message, "the body has a number that no double can hold");
   }
 }
 

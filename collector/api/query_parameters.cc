@@ -10,6 +10,8 @@
 namespace hms::collector {
 namespace {
 
+constexpr int kMaxYear = 2500;  // nanoseconds since 1970 fit 64 bits until 2554
+
 net::Error bad(std::string detail) {
   return {net::Code::bad_message, net::Side::downstream, false, std::move(detail)};
 }
@@ -67,7 +69,8 @@ bool parse_rfc3339(std::string_view text, uint64_t& nanos) {
   const std::chrono::year_month_day date{std::chrono::year(year),
                                          std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
-  if (!text.empty() || !date.ok() || year < 1970 || hour > 23 || minute > 59 || second > 60)
+  if (!text.empty() || !date.ok() || year < 1970 || year > kMaxYear || hour > 23 || minute > 59 ||
+      second > 60)
     return false;
   const int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
   const int64_t seconds = days * 86'400 + hour * 3'600 + minute * 60 + second - offset;
