@@ -22,7 +22,7 @@ enum class Table : uint8_t {
   log_head = 0x23,    // chunk number: small, to be merged; without a number: the next one
   series_log = 0x30,  // metric points as they came, until sealed into chunks
   series_chunk = 0x31,
-  service_edge = 0x40,  // the service map's edges per minute
+  service_edge = 0x40,  // the service map's nodes and edges in slots of ten seconds
   // meta
   schema = 0x01,      // format version
   batch_mark = 0x02,  // sender -> high-water mark and the gaps below it
@@ -32,7 +32,6 @@ enum class Table : uint8_t {
   silence = 0x06,
   canary = 0x07,
   canary_record = 0x08,
-  x_trace_text = 0x09,
   lake_day = 0x0A,        // day -> how far it is on its way to the lake
 };
 

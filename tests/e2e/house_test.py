@@ -99,6 +99,13 @@ class House(unittest.TestCase):
                     wrong.append(f"{page.relative_to(ROOT)} names {name}")
         self.assertEqual(wrong, [])
 
+    def test_every_metric_of_the_collector_is_on_its_page(self):
+        page = (ROOT / "docs/metrics.md").read_text()
+        names = {name for path in SOURCES if str(path.relative_to(ROOT)).startswith("collector/") for name in re.findall(r'"(hms_collector_[a-z0-9_]+)"', path.read_text())}
+        self.assertEqual([name for name in sorted(names) if f"| `{name}` |" not in page], [], "docs/metrics.md lacks them")
+        told = re.findall(r"\| `(hms_collector_[a-z0-9_]+)` \|", page)
+        self.assertEqual([name for name in told if name not in names], [], "docs/metrics.md has names that no source has")
+
     def test_nothing_names_a_machine(self):
         tracked = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True)
         if tracked.returncode:
