@@ -1,4 +1,4 @@
-// main.cc: hms-collector: command line, signals, exit codes (contract.md, "Programs").
+// main.cc: hms-collector: command line, signals, exit codes (docs/config-collector.md).
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // otlp_encode.cc: recorder deltas as OTLP requests (protobuf). Attribute names: semantic
-// conventions 1.x and docs/telemetry names.
+// conventions 1.x and docs/query.md names.
 //
 // Several workers' deltas number their names each on their own, so series are joined by the names'
 // texts.

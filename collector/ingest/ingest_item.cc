@@ -1,4 +1,4 @@
-// ingest_item.cc: field rules of /ingest items (contract: "The collector's HTTP interface").
+// ingest_item.cc: field rules of /ingest items (docs/ingest.md).
 #include "collector/ingest/ingest_item.h"
 
 #include <algorithm>

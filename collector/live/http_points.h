@@ -1,7 +1,7 @@
 // http_points.h: reads from batches what the live window counts: HTTP durations, spans and timings,
 // each with service, route and outcome.
 //
-// Knows the names (contract.md, semantic conventions) so that window.cc only adds up. Views live as
+// Knows the names (docs/query.md, semantic conventions) so that window.cc only adds up. Views live as
 // long as the batch. Thread: any.
 #pragma once
 

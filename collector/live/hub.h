@@ -29,7 +29,7 @@ struct HubOptions {
   size_t max_bytes = 32UL * 1024 * 1024;
   size_t max_subscribers = 512;
   net::Millis keep_alive{
-      10'000};  // a comment after this long without an event; the contract says at least every 15 s
+      10'000};  // a comment after this long without an event; promised: every 15 s
   net::Millis stalled_after{10'000};
 };
 

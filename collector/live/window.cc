@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <map>
 #include <set>
 #include <unordered_map>
 
 #include "collector/live/http_points.h"
 #include "collector/live/packed_histogram.h"
+#include "collector/live/sender_clock.h"
+#include "collector/live/trace_examples.h"
 
 namespace hms::collector {
 namespace {
@@ -19,18 +20,13 @@ using telemetry::Histogram;
 constexpr int64_t kMeasuredHoldsSeconds =
     60;  // how long HTTP metrics keep a service's spans and timings out
 constexpr int64_t kFutureSeconds = 60;  // a clock further ahead than this is not believed
-constexpr int64_t kSenderActiveSeconds = 5;
 constexpr int64_t kMaxSpreadSeconds = 60;
 constexpr uint64_t kSpreadAfterNanos = 1'500'000'000ULL;
 constexpr size_t kMaxCumulative = 20'000;  // cumulative histograms we know the last reading of
 constexpr int64_t kCumulativeIdleSeconds = 600;
 constexpr uint64_t kFreshCumulativeNanos =
     120'000'000'000ULL;  // a counter that began this shortly before is counted from its begin
-constexpr size_t kMaxSenders = 10'000;
 constexpr size_t kMaxServices = 2'000;
-constexpr size_t kErrorExamples = 16;
-constexpr size_t kSlowExamples = 8;
-constexpr int64_t kExampleSeconds = 120;
 constexpr std::string_view kOther = "other";
 
 struct Series {
@@ -56,20 +52,10 @@ struct Measured {
   int64_t first = 0, last = 0;  // seconds with HTTP metrics of this service
 };
 
-struct Sender {
-  int64_t newest = 0;
-  int64_t seen = 0;
-};
-
 struct Cumulative {
   Histogram last;
   uint64_t time = 0;
   int64_t seen = 0;
-};
-
-struct Examples {
-  std::deque<TraceExample> errors;
-  std::vector<TraceExample> slow;
 };
 
 /// Part `i` of `n` of a histogram; the parts add up to the whole.
@@ -199,36 +185,12 @@ class Window final : public LiveWindow {
   }
 
   Completeness completeness(int64_t second) const override {
-    bool any = false;
-    const auto now = static_cast<int64_t>(options_.clock() / 1'000'000'000ULL);
-    for (const auto& [name, sender] : senders_) {
-      if (sender.newest < now - kSenderActiveSeconds) continue;
-      if (sender.newest < second) return Completeness::waiting;
-      any = true;
-    }
-    return any ? Completeness::complete : Completeness::no_sender;
+    return senders_.completeness(second, static_cast<int64_t>(options_.clock() / 1'000'000'000ULL));
   }
 
   std::vector<TraceExample> examples(const std::string& service, int64_t since,
                                      size_t limit) const override {
-    std::vector<TraceExample> found;
-    const auto at = examples_.find(service);
-    if (at == examples_.end()) return found;
-    for (auto it = at->second.errors.rbegin();
-         it != at->second.errors.rend() && found.size() < limit; ++it) {
-      if (it->unix_second >= since) found.push_back(*it);
-    }
-    std::vector<TraceExample> slow = at->second.slow;
-    std::sort(slow.begin(), slow.end(),
-              [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
-    for (const TraceExample& example : slow) {
-      if (found.size() >= limit) break;
-      const bool known = std::any_of(found.begin(), found.end(), [&](const auto& other) {
-        return other.trace == example.trace;
-      });
-      if (example.unix_second >= since && !known) found.push_back(example);
-    }
-    return found;
+    return examples_.of(service, since, limit);
   }
 
   WindowStats stats() const override {
@@ -264,7 +226,7 @@ class Window final : public LiveWindow {
       const PointFamily family = family_of(point);
       if (family != PointFamily::none) add_point(batch, point, family);
     }
-    for (const auto& point : batch.points) note_sender(batch, point);
+    for (const auto& point : batch.points) senders_.note(batch, point, now_);
   }
 
   void add_point(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
@@ -401,28 +363,6 @@ class Window final : public LiveWindow {
     }
   }
 
-  /// A sender that reports by the second is waited for; `newest` is the last second it has
-  /// finished.
-  void note_sender(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point) {
-    const auto& resource = batch.resources[point.resource];
-    if (resource.service_instance.empty() || point.time_unix_nanos < 500'000'000ULL) return;
-    const PointFamily family = family_of(point);
-    const bool by_the_second =
-        (family == PointFamily::server || family == PointFamily::client) &&
-        point.temporality == telemetry::Temporality::delta && point.start_unix_nanos != 0 &&
-        point.time_unix_nanos - std::min(point.start_unix_nanos, point.time_unix_nanos) <=
-            kSpreadAfterNanos;
-    auto at = senders_.find(resource.service_instance);
-    if (at == senders_.end()) {
-      if (!by_the_second || senders_.size() >= kMaxSenders) return;
-      at = senders_.emplace(std::string(resource.service_instance), Sender{}).first;
-    }
-    at->second.newest =
-        std::max(at->second.newest,
-                 static_cast<int64_t>((point.time_unix_nanos - 500'000'000ULL) / 1'000'000'000ULL));
-    at->second.seen = now_;
-  }
-
   // --- traces
 
   void add_traces(const telemetry::TraceBatch& batch) {
@@ -434,7 +374,7 @@ class Window final : public LiveWindow {
                                  ? span.end_unix_nanos - span.start_unix_nanos
                                  : 0;
       const auto second = static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL);
-      note_example(resource.service_name, span, labels, nanos, second);
+      examples_.note(resource.service_name, span, labels, now_);
       const auto measured = measured_.find(std::string(resource.service_name));
       if (measured != measured_.end() && now_ <= measured->second.last + kMeasuredHoldsSeconds)
         continue;
@@ -442,44 +382,6 @@ class Window final : public LiveWindow {
       one.record(static_cast<double>(nanos) / 1e9);
       add_second(second, resource.service_name, labels, false, true, one);
     }
-  }
-
-  void note_example(std::string_view service, const telemetry::SpanView& span,
-                    const HttpLabels& labels, uint64_t nanos, int64_t second) {
-    if (second < now_ - kExampleSeconds || second > now_ + kFutureSeconds ||
-        span.trace_id.is_zero())
-      return;
-    auto at = examples_.find(std::string(service));
-    if (at == examples_.end()) {
-      if (examples_.size() >= kMaxServices) return;
-      at = examples_.emplace(std::string(service), Examples{}).first;
-    }
-    Examples& examples = at->second;
-    const double seconds = static_cast<double>(nanos) / 1e9;
-    const auto make = [&] {
-      return TraceExample{std::string(service),
-                          telemetry::to_hex(span.trace_id),
-                          std::string(labels.route),
-                          labels.error,
-                          seconds,
-                          second};
-    };
-    if (labels.error) {
-      examples.errors.push_back(make());
-      if (examples.errors.size() > kErrorExamples) examples.errors.pop_front();
-      return;
-    }
-    if (examples.slow.size() < kSlowExamples) {
-      examples.slow.push_back(make());
-      return;
-    }
-    auto least = std::min_element(examples.slow.begin(), examples.slow.end(),
-                                  [&](const auto& a, const auto& b) {
-                                    const bool a_old = a.unix_second < now_ - kExampleSeconds;
-                                    const bool b_old = b.unix_second < now_ - kExampleSeconds;
-                                    return a_old != b_old ? a_old : a.seconds < b.seconds;
-                                  });
-    if (least->seconds < seconds || least->unix_second < now_ - kExampleSeconds) *least = make();
   }
 
   // --- series and bounds
@@ -547,19 +449,11 @@ class Window final : public LiveWindow {
     std::erase_if(cumulative_, [&](const auto& entry) {
       return entry.second.seen < now_ - kCumulativeIdleSeconds;
     });
-    std::erase_if(senders_, [&](const auto& entry) {
-      return entry.second.seen < now_ - kMeasuredHoldsSeconds;
-    });
+    senders_.forget(now_);
     std::erase_if(measured_, [&](const auto& entry) {
       return entry.second.last < oldest - kMeasuredHoldsSeconds;
     });
-    std::erase_if(examples_, [&](const auto& entry) {
-      const auto old = [&](const TraceExample& example) {
-        return example.unix_second < now_ - kExampleSeconds;
-      };
-      return std::all_of(entry.second.errors.begin(), entry.second.errors.end(), old) &&
-             std::all_of(entry.second.slow.begin(), entry.second.slow.end(), old);
-    });
+    examples_.forget(now_);
   }
 
   void clear(Slot& slot, int64_t second) {
@@ -591,9 +485,9 @@ class Window final : public LiveWindow {
   std::vector<uint32_t> free_;
   SeriesIndex series_index_;
   std::unordered_map<std::string, Measured> measured_;
-  std::map<std::string, Sender, std::less<>> senders_;
+  SenderClock senders_;
   std::unordered_map<std::string, Cumulative> cumulative_;
-  std::unordered_map<std::string, Examples> examples_;
+  TraceExamples examples_;
   std::set<int64_t> changed_;
   WindowStats stats_;
 };

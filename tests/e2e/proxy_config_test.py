@@ -67,7 +67,7 @@ class Check(hms.TestCase):
         path = self.write(os.path.join(self.folder(), "claims.yaml"), text)
         return hms.run("hms-proxy", "--config", path, "--check")
 
-    def test_the_contracts_example_is_good(self):
+    def test_the_pages_example_is_good(self):
         code, out, error = self.check("""service: claims
 collector: {url: "https://collector:9090"}
 listeners:

@@ -1,4 +1,4 @@
-"""hms-proxy as a user meets it first: flags only, one service, one request; and every header rule of the contract."""
+"""hms-proxy as a user meets it first: flags only, one service, one request; and every header rule that is promised."""
 
 import os
 import re
@@ -204,7 +204,7 @@ class ReplyHeaders(Proxied):
 
 
 class AdminInterface(Proxied):
-    def test_every_path_of_the_contract_answers(self):
+    def test_every_promised_path_answers(self):
         proxy = self.proxy("--service", "claims")
         admin = proxy.address("admin")
         for number in range(3):

@@ -85,7 +85,7 @@ TEST_CASE("config: documented defaults are the ones in force") {
   CHECK_FALSE(config.trust_forwarded);
 }
 
-TEST_CASE("config: the example of the contract is read as it says") {
+TEST_CASE("config: the example of the page is read as it says") {
   YamlErrors errors;
   const Config config = read(R"(
 service: claims

@@ -121,7 +121,7 @@ TEST_CASE("notifiers: bytes that are no UTF-8 do not stop a page") {
     CHECK_FALSE(rendered(type, group_of({alert})).empty());
 }
 
-TEST_CASE("registry: the contract's list is read") {
+TEST_CASE("registry: the page's list is read") {
   std::string faults;
   const auto configs = read(R"(notifiers:
   - {name: oncall, type: pagerduty, routing_key: "k", url: "http://127.0.0.1:1/v2"}

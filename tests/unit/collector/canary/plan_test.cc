@@ -27,7 +27,7 @@ json with(const char* key, json value) {
 
 }  // namespace
 
-TEST_CASE("plan: what the contract shows is read and written back the same") {
+TEST_CASE("plan: what the page shows is read and written back the same") {
   auto plan = read_plan("claims-v2", good());
   REQUIRE(plan.ok());
   CHECK(plan->steps == std::vector<int>{5, 10, 25, 50, 100});
