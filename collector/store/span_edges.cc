@@ -19,6 +19,7 @@ using telemetry::SpanKind;
 
 constexpr uint64_t kSlotNanos = 10'000'000'000ULL;
 constexpr uint32_t kSlotsInMemory = 720;  // two hours
+constexpr int kSlotsAtATime = 16;
 constexpr size_t kMaxRowsPerSlot = 5'000;
 constexpr size_t kMaxRemembered = 200'000;
 constexpr uint64_t kRememberNanos = 60'000'000'000ULL;
@@ -252,13 +253,19 @@ net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_un
       static_cast<uint32_t>(std::min<uint64_t>(start_unix_nanos / kSlotNanos, UINT32_MAX - 1));
   const auto last =
       static_cast<uint32_t>(std::min<uint64_t>((end_unix_nanos - 1) / kSlotNanos, UINT32_MAX - 1));
-  uint32_t memory_begin = 0;
-  {
+  // A few slots at a time: the commit thread waits for the same lock. From the oldest on, which
+  // alone may leave the memory in between.
+  uint32_t memory_begin = UINT32_MAX;
+  for (uint32_t next = first; next <= last;) {
     const std::lock_guard lock(mutex_);
-    memory_begin = first_in_memory_;
-    for (auto it = slots_.lower_bound(first); it != slots_.end() && it->first <= last; ++it) {
-      for (const auto& [names, totals] : it->second) sum[names].merge(totals);
+    memory_begin = std::min(memory_begin, first_in_memory_);
+    auto slot = slots_.lower_bound(next);
+    for (int taken = 0; taken < kSlotsAtATime && slot != slots_.end() && slot->first <= last;
+         ++taken, ++slot) {
+      for (const auto& [names, totals] : slot->second) sum[names].merge(totals);
     }
+    if (slot == slots_.end()) break;
+    next = slot->first;
   }
   if (first < memory_begin) {
     const uint32_t disk_last = std::min(last, memory_begin - 1);

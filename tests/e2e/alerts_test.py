@@ -82,7 +82,7 @@ class Alerts(hms.TestCase):
         hooks["webhook"].wait(lambda body: body["status"] == "resolved")
         collector.wait_log("alert resolved")
 
-    def test_a_security_log_pages_the_soc_within_a_second_whatever_the_rules(self):
+    def test_a_security_log_pages_the_soc_whatever_the_rules(self):
         plain, soc = self.use(Hook()), self.use(Hook())
         collector = self.collector(f'  - {{name: plain, type: webhook, url: "{plain.url}"}}\n  - {{name: soc, type: webhook, url: "{soc.url}", soc: true}}\n', "groups: []\n")
         address = collector.address("listen")
