@@ -1,12 +1,12 @@
 // engine.h: the storage seam: batches in, once each, acknowledged when durable; spans, logs and
 // series out.
 //
-// `append` may be called from any thread; batches are gathered (about 50 ms, or 4 MiB) and written
-// as one atomic group with their senders' high-water marks; `done` comes after the write-ahead log
-// is synced. A batch whose identity was stored before is answered like the first time and stored
-// not again. Observers see each newly stored batch once, after it is durable. Retention drops whole
-// days. Limits: 256 MiB of batches waiting (beyond: Code::overloaded, answered 503 with
-// Retry-After). Nothing above this header knows RocksDB.
+// `append` may be called from any thread; batches are gathered (under load for about 50 ms, or 4
+// MiB) and written as one atomic group with their senders' high-water marks; `done` comes after the
+// write-ahead log is synced. A batch whose identity was stored before is answered like the first
+// time and stored not again. Observers see each newly stored batch once, after it is durable.
+// Retention drops whole days. Limits: 256 MiB of batches waiting (beyond: Code::overloaded,
+// answered 503 with Retry-After). Nothing above this header knows RocksDB.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct IngestUnit {
   std::optional<BatchIdentity> identity;
   std::string service;  // who sends, for the ledger
   std::map<std::string, uint64_t>
-      reported_dropped;  // `x-hms-dropped`: reason -> records since that boot
+      reported_dropped;       // `x-hms-dropped`: reason -> records since that boot
   uint64_t bytes = 0;         // as sent, decompressed: for the gathering bound
   uint64_t memory_bytes = 0;  // what it holds while it waits: for the bound on waiting batches
 };
@@ -63,7 +63,8 @@ struct EngineCounters {
 struct EngineOptions {
   KvOptions kv;
   uint32_t retention_days = 30;
-  bool keep_old_days = false;  // days past the retention wait for the lake (`retire_day`) instead of being dropped
+  bool keep_old_days =
+      false;  // days past the retention wait for the lake (`retire_day`) instead of being dropped
   net::Clock clock;  // Unix nanoseconds; default the wall clock
   /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default:
   /// batches go on being answered with an error.
@@ -83,11 +84,13 @@ class StorageEngine {
   /// `done` as for append.
   virtual void write(std::function<void(KvWriter&)> fill,
                      std::function<void(net::Result<void>)> done) = 0;
-  /// Closes a day for good, also over restarts: nothing is written into it any more. A step on its way to the lake; sealing twice is as once.
+  /// Closes a day for good, also over restarts: nothing is written into it any more. A step on its
+  /// way to the lake; sealing twice is as once.
   virtual void seal_day(Family day, std::function<void(net::Result<void>)> done) = 0;
-  /// The lake has the sealed day: records that, calls `switch_over` (questions go to the lake from here on), and drops the day. A crash in
-  /// between drops it at the next start.
-  virtual void retire_day(Family day, std::function<void()> switch_over, std::function<void(net::Result<void>)> done) = 0;
+  /// The lake has the sealed day: records that, calls `switch_over` (questions go to the lake from
+  /// here on), and drops the day. A crash in between drops it at the next start.
+  virtual void retire_day(Family day, std::function<void()> switch_over,
+                          std::function<void(net::Result<void>)> done) = 0;
   /// What became of days on their way to the lake. Any thread.
   enum class DayState : uint8_t { sealed = 1, in_lake = 2 };
   [[nodiscard]] virtual std::map<Family, DayState> lake_days() const = 0;
