@@ -30,12 +30,13 @@ const char* path_text(IngestPath path) {
 }  // namespace
 
 IngestApi::IngestApi(net::Loop& loop, Executor& executor, StorageEngine& engine,
-                     ReceiverOptions options, net::Clock clock)
+                     ReceiverOptions options, net::Clock clock, uint64_t max_memory_in_flight)
     : loop_(loop),
       executor_(executor),
       engine_(engine),
       options_(options),
-      clock_(clock ? std::move(clock) : net::Clock(net::unix_nanos)) {}
+      clock_(clock ? std::move(clock) : net::Clock(net::unix_nanos)),
+      max_memory_in_flight_(max_memory_in_flight) {}
 
 void IngestApi::register_routes(net::HttpServer& server, bool with_ingest) {
   for (const IngestPath path :
@@ -71,8 +72,9 @@ void IngestApi::handle(IngestPath path, net::Request& request, const net::ReplyP
   auto task = [this, number, request_ = std::make_shared<IngestRequest>(std::move(taken))] {
     const IngestPath of = request_->path;
     std::string type = request_->content_type;
-    const auto later = [this, number](IngestReply r) {
-      loop_.post([this, number, answered = std::move(r)]() mutable {
+    const auto later = [this, number](IngestReply r, uint64_t memory = 0) {
+      loop_.post([this, number, memory, answered = std::move(r)]() mutable {
+        memory_in_flight_ -= memory;
         answer(number, std::move(answered));
       });
     };
@@ -95,10 +97,21 @@ void IngestApi::handle(IngestPath path, net::Request& request, const net::ReplyP
       later(std::move(received.reply));
       return;
     }
-    engine_.append(std::move(received.unit), [later, of, content = std::move(type),
+    // Until the answer, which comes after the observers' turn on the loop: a loop that is behind
+    // must not let batches pile up before it.
+    const uint64_t memory = received.unit.memory_bytes;
+    const uint64_t before = memory_in_flight_.fetch_add(memory);
+    if (before > 0 && before + memory > max_memory_in_flight_) {
+      later(storage_failure(of, type,
+                            Error{Code::overloaded, net::Side::self, true,
+                                  "too many batches are being stored"}),
+            memory);
+      return;
+    }
+    engine_.append(std::move(received.unit), [later, of, memory, content = std::move(type),
                                               good = std::move(received.reply)](
                                                  net::Result<AppendOutcome> outcome) mutable {
-      later(outcome.ok() ? std::move(good) : storage_failure(of, content, outcome.error()));
+      later(outcome.ok() ? std::move(good) : storage_failure(of, content, outcome.error()), memory);
     });
   };
   if (!executor_.try_run(std::move(task))) {
@@ -134,6 +147,9 @@ void IngestApi::write_metrics(telemetry::PromWriter& writer) const {
                  static_cast<double>(body_bytes_));
   writer.gauge("hms_collector_ingest_in_flight_bytes", "Bytes of bodies not yet answered.", {},
                static_cast<double>(bytes_in_flight_));
+  writer.gauge("hms_collector_ingest_in_flight_memory_bytes",
+               "Memory of decoded batches not yet answered.", {},
+               static_cast<double>(memory_in_flight_.load()));
 }
 
 }  // namespace hms::collector

@@ -2,10 +2,12 @@
 // back.
 //
 // The loop only hands over: decoding runs on the executor, storing on the commit thread, and the
-// answer comes back by `post`. Limits: 256 MiB of bodies not yet answered, and the executor's
-// queue: beyond either 503 with Retry-After, nothing kept. Thread: the loop's.
+// answer comes back by `post`, behind what the observers were handed. Limits: 256 MiB of bodies and
+// 512 MiB of decoded batches not yet answered, and the executor's queue: beyond any of them 503
+// with Retry-After, nothing kept. Thread: the loop's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -23,10 +25,11 @@ namespace hms::collector {
 class IngestApi {
  public:
   static constexpr uint64_t kMaxBytesInFlight = 256ULL * 1024 * 1024;
+  static constexpr uint64_t kMaxMemoryInFlight = 512ULL * 1024 * 1024;
 
   /// All must outlive this; the executor and the engine must be closed before this is destroyed.
   IngestApi(net::Loop& loop, Executor& executor, StorageEngine& engine, ReceiverOptions options,
-            net::Clock clock);
+            net::Clock clock, uint64_t max_memory_in_flight = kMaxMemoryInFlight);
 
   /// The OTLP paths, and /ingest too when asked.
   void register_routes(net::HttpServer& server, bool with_ingest);
@@ -52,6 +55,8 @@ class IngestApi {
   std::map<uint64_t, Waiting> waiting_;
   uint64_t next_number_ = 1;
   uint64_t bytes_in_flight_ = 0;
+  const uint64_t max_memory_in_flight_;
+  std::atomic<uint64_t> memory_in_flight_{0};                // any thread's
   std::map<std::pair<IngestPath, int>, uint64_t> answered_;  // by path and status
   uint64_t body_bytes_ = 0;
 };

@@ -54,6 +54,11 @@ uint64_t records_of(const AcceptedBatch& batch) {
   return sum;
 }
 
+/// One batch alone may hold more than all together: it is taken when nothing else waits.
+uint64_t waiting_memory_of(const IngestUnit& unit) {
+  return std::max(unit.bytes, std::min(unit.memory_bytes, kMaxWaitingMemory));
+}
+
 /// Keeps what was written, to be written again.
 class RecordedWrite final : public KvWriter {
  public:
@@ -130,7 +135,7 @@ class Engine final : public StorageEngine {
   }
 
   void append(IngestUnit unit, Done done) override {
-    const uint64_t bytes = unit.bytes, memory = std::max(unit.memory_bytes, bytes);
+    const uint64_t bytes = unit.bytes, memory = waiting_memory_of(unit);
     {
       const std::lock_guard lock(mutex_);
       if (!closing_ && waiting_memory_ + memory <= kMaxWaitingMemory) {
@@ -279,7 +284,7 @@ class Engine final : public StorageEngine {
            (group.empty() || bytes + waiting_.front().unit.bytes <= kMaxGroupBytes)) {
       const IngestUnit& unit = waiting_.front().unit;
       bytes += unit.bytes;
-      waiting_memory_ -= std::max(unit.memory_bytes, unit.bytes);
+      waiting_memory_ -= waiting_memory_of(unit);
       group.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
@@ -539,7 +544,7 @@ class Engine final : public StorageEngine {
   std::deque<Write> writes_;                // mutex_
   std::deque<std::function<void()>> jobs_;  // mutex_
   std::map<Family, DayState> lake_days_;    // mutex_; changed by the commit thread only
-  uint64_t waiting_memory_ = 0;  // mutex_
+  uint64_t waiting_memory_ = 0;             // mutex_
   uint64_t waiting_bytes_ = 0;              // mutex_
   bool closing_ = false;                    // mutex_
 

@@ -2,7 +2,9 @@
 // MemoryKv at once, on the caller's thread, and can be made to fail.
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,8 +16,21 @@ namespace hms::test {
 class MemoryEngine final : public collector::StorageEngine {
  public:
   bool fail = false;
+  std::atomic<bool> hold{false};      // batches are not answered until release()
+  std::atomic<size_t> held_count{0};  // any thread
 
-  void append(collector::IngestUnit, Done done) override { done(collector::AppendOutcome{}); }
+  void append(collector::IngestUnit, Done done) override {
+    if (!hold) return done(collector::AppendOutcome{});
+    const std::lock_guard lock(mutex_);
+    held_.push_back(std::move(done));
+    ++held_count;
+  }
+  void release() {
+    const std::lock_guard lock(mutex_);
+    hold = false;
+    for (const Done& done : held_) done(collector::AppendOutcome{});
+    held_.clear();
+  }
   void observe(std::function<void(const collector::AcceptedBatch&)>) override {}
   void write(std::function<void(collector::KvWriter&)> fill,
              std::function<void(net::Result<void>)> done) override {
@@ -39,6 +54,8 @@ class MemoryEngine final : public collector::StorageEngine {
 
  private:
   collector::MemoryKv kv_;
+  std::mutex mutex_;
+  std::vector<Done> held_;  // mutex_
 };
 
 }  // namespace hms::test

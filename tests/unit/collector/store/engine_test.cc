@@ -302,12 +302,16 @@ TEST_CASE("engine: more bytes than may wait are refused at once as overload") {
   const test::TemporaryDirectory directory;
   Bench bench(directory.path());
   IngestUnit large = log_unit("large");
-  large.memory_bytes = 300ULL << 20;  // few bytes on the way, much in memory
+  large.bytes = 300ULL << 20;
   auto outcome = bench.append(std::move(large)).get();
   REQUIRE_FALSE(outcome.ok());
   CHECK(outcome.error().code == net::Code::overloaded);
   CHECK(bench.engine->counters().batches_refused == 1);
   CHECK(bench.stored(log_unit("small")).repeated == false);
+  // Few bytes on the way, much in memory: taken alone, or it would be refused for ever.
+  IngestUnit wide = log_unit("wide");
+  wide.memory_bytes = 300ULL << 20;
+  CHECK(bench.stored(std::move(wide)).repeated == false);
 }
 
 TEST_CASE(
