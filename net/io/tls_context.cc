@@ -130,6 +130,22 @@ int on_new_session(SSL* ssl, SSL_SESSION* session) {
   return 1;  // taken
 }
 
+bool is_over(const X509* certificate) {
+  return X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0;
+}
+
+/// A resumed session skips verification, and each one brings a new ticket: without this look a
+/// caller would be believed for ever after its certificate's end. Names and authorities need none:
+/// tickets are this context's own, and new settings make a new one.
+SSL_TICKET_RETURN on_ticket(SSL*, SSL_SESSION* session, const unsigned char*, size_t,
+                            SSL_TICKET_STATUS status, void*) {
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+    return SSL_TICKET_RETURN_IGNORE_RENEW;
+  const X509* const caller = SSL_SESSION_get0_peer(session);
+  if (caller != nullptr && is_over(caller)) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 std::string alpn_wire(const std::vector<std::string>& protocols) {
   std::string wire;
   for (const std::string& protocol : protocols) {
@@ -176,6 +192,7 @@ void set_sessions(SSL_CTX* ctx, TlsRole role) {
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, kId, sizeof(kId) - 1);
     SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_session_ticket_cb(ctx, nullptr, on_ticket, nullptr);
   } else {
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, on_new_session);
@@ -268,7 +285,12 @@ TlsContextImpl::TlsContextImpl(TlsSettings settings, SslCtxPtr ctx)
 SslSessionPtr TlsContextImpl::take_session(const std::string& server_name) const {
   const std::lock_guard lock(mutex_);
   const auto found = sessions_.find(server_name);
-  if (found == sessions_.end() || found->second.empty()) return nullptr;
+  if (found == sessions_.end()) return nullptr;
+  std::erase_if(found->second, [](const SslSessionPtr& session) {
+    const X509* const called = SSL_SESSION_get0_peer(session.get());
+    return called != nullptr && is_over(called);
+  });
+  if (found->second.empty()) return nullptr;
   SslSessionPtr& newest = found->second.back();
   // A TLS 1.2 session may be resumed again and no new one comes with it: a copy is handed out, as
   // sessions in use are changed by their connection.

@@ -343,14 +343,17 @@ class OpensslTlsStream final : public TlsStream,
   void read_records(const bool& alive) {
     while (wants_bytes() && !peer_ended_) {
       const int error = fill_plain();
-      if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ &&
-          error != SSL_ERROR_ZERO_RETURN) {
-        deliver_plain();
-        if (alive && !ended_) fail_now(error);
-        return;
-      }
+      const bool failed =
+          error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_ZERO_RETURN;
+      const std::string why = failed ? failure_text(error) : std::string();
+      // Also an alert: the handler may write to another stream, and the slab is everybody's.
       replied_ = !scratch_.cipher().empty();
       if (replied_) flush_after_carry();
+      if (failed) {
+        deliver_plain();
+        if (alive && !ended_) report(Code::tls, why);
+        return;
+      }
       if (error == SSL_ERROR_ZERO_RETURN) peer_ended_ = eof_pending_ = true;
       deliver_plain();
       if (!alive) return;
@@ -363,6 +366,7 @@ class OpensslTlsStream final : public TlsStream,
   int fill_plain() {
     constexpr size_t kRoom = TlsScratch::kRecordBytes;
     plain_size_ = 0;
+    ERR_clear_error();  // SSL_get_error looks at the queue, and the handler ran since
     while (scratch_.plain.size() - plain_size_ >= kRoom) {
       const int count = SSL_read(ssl_.get(), scratch_.plain.data() + plain_size_,
                                  static_cast<int>(scratch_.plain.size() - plain_size_));
@@ -374,6 +378,7 @@ class OpensslTlsStream final : public TlsStream,
 
   void deliver_plain() {
     if (plain_size_ == 0) return;
+    HMS_ENSURE(scratch_.cipher().empty());
     const size_t size = std::exchange(plain_size_, 0);
     plain_read_ += size;
     handler_->on_bytes({scratch_.plain.data(), size});
@@ -396,6 +401,7 @@ class OpensslTlsStream final : public TlsStream,
 
   void encrypt(std::span<const std::string_view> slices) {
     if (!carry_.empty()) flush_carry();
+    ERR_clear_error();
     auto& gather = scratch_.gather;
     size_t gathered = 0;
     bool good = true;
@@ -462,11 +468,14 @@ class OpensslTlsStream final : public TlsStream,
     const bool plain_http = !established_ && is_server() &&
                             ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL &&
                             ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
-    std::string why =
-        error == SSL_ERROR_SSL ? tls_failure(ssl_.get(), connection_) : std::string("broken TLS");
+    std::string why = failure_text(error);
     if (plain_http) answer_plain_http();
     if (!established_) why = "TLS handshake failed: " + why;
     report(Code::tls, why);
+  }
+
+  [[nodiscard]] std::string failure_text(int error) const {
+    return error == SSL_ERROR_SSL ? tls_failure(ssl_.get(), connection_) : "broken TLS";
   }
 
   void answer_plain_http() {

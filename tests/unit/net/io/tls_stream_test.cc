@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <ctime>
 #include <string>
 
+#include "net/io/timer_wheel.h"
 #include "tests/unit/net/io/tls_pair.h"
 
 namespace hms::net {
@@ -321,6 +323,30 @@ TEST_CASE("tls_stream: the second connection resumes the session, also with mutu
   CHECK(pair.down->peer_identity().verified);
 }
 
+TEST_CASE("tls_stream: a session does not outlive the certificate that opened it") {
+  TlsPair pair;
+  const auto caller = pair.authority.issue("caller", {.ends_seconds = 3});
+  pair.server.verify = TlsVerify::required;
+  pair.server.ca_file = pair.authority.file();
+  pair.client.certificate_file = caller.certificate_file;
+  pair.client.key_file = caller.key_file;
+  pair.connect();
+  REQUIRE(pair.failure.empty());
+  pair.resume();
+  pair.down->write("the ticket comes with the first reply");
+  REQUIRE(pair.until([&] { return !pair.up_saw.bytes.empty(); }));
+  const auto expired = [end = std::time(nullptr) + 4] { return std::time(nullptr) >= end; };
+  Timer look(pair.loop, [&] { look.arm(Millis{50}); });
+  look.arm(Millis{50});
+  REQUIRE(pair.until(expired));
+  look.disarm();
+  pair.down_saw.closed = 0;
+  pair.connect();
+  CHECK(pair.until([&] { return pair.down_saw.closed == 1 || pair.down->resumed(); }));
+  CHECK_FALSE(pair.down->resumed());
+  CHECK(contains(pair.down_saw.why, "expired at 20"));
+}
+
 TEST_CASE("tls_stream: certificates are swapped live; open connections keep theirs") {
   TlsPair pair;
   auto source = TlsSource::open(pair.server);
@@ -350,6 +376,45 @@ TEST_CASE("tls_stream: certificates are swapped live; open connections keep thei
 }
 
 // === peers that are not what they should be
+
+TEST_CASE("tls_stream: a broken record behind a good one spoils no other connection of the loop") {
+  TlsPair pair;
+  pair.connect();
+  const auto other_up = std::move(pair.up);
+  const auto other_down = std::move(pair.down);
+  TlsRecorder other_up_saw, other_down_saw;
+  other_up->set_handler(&other_up_saw);
+  other_down->set_handler(&other_down_saw);
+  other_up->resume_reading();
+  other_down->resume_reading();
+
+  Stream* raw = nullptr;
+  pair.connector = Connector::connect(
+      pair.loop, pair.acceptor->local(), kLong, [&](Result<std::unique_ptr<Stream>> result) {
+        REQUIRE(result.ok());
+        raw = result->get();
+        pair.up =
+            wrap_tls_client(pair.loop, std::move(result).value(), pair.client_context, "localhost");
+        pair.up->set_handler(&pair.up_saw);
+      });
+  REQUIRE(pair.until([&] {
+    return pair.down != nullptr && pair.down->established() && pair.up->tls()->established();
+  }));
+  pair.resume();
+  pair.down_saw.when_bytes = [&] { other_down->write("passed on"); };
+  pair.up->write("good");
+  const std::string broken = std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'x');
+  raw->write(broken);
+  REQUIRE(pair.until([&] { return pair.down_saw.closed == 1; }));
+  CHECK(pair.down_saw.bytes == "good");
+  CHECK(pair.down_saw.code == Code::tls);
+  CHECK(pair.until([&] { return !other_up_saw.bytes.empty() || other_up_saw.closed > 0; }));
+  CHECK(other_up_saw.bytes == "passed on");
+  CHECK(other_up_saw.closed == 0);
+  CHECK(pair.until([&] { return pair.up_saw.closed == 1; }));  // its own alert tells it
+  other_up->set_handler(nullptr);
+  other_down->set_handler(nullptr);
+}
 
 TEST_CASE("tls_stream: plain HTTP on a TLS port is answered in words") {
   TlsPair pair;
