@@ -1,9 +1,13 @@
-// identity.h: who sends: a UUID for this instance and the number of its start. With --spool-dir
-// both outlive a restart (file `identity`: "uuid boot\n", replaced by rename); without, every start
-// is a new instance. Thread: start-up.
+// identity.h: who sends: a UUID for this instance and the number of its start.
+//
+// With --spool-dir both outlive a restart (file `identity`: "uuid boot\n", synced and renamed
+// before the first batch); without, every start is a new instance. The folder belongs to one
+// process at a time (flock on `lock`): a second one sends as an instance of its own, as two senders
+// with one identity would have their batches taken for repeats. Thread: start-up.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "net/core/result.h"
@@ -13,6 +17,7 @@ namespace hms::proxy {
 struct Identity {
   std::string instance_id;
   uint64_t boot_number = 1;
+  std::shared_ptr<const void> lock;  // held as long as the identity is used; null: a new instance
 };
 
 /// Errors: io, with the path. A file that cannot be understood is replaced by a new identity.
