@@ -3,6 +3,7 @@
 #include "telemetry/exporter.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <ctime>
 
@@ -145,7 +146,8 @@ class HttpExporter final : public Exporter {
     if (!reply) return on_fault(net::to_string(reply.error()), std::nullopt);
     const int status = reply->status;
     if (status >= 200 && status < 300) return on_acknowledged(*reply);
-    const bool retryable = status == 429 || status == 502 || status == 503 || status == 504;
+    const bool retryable = status == 429 || status == 502 || status == 503 || status == 504 ||
+                           (is_refusal(status) && may_be_misrouted());
     if (retryable || (status >= 500 && ++server_faults_ < kMaxServerFaults)) {
       return on_fault(
           "HTTP " + std::to_string(status),
@@ -154,7 +156,20 @@ class HttpExporter final : public Exporter {
     on_rejected(*reply);
   }
 
+  /// Says of the path, not of the batch: perhaps there is no collector behind it just now.
+  [[nodiscard]] static bool is_refusal(int status) noexcept {
+    return status == 401 || status == 403 || status == 404;
+  }
+
+  bool may_be_misrouted() {
+    uint64_t& since = refused_since_[static_cast<size_t>(spool_.front()->signal)];
+    const uint64_t now = loop_.now_millis();
+    if (since == 0) since = std::max<uint64_t>(now, 1);
+    return now - since < static_cast<uint64_t>(options_.refused_limit.count());
+  }
+
   void on_acknowledged(const net::ClientReply& reply) {
+    refused_since_[static_cast<size_t>(spool_.front()->signal)] = 0;
     const bool is_protobuf =
         net::header_value(reply.headers, "content-type").starts_with("application/x-protobuf");
     const uint64_t rejected =
@@ -244,6 +259,7 @@ class HttpExporter final : public Exporter {
   net::Timer retry_timer_, flush_timer_, settled_timer_;
   int failures_in_row_ = 0;
   int server_faults_ = 0;
+  std::array<uint64_t, 3> refused_since_{};  // by Signal; milliseconds, 0: its path was taken last
   uint64_t fault_logged_at_ = 0, rejected_logged_at_ = 0;
   std::function<void(bool)> flush_done_;
   ExporterState state_;

@@ -88,8 +88,9 @@ struct World {
     loop.run_until([] { return false; }, Millis(20));  // lets handles close
     net::log_set_level(net::LogLevel::info);
   }
-  void start(uint64_t spool_bytes = 1'000'000) {
+  void start(uint64_t spool_bytes = 1'000'000, Millis refused_limit = Millis{300'000}) {
     ExporterOptions options;
+    options.refused_limit = refused_limit;
     options.collector_url = collector.port == 0 ? "" : collector.url();
     options.instance_id = kInstance;
     options.boot_number = 3;
@@ -218,6 +219,29 @@ TEST_CASE(
   CHECK(world.collector.received[1].identity == identity(2));
   CHECK(world.collector.received[1].dropped == "rejected=12;spans_limit=3");
   CHECK(world.exporter->counters().dropped_records.at("rejected") == 12);
+}
+
+TEST_CASE("exporter: a path that is refused may be misrouted for a while, and nothing is lost") {
+  World world;
+  world.collector.start();
+  world.start();
+  for (const int status : {404, 403, 401}) world.collector.answer(status);
+  world.exporter->add(Signal::traces, "kept", 12);
+  REQUIRE(world.until_acknowledged(1));
+  CHECK(world.bodies() == std::vector<std::string>(4, "kept"));
+  CHECK(world.exporter->counters().dropped_records.empty());
+}
+
+TEST_CASE("exporter: a path that stays refused does not hold up the others for ever") {
+  World world;
+  world.collector.start();
+  world.start(1'000'000, Millis{0});
+  world.collector.answer(404);
+  world.exporter->add(Signal::logs, "nobody takes logs here", 5);
+  world.exporter->add(Signal::metrics, "good", 1);
+  REQUIRE(world.until_acknowledged(1));
+  CHECK(world.collector.received.back().body == "good");
+  CHECK(world.exporter->counters().dropped_records.at("rejected") == 5);
 }
 
 TEST_CASE("exporter: what a partial success leaves out is counted as rejected") {
