@@ -21,7 +21,9 @@ struct Counters {
   uint64_t requests_cut = 0;  // request bodies that ended early
   uint64_t replies_cut = 0;   // replies that ended early: passed on as a reset
   uint64_t retries_connect = 0, retries_stale = 0, retries_reset = 0, retries_status = 0;
-  uint64_t retries_denied = 0;  // wanted, but the budget was used up
+  uint64_t retries_address = 0;  // another address of the same host, within one attempt
+  uint64_t retries_denied = 0;   // wanted, but the budget was used up
+  uint64_t lookups_answered = 0, lookups_failed = 0, lookups_timed_out = 0, lookups_refused = 0;
   uint64_t pauses_downstream = 0, pauses_upstream = 0;
   uint64_t tunnels = 0, tunnels_open = 0;               // upgraded connections
   std::array<std::array<uint64_t, 2>, 2> tcp_opened{};  // by direction, then TCP, TLS

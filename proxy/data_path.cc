@@ -9,8 +9,6 @@
 namespace hms::proxy {
 
 namespace {
-constexpr size_t kMaxCachedNames = 1'024;
-constexpr uint64_t kNameMillis = 5'000;
 constexpr uint64_t kDynamicMillis = 60'000;
 constexpr size_t kFreeExchanges =
     256;  // kept for reuse; beyond a burst they are given back to the heap
@@ -22,6 +20,7 @@ DataPath::DataPath(net::Loop& loop, Options options)
       loop_(loop),
       learner_(recorder_.names()),
       pool_(loop, recorder_.names(), std::move(options.dial)),
+      host_names_(loop, count, std::move(options.look_up)),
       tunnels_(*this),
       ports_(options.ports) {
   for (const auto direction : {telemetry::Direction::inbound, telemetry::Direction::outbound}) {
@@ -262,18 +261,6 @@ void DataPath::forget_dynamic_endpoints() {
     }
   }
   if (any && old_views_.empty()) pool_.forget_unused();
-}
-
-const net::SocketAddress* DataPath::cached_name(const std::string& name) const {
-  const auto found = cached_names_.find(name);
-  return found != cached_names_.end() && found->second.until_millis > loop_.now_millis()
-             ? &found->second.address
-             : nullptr;
-}
-
-void DataPath::remember_name(const std::string& name, const net::SocketAddress& address) {
-  if (cached_names_.size() >= kMaxCachedNames) cached_names_.clear();
-  cached_names_[name] = {address, loop_.now_millis() + kNameMillis};
 }
 
 bool DataPath::is_own_outbound(const net::SocketAddress& address) const noexcept {

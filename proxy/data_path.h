@@ -9,10 +9,10 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "net/http/h1_codec.h"
+#include "proxy/cluster/host_names.h"
 #include "proxy/cluster/pool.h"
 #include "proxy/cluster/view.h"
 #include "proxy/counters.h"
@@ -41,6 +41,7 @@ class DataPath {
   struct Options {
     std::string proxy_tag = "hms";  // for Via: names this process
     Pool::Dial dial;                // empty: real connections
+    HostNames::LookUp look_up;      // empty: the system's
     TracesInFlight* traces =
         nullptr;                  // shared by the workers of a process; null: calls are not joined
     PortMemory* ports = nullptr;  // shared as well; null: everything is HTTP
@@ -109,18 +110,12 @@ class DataPath {
   [[nodiscard]] const net::HttpLimits& http_limits() const noexcept { return limits_; }
   /// The endpoint of an outbound host without a route.
   [[nodiscard]] Endpoint& dynamic_endpoint(const net::SocketAddress& address);
-  /// Names of outbound hosts are kept for 5 s, at most 1,024 of them.
-  [[nodiscard]] const net::SocketAddress* cached_name(const std::string& name) const;
-  void remember_name(const std::string& name, const net::SocketAddress& address);
+  [[nodiscard]] HostNames& host_names() noexcept { return host_names_; }
   [[nodiscard]] bool is_own_outbound(const net::SocketAddress& address) const noexcept;
   std::string access_line;  // scratch
   TracesInFlight* const traces;
 
  private:
-  struct CachedName {
-    net::SocketAddress address;
-    uint64_t until_millis = 0;
-  };
   void forget_dynamic_endpoints();
   /// Where a raw connection would go: the app or the original destination, null: nowhere.
   [[nodiscard]] Endpoint* raw_destination(telemetry::Direction direction);
@@ -130,6 +125,7 @@ class DataPath {
   telemetry::Recorder recorder_;
   RouteLearner learner_;
   Pool pool_;
+  HostNames host_names_;
   std::unique_ptr<View> view_;
   std::vector<std::unique_ptr<View>> old_views_;
   std::vector<std::unique_ptr<Session>> sessions_;
@@ -138,7 +134,6 @@ class DataPath {
   std::vector<Exchange*> free_exchanges_;
   size_t running_ = 0;
   net::HttpLimits limits_;
-  std::unordered_map<std::string, CachedName> cached_names_;
   std::string via_lines_[2], via_names_[2];
   std::vector<net::SocketAddress> own_inbound_, own_outbound_;
   PortMemory* ports_;

@@ -15,6 +15,7 @@
 
 #include "net/http/h1_codec.h"
 #include "net/io/tcp.h"
+#include "proxy/cluster/host_names.h"
 #include "proxy/cluster/view.h"
 #include "proxy/gather.h"
 #include "proxy/head_edit.h"
@@ -81,7 +82,9 @@ class Exchange final : public UpstreamUser {
   void choose_cluster();
   void start_attempt();
   void resolve_and_connect(std::string_view authority);
-  void connect_to(const net::SocketAddress& address);
+  void on_resolved(const HostNames::Answer& found);
+  void ask_endpoint();
+  bool try_next_address();
   void connect();
   void on_connected(net::Result<std::unique_ptr<net::Stream>> stream);
   void use(std::unique_ptr<UpstreamConnection> connection);
@@ -119,10 +122,12 @@ class Exchange final : public UpstreamUser {
   const RouteView* route_ = nullptr;
   Cluster* cluster_ = nullptr;
   Endpoint* endpoint_ = nullptr;
+  const Endpoint* first_address_ = nullptr;  // where this attempt began
+  InFlight in_flight_;                       // of endpoint_, while an attempt runs
   std::unique_ptr<net::H1Codec> request_codec_, reply_codec_;
   std::unique_ptr<UpstreamConnection> upstream_;
   std::unique_ptr<net::Connector> connector_;
-  std::unique_ptr<net::Resolver> resolver_;
+  std::unique_ptr<HostNames::Waiter> look_up_;
   net::Timer deadline_;  // the route's timeout
   net::Timer probe_;     // is a caller that half-closed still there?
   telemetry::TraceContext trace_;
@@ -133,6 +138,7 @@ class Exchange final : public UpstreamUser {
   Timers times_;
   uint64_t request_bytes_ = 0, reply_bytes_ = 0;
   uint32_t attempts_ = 0;
+  uint32_t addresses_tried_ = 0;  // in this attempt, after the first one
   uint32_t upstream_name_ = 0;
   uint16_t status_ = 0;
   LocalError error_ = LocalError::none;

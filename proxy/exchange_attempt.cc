@@ -18,6 +18,8 @@ using telemetry::Direction;
 
 namespace {
 
+constexpr uint32_t kMostAddresses = 4;  // more of one host than the first, in one attempt
+
 bool is_idempotent(std::string_view method) noexcept {
   return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
          method == "PUT" || method == "DELETE";
@@ -63,9 +65,15 @@ void Exchange::start_attempt() {
     endpoint_ = pick_endpoint(*cluster_, endpoint_, data_.loop().now_millis());
     if (endpoint_ == nullptr) return reply_locally(LocalError::no_endpoint, cluster_->plan->name);
   }
+  first_address_ = endpoint_;
+  addresses_tried_ = 0;
+  ask_endpoint();
+}
+
+void Exchange::ask_endpoint() {
   if (endpoint_->own_inbound && session_->direction() == Direction::inbound)
     return reply_locally(LocalError::loop_detected, endpoint_->text);
-  ++endpoint_->in_flight;
+  in_flight_.take(*endpoint_);
   ++endpoint_->requests;
   endpoint_->last_used_millis = data_.loop().now_millis();
   attempt_nanos_ = 0;
@@ -91,20 +99,19 @@ void Exchange::resolve_and_connect(std::string_view authority) {
   if (!parsed.ok()) return reply_locally(LocalError::no_route, parsed.error().detail);
   authority_ = std::move(target);
   if (auto literal = net::SocketAddress::parse(authority_); literal.ok())
-    return connect_to(*literal);
-  if (const net::SocketAddress* known = data_.cached_name(authority_)) return connect_to(*known);
+    return on_resolved(HostNames::Addresses{*literal});
+  HostNames& names = data_.host_names();
+  if (const HostNames::Answer* known = names.find(authority_)) return on_resolved(*known);
   if (!request_complete_) session_->pause(Session::connecting);
-  resolver_ = net::Resolver::resolve(
-      data_.loop(), *parsed, [this](net::Result<std::vector<net::SocketAddress>> found) {
-        data_.loop().retire(std::move(resolver_));
-        if (!found.ok()) return reply_locally(LocalError::resolve_failed, found.error().detail);
-        if (found->empty()) return reply_locally(LocalError::resolve_failed, authority_);
-        data_.remember_name(authority_, found->front());
-        connect_to(found->front());
-      });
+  look_up_ = names.ask(authority_, *parsed,
+                       [this](const HostNames::Answer& found) { on_resolved(found); });
+  if (look_up_ == nullptr) reply_locally(LocalError::overloaded, "look-ups of names");
 }
 
-void Exchange::connect_to(const net::SocketAddress& address) {
+void Exchange::on_resolved(const HostNames::Answer& found) {
+  look_up_.reset();
+  if (!found.ok()) return reply_locally(LocalError::resolve_failed, found.error().detail);
+  const net::SocketAddress& address = found->front();
   if (data_.is_own_outbound(address))
     return reply_locally(LocalError::loop_detected, address.to_string());
   endpoint_ = &data_.dynamic_endpoint(address);
@@ -127,6 +134,10 @@ void Exchange::connect() {
 void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   data_.loop().retire(std::move(connector_));
   if (stream.ok()) {
+    endpoint_->refusals = 0;
+    endpoint_->refused_until_millis = 0;
+    if (cluster_ == nullptr && addresses_tried_ > 0)
+      data_.host_names().prefer(authority_, endpoint_->address);
     use(data_.pool().adopt(*endpoint_, std::move(stream).value()));
     return;
   }
@@ -136,15 +147,15 @@ void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   endpoint_->latency.observe(
       1'000'000'000,
       data_.loop().now_millis());  // a refusal is quick, and must not look attractive
+  if (try_next_address()) return;
   const uint32_t allowed =
       route_ != nullptr
           ? (route_->plan->config.retries.on_connect ? route_->plan->config.retries.attempts : 0)
           : 1;
-  const bool elsewhere = cluster_ != nullptr && cluster_->endpoints.size() > 1;
+  const bool elsewhere = cluster_ != nullptr && cluster_->hosts > 1;
   if (elsewhere && attempts_ <= allowed && replayable_) {
     if (data_.retry_budget.take(data_.loop().now_millis())) {
       ++data_.count.retries_connect;
-      --endpoint_->in_flight;
       start_attempt();
       return;
     }
@@ -153,6 +164,24 @@ void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   const bool slow = stream.error().code == net::Code::connect_timeout;
   reply_locally(slow ? LocalError::connect_timeout : LocalError::connect_failed,
                 stream.error().detail);
+}
+
+/// A host may have addresses that nobody listens on (localhost is ::1 as well as 127.0.0.1). They
+/// are tried in turn and are one attempt: nothing was sent yet, so no budget has a say.
+bool Exchange::try_next_address() {
+  if (!replayable_ || ++addresses_tried_ > kMostAddresses) return false;
+  Endpoint* next = nullptr;
+  if (cluster_ != nullptr) {
+    next = &cluster_->other_address(*endpoint_);
+    if (next != endpoint_) pass_over(*endpoint_, data_.loop().now_millis());
+  } else if (const auto* address = data_.host_names().after(authority_, endpoint_->address)) {
+    if (!data_.is_own_outbound(*address)) next = &data_.dynamic_endpoint(*address);
+  }
+  if (next == nullptr || next == endpoint_ || next == first_address_) return false;
+  ++data_.count.retries_address;
+  endpoint_ = next;
+  ask_endpoint();
+  return true;
 }
 
 void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {
@@ -227,15 +256,13 @@ void Exchange::drop_upstream() {
   data_.request_out.clear();
   // Destroyed here and not retired: a retired one could still call back in this turn, when this
   // exchange serves somebody else.
-  resolver_.reset();
-  if (connector_) {
-    connector_.reset();
-    --endpoint_->in_flight;
-  } else if (upstream_) {
+  look_up_.reset();
+  connector_.reset();
+  if (upstream_) {
     upstream_->stream().mark_for_reset();  // a message that was not finished must not look finished
     data_.pool().discard(std::move(upstream_));
-    --endpoint_->in_flight;
   }
+  in_flight_.release();
   head_unsent_ = upstream_paused_ = false;
 }
 

@@ -146,7 +146,7 @@ void Exchange::send_reply_piece(std::string_view piece) {
 
 void Exchange::pause_upstream_if_caller_full() {
   net::Stream& caller = session_->stream();
-  if (caller.queued_bytes() > 0) session_->schedule(view_->snapshot->config.timeouts.write_stall);
+  if (caller.queued_bytes() > 0) session_->expect_reader();
   if (upstream_paused_ || upstream_ == nullptr || !caller.above_high_watermark()) return;
   upstream_paused_ = true;
   upstream_->stream().pause_reading();
@@ -180,7 +180,7 @@ void Exchange::on_reply_end(bool nothing_left) {
     upstream_paused_ = false;
     upstream_->stream().resume_reading();
   }
-  --endpoint_->in_flight;
+  in_flight_.release();
   if (reusable) {
     data_.pool().give_back(std::move(upstream_));
   } else {

@@ -12,6 +12,7 @@ void Exchange::start_tunnel(std::string_view early) {
   SpliceStart start{TunnelKind::upgrade, session.direction(), nullptr, std::move(upstream_),
                     session.peer_sent_eof()};
   const std::string stash = session.take_stash();
+  in_flight_.hand_over();  // the tunnel counts on its endpoint from here
   head_unsent_ = upstream_paused_ = false;
   recycle();
   start.caller = session.give_up_stream();

@@ -39,6 +39,8 @@ const std::vector<MetricHelp>& metric_helps() {
       {"hms_proxy_replies_cut_total", "Replies that ended early; passed on as a reset."},
       {"hms_proxy_retries_total", "Repeated attempts, by reason."},
       {"hms_proxy_retries_denied_total", "Repeats that the budget did not allow."},
+      {"hms_proxy_lookups_total",
+       "Look-ups of the names of outbound hosts, by what became of them."},
       {"hms_proxy_reading_paused_total",
        "Times one side was not read because the other was slower."},
       {"hms_proxy_tunnels_total", "Upgraded connections (WebSocket)."},
@@ -57,7 +59,8 @@ const std::vector<MetricHelp>& metric_helps() {
       {"hms_proxy_accept_pauses_total", "Times accepting rested because descriptors ran out."},
       {"hms_proxy_routes_folded_total",
        "Requests counted under the route 'other' because no template could be learned."},
-      {"hms_proxy_spans_dropped_total", "Spans beyond a worker's limit a second."},
+      {"hms_proxy_spans_dropped_total",
+       "Spans beyond a worker's limit a second, or beyond the seconds that may wait."},
       {"hms_proxy_series_folded_total",
        "Requests counted under 'other' because a worker's series were used up."},
       {"hms_proxy_config_reloads_total", "Configuration reloads, by result."},
@@ -101,7 +104,12 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
   all.push_back(counter("hms_proxy_retries_total", c.retries_stale, {{"reason", "stale"}}));
   all.push_back(counter("hms_proxy_retries_total", c.retries_reset, {{"reason", "reset"}}));
   all.push_back(counter("hms_proxy_retries_total", c.retries_status, {{"reason", "status"}}));
+  all.push_back(counter("hms_proxy_retries_total", c.retries_address, {{"reason", "address"}}));
   all.push_back(counter("hms_proxy_retries_denied_total", c.retries_denied));
+  all.push_back(counter("hms_proxy_lookups_total", c.lookups_answered, {{"result", "answered"}}));
+  all.push_back(counter("hms_proxy_lookups_total", c.lookups_failed, {{"result", "failed"}}));
+  all.push_back(counter("hms_proxy_lookups_total", c.lookups_timed_out, {{"result", "timeout"}}));
+  all.push_back(counter("hms_proxy_lookups_total", c.lookups_refused, {{"result", "refused"}}));
   all.push_back(
       counter("hms_proxy_reading_paused_total", c.pauses_downstream, {{"side", "downstream"}}));
   all.push_back(
@@ -164,9 +172,7 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
 }
 
 void RequestTotals::add(const telemetry::RecorderDelta& delta) {
-  const auto name = [&delta](uint32_t index) {
-    return index < delta.names.size() ? delta.names[index] : std::string("other");
-  };
+  const auto name = [&delta](uint32_t index) { return std::string(delta.name(index)); };
   for (const telemetry::SeriesDelta& series : delta.series) {
     const telemetry::SeriesKey& key = series.key;
     std::vector<std::string> labels = {

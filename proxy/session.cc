@@ -48,7 +48,7 @@ std::string_view Session::peer_ip() {
 }
 
 uint32_t Session::peer_name_id() {
-  if (peer_name_id_ == 0) peer_name_id_ = data_.recorder().names().intern(peer_ip());
+  if (peer_name_id_ == 0) peer_name_id_ = data_.recorder().names().intern_peer(peer_ip());
   return peer_name_id_;
 }
 
@@ -71,7 +71,9 @@ void Session::pause(Pause reason) {
 void Session::resume(Pause reason) {
   if ((pauses_ & reason) == 0) return;
   pauses_ = static_cast<uint8_t>(pauses_ & ~reason);
-  if (pauses_ == 0) stream_->resume_reading();
+  if (pauses_ != 0) return;
+  read_moved_millis_ = data_.loop().now_millis();  // the time in which we did not read is ours
+  stream_->resume_reading();
 }
 
 // === bytes
@@ -226,6 +228,7 @@ void Session::close_gracefully() {
   if (closing_ || finished_) return;
   closing_ = true;
   since_millis_ = data_.loop().now_millis();
+  write_moved_millis_ = since_millis_;
   last_written_ = stream_->bytes_written();
   stash_ = std::string();
   stream_->shutdown_write();
@@ -276,6 +279,11 @@ void Session::finish() {
 
 // === time
 
+void Session::expect_reader() {
+  if (write_moved_millis_ == 0) write_moved_millis_ = data_.loop().now_millis();
+  schedule(data_.config().timeouts.write_stall);
+}
+
 void Session::schedule(net::Millis within) {
   const uint64_t due = data_.loop().now_millis() + static_cast<uint64_t>(within.count());
   if (armed_until_ != 0 && armed_until_ <= due) return;  // it looks again when it fires
@@ -297,12 +305,24 @@ void Session::on_timer() {
     schedule(net::Millis(static_cast<int64_t>(due - now)));
   };
 
-  if (closing_) {
-    const bool moving = stream_->queued_bytes() > 0 && written != last_written_;
+  const bool write_open = stream_->queued_bytes() > 0;
+  if (written != last_written_ || !write_open) {
     last_written_ = written;
-    if (moving) return schedule(timeouts.write_stall);
-    if (stream_->queued_bytes() > 0) stream_->mark_for_reset();
-    return finish();
+    write_moved_millis_ = write_open ? now : 0;
+  }
+  const auto stall_due = [](uint64_t moved, net::Millis allowed) {
+    return moved + static_cast<uint64_t>(allowed.count());
+  };
+  const bool reader_stalled =
+      write_open && now >= stall_due(write_moved_millis_, timeouts.write_stall);
+  if (closing_) {
+    if (write_open && !reader_stalled) {
+      since_millis_ = now;  // lingering begins when all is sent
+      return schedule(kLinger);
+    }
+    if (write_open) stream_->mark_for_reset();
+    const uint64_t due = due_after(kLinger);
+    return write_open || now >= due ? finish() : wait_until(due);
   }
   if (exchange_ == nullptr) {
     const uint64_t due = due_after(read == 0 ? timeouts.header : timeouts.idle);
@@ -319,22 +339,24 @@ void Session::on_timer() {
     return close_gracefully();
   }
   const bool body_open = !exchange_->request_complete() && pauses_ == 0;
-  const bool write_open = stream_->queued_bytes() > 0;
-  if (write_open && written == last_written_) {
+  if (read != last_read_ || !body_open) {
+    last_read_ = read;
+    read_moved_millis_ = now;
+  }
+  const uint64_t body_due = stall_due(read_moved_millis_, timeouts.body_stall);
+  if (reader_stalled) {
     ++data_.count.stalled_readers;
     Exchange* stalled = exchange_;
     exchange_ = nullptr;
     stalled->on_downstream_gone();
     return abort();
   }
-  if (body_open && read == last_read_) {
+  if (body_open && now >= body_due) {
     ++data_.count.stalled_bodies;
     return exchange_->fail_request(LocalError::request_timeout, "body");
   }
-  last_read_ = read;
-  last_written_ = written;
-  if (body_open) schedule(timeouts.body_stall);
-  if (write_open) schedule(timeouts.write_stall);
+  if (body_open) wait_until(body_due);
+  if (write_open) wait_until(stall_due(write_moved_millis_, timeouts.write_stall));
 }
 
 }  // namespace hms::proxy

@@ -58,6 +58,8 @@ class Session final : public net::StreamHandler {
   [[nodiscard]] std::string take_stash();
   [[nodiscard]] std::unique_ptr<net::Stream> give_up_stream();
   void schedule(net::Millis within);
+  /// Bytes wait for the caller to read them: it has `timeouts.write_stall` for each step.
+  void expect_reader();
   /// Inside a read: what an exchange wants to send to the service waits for the rest of the read.
   [[nodiscard]] bool processing() const noexcept { return processing_; }
   [[nodiscard]] bool idle() const noexcept { return exchange_ == nullptr && !closing_; }
@@ -90,6 +92,9 @@ class Session final : public net::StreamHandler {
   uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began
   uint64_t armed_until_ = 0;
   uint64_t last_read_ = 0, last_written_ = 0;  // at the timer's last look
+  // When a look last saw them change; 0 while nothing waits to be written. So a stall is called one
+  // after its own time, however often another one's time makes the timer look.
+  uint64_t read_moved_millis_ = 0, write_moved_millis_ = 0;
   uint64_t closing_bytes_ = 0;
   uint32_t peer_name_id_ = 0;
   uint32_t peer_identity_id_ = 0;

@@ -9,7 +9,6 @@
 #include "net/core/log.h"
 #include "net/core/random.h"
 #include "net/http/url.h"
-#include "proxy/split_spans.h"
 #include "proxy/version.h"
 
 namespace hms::proxy {
@@ -24,8 +23,7 @@ constexpr net::Millis kNamesAtStart{2'000};
 constexpr net::Millis kFlush{3'000};
 constexpr uint64_t kLastCallMillis = 100;  // connections that are just being made are served
 constexpr uint64_t kIdleQuietMillis =
-    500;                               // an idle caller is let go once it has been quiet this long
-constexpr size_t kSpansPerStep = 512;  // about a millisecond of encoding
+    500;  // an idle caller is let go once it has been quiet this long
 constexpr uint64_t kOwnMetricsEvery = 10;  // ticks, while there are no requests
 
 /// One descriptor per connection and side: take what the system allows.
@@ -340,45 +338,40 @@ void Sidecar::export_deltas(Reports reports, OwnMetrics what) {
       return metric.name != "hms_proxy_requests_running";
     });
   }
-  TraceWork work;
   std::vector<telemetry::RecorderDelta> deltas;
   uint64_t points = own.size();
   for (auto& report : reports) {
     points += report->delta.series.size();
     if (report->delta.spans_dropped > 0)
       exporter_->count_dropped("spans_limit", report->delta.spans_dropped);
-    work.spans += report->delta.spans.size();
-    split_spans(report->delta, kSpansPerStep, work.pieces);
     deltas.push_back(std::move(report->delta));
+  }
+  const bool encoding = !span_queue_.empty();
+  if (const uint64_t dropped = span_queue_.add(deltas); dropped > 0) {
+    spans_dropped_ += dropped;
+    exporter_->count_dropped("spans_limit", dropped);
   }
   if (points > 0)
     exporter_->add(
         telemetry::Signal::metrics,
         telemetry::encode_metrics(resource(), deltas, own, start_unix_nanos_, net::unix_nanos()),
         points);
-  if (work.spans == 0) return;
-  trace_work_.push_back(std::move(work));
-  if (trace_work_.size() == 1) loop_.post([this] { export_step(); });
+  if (!encoding && !span_queue_.empty()) loop_.post([this] { export_step(); });
 }
 
-/// A second of a busy proxy is 16,000 spans, tens of milliseconds of encoding: where the workers
-/// share their core with this thread, they come first after every piece. Requests of protobuf may
-/// be concatenated: repeated fields go on.
+/// Where the workers share their core with this thread, they come first after every piece.
 void Sidecar::export_step() {
-  if (trace_work_.empty()) return;
-  TraceWork& work = trace_work_.front();
-  work.body += telemetry::encode_traces(resource(), {std::move(work.pieces[work.done])});
-  if (++work.done == work.pieces.size()) {
-    exporter_->add(telemetry::Signal::traces, std::move(work.body), work.spans);
-    trace_work_.pop_front();
-  }
-  if (trace_work_.empty()) return;
+  if (span_queue_.empty()) return;
+  SpanQueue::Batch batch;
+  if (span_queue_.step(resource(), batch))
+    exporter_->add(telemetry::Signal::traces, std::move(batch.body), batch.spans);
+  if (span_queue_.empty()) return;
   sched_yield();
   loop_.post([this] { export_step(); });
 }
 
 void Sidecar::finish_export() {
-  while (!trace_work_.empty()) export_step();
+  while (!span_queue_.empty()) export_step();
 }
 
 // === the end

@@ -6,7 +6,6 @@
 // accepting -> wait for requests (deadline) -> cut the rest -> flush telemetry -> join the workers.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +20,7 @@
 #include "proxy/metrics.h"
 #include "proxy/name_keeper.h"
 #include "proxy/options.h"
+#include "proxy/span_queue.h"
 #include "proxy/tls_sources.h"
 #include "proxy/worker.h"
 
@@ -89,13 +89,7 @@ class Sidecar {
   PortMemory ports_;       // this too
   std::vector<std::unique_ptr<ProxyWorker>> workers_;
   net::Timer tick_timer_, drain_timer_;
-  struct TraceWork {  // one second's spans, encoded piece by piece
-    std::vector<telemetry::RecorderDelta> pieces;
-    size_t done = 0;
-    uint64_t spans = 0;
-    std::string body;
-  };
-  std::deque<TraceWork> trace_work_;
+  SpanQueue span_queue_;
   SnapshotPtr snapshot_;
   CanaryWeights canaries_;
   RequestTotals totals_;

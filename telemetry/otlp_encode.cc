@@ -57,9 +57,7 @@ void add_scope(pbf_writer& scope_group) {
   scope.add_string(1, kScopeName);
 }
 
-std::string_view name_in(const RecorderDelta& delta, uint32_t index) {
-  return index < delta.names.size() ? std::string_view(delta.names[index]) : std::string_view();
-}
+std::string_view name_in(const RecorderDelta& delta, uint32_t index) { return delta.name(index); }
 
 std::string_view text_in(const RecorderDelta& delta, uint32_t one_based) {
   return one_based > 0 && one_based <= delta.texts.size()

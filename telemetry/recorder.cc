@@ -98,6 +98,36 @@ const std::string& NameTable::name(uint32_t index) const noexcept {
 uint32_t NameTable::overflow() const noexcept { return 1; }
 size_t NameTable::size() const noexcept { return impl_->names.size(); }
 
+namespace {
+
+/// The names that one interval uses, numbered afresh: a delta carries these few, and not the
+/// table's thousands.
+class NamesUsed {
+ public:
+  explicit NamesUsed(const NameTable& table) : table_(table), numbers_(table.size(), 0) {}
+
+  uint32_t number(uint32_t index) {
+    if (index == 0 || index >= numbers_.size()) return 0;
+    uint32_t& number = numbers_[index];
+    if (number == 0) {
+      number = static_cast<uint32_t>(names_.size());
+      names_.push_back(table_.name(index));
+    }
+    return number;
+  }
+  [[nodiscard]] std::shared_ptr<const std::vector<std::string>> take() {
+    if (names_.size() == 1) return nullptr;
+    return std::make_shared<const std::vector<std::string>>(std::move(names_));
+  }
+
+ private:
+  const NameTable& table_;
+  std::vector<uint32_t> numbers_;
+  std::vector<std::string> names_{std::string()};
+};
+
+}  // namespace
+
 // === Recorder ===
 
 struct Recorder::Impl {
@@ -209,26 +239,26 @@ RecorderDelta Recorder::flip(uint64_t now_unix_nanos) {
   delta.end_unix_nanos = now_unix_nanos;
   self.begin_unix_nanos = now_unix_nanos;
 
-  uint32_t largest_name = 0;
+  NamesUsed used(self.names);
+  const auto renumber = [&used](SeriesKey& key) {
+    key.route = used.number(key.route);
+    key.upstream = static_cast<uint16_t>(used.number(key.upstream));
+  };
   for (Impl::Series& series : self.series) {
     if (series.duration.count() == 0) {
       ++series.idle_flips;
       continue;
     }
     series.idle_flips = 0;
-    largest_name = std::max({largest_name, series.key.route, uint32_t{series.key.upstream}});
-    delta.series.push_back({series.key, series.duration.snapshot()});
+    renumber(delta.series.emplace_back(SeriesDelta{series.key, series.duration.snapshot()}).key);
     series.duration.clear();
   }
-  for (const SpanRecord& span : self.spans) {
-    largest_name = std::max(
-        {largest_name, span.key.route, uint32_t{span.key.upstream}, span.peer, span.peer_identity});
+  for (SpanRecord& span : self.spans) {
+    renumber(span.key);
+    span.peer = used.number(span.peer);
+    span.peer_identity = used.number(span.peer_identity);
   }
-  if (!delta.series.empty() || !self.spans.empty()) {
-    const size_t count = std::min<size_t>(largest_name + size_t{1}, self.names.size());
-    delta.names.reserve(count);
-    for (uint32_t i = 0; i < count; ++i) delta.names.push_back(self.names.name(i));
-  }
+  delta.names = used.take();
   const size_t spans = self.spans.size(), texts = self.texts.size();
   delta.spans = std::move(self.spans);
   delta.texts = std::move(self.texts);

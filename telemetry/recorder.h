@@ -111,9 +111,16 @@ struct RecorderDelta {
   std::vector<SeriesDelta> series;
   std::vector<SpanRecord> spans;
   std::vector<std::string> texts;
-  std::vector<std::string> names;  // copy of the NameTable up to the largest index used
+  /// What the indices of this delta stand for: the names it uses and no others; pieces of a delta
+  /// share it. Null: it uses none.
+  std::shared_ptr<const std::vector<std::string>> names;
   uint64_t spans_dropped = 0;
   uint64_t series_folded = 0;
+
+  [[nodiscard]] std::string_view name(uint32_t index) const noexcept {
+    return names != nullptr && index < names->size() ? std::string_view((*names)[index])
+                                                     : std::string_view();
+  }
 };
 
 class Recorder {

@@ -1,5 +1,7 @@
 #include "proxy/balance/balancer.h"
 
+#include <algorithm>
+
 #include "net/core/random.h"
 
 namespace hms::proxy {
@@ -49,7 +51,31 @@ Endpoint* lowest_peak_ewma(Cluster& cluster, const Endpoint* avoid, uint64_t now
   });
 }
 
+constexpr uint64_t kFirstPassMillis = 1'000;
+constexpr uint32_t kMostDoublings = 6;  // a minute
+
+/// `chosen`, or if it was refused lately, another address of its host. When its time is over, one
+/// request finds out, and the others wait for what it finds.
+Endpoint* reachable_address(const Cluster& cluster, Endpoint* chosen,
+                            uint64_t now_millis) noexcept {
+  Endpoint* at = chosen;
+  for (size_t i = 0; i < cluster.endpoints.size(); ++i) {
+    if (now_millis >= at->refused_until_millis) {
+      if (at->refusals > 0) at->refused_until_millis = now_millis + kFirstPassMillis;
+      return at;
+    }
+    at = &cluster.other_address(*at);
+    if (at == chosen) break;
+  }
+  return chosen;
+}
+
 }  // namespace
+
+void pass_over(Endpoint& endpoint, uint64_t now_millis) noexcept {
+  endpoint.refused_until_millis = now_millis + (kFirstPassMillis << endpoint.refusals);
+  endpoint.refusals = std::min(endpoint.refusals + 1, kMostDoublings);
+}
 
 const std::array<BalancerEntry, 3> kBalancers = {{
     {Balance::round_robin, "round_robin", in_turn},
@@ -60,7 +86,9 @@ const std::array<BalancerEntry, 3> kBalancers = {{
 Endpoint* pick_endpoint(Cluster& cluster, const Endpoint* avoid, uint64_t now_millis) noexcept {
   if (cluster.endpoints.empty()) return nullptr;
   if (cluster.endpoints.size() == 1) return cluster.endpoints.front();
-  return kBalancers[static_cast<size_t>(cluster.plan->balance)].pick(cluster, avoid, now_millis);
+  Endpoint* const chosen =
+      kBalancers[static_cast<size_t>(cluster.plan->balance)].pick(cluster, avoid, now_millis);
+  return cluster.several_addresses ? reachable_address(cluster, chosen, now_millis) : chosen;
 }
 
 }  // namespace hms::proxy

@@ -17,6 +17,10 @@ namespace hms::proxy {
 [[nodiscard]] Endpoint* pick_endpoint(Cluster& cluster, const Endpoint* avoid,
                                       uint64_t now_millis) noexcept;
 
+/// `endpoint` could not be reached and its host has other addresses: those are taken for a while (1
+/// s after the first time, doubled each time, at most 64 s).
+void pass_over(Endpoint& endpoint, uint64_t now_millis) noexcept;
+
 struct BalancerEntry {
   Balance balance;
   std::string_view name;

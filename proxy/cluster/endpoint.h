@@ -95,10 +95,38 @@ struct Endpoint {
   uint32_t in_flight = 0;
   uint32_t connections = 0;  // open, idle ones included
   PeakEwma latency;
+  // An address of a host that has others, and that could not be reached: passed over until then.
+  uint32_t refusals = 0;
+  uint64_t refused_until_millis = 0;
   uint32_t quiet_closes =
       0;  // in a row: connections closed right after a reply, unannounced; a good reuse clears it
   uint64_t idle_limit_millis = 0;  // learned; 0: not yet
   uint64_t requests = 0, failures = 0, connects = 0, connect_failures = 0, reused = 0, stale = 0;
+};
+
+/// One request's place in its endpoint's `in_flight`: taken for an attempt, given back with it
+/// whatever its end is.
+class InFlight {
+ public:
+  InFlight() = default;
+  ~InFlight() { release(); }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+  void take(Endpoint& endpoint) noexcept {
+    release();
+    endpoint_ = &endpoint;
+    ++endpoint_->in_flight;
+  }
+  void release() noexcept {
+    if (endpoint_ != nullptr) --endpoint_->in_flight;
+    endpoint_ = nullptr;
+  }
+  /// Somebody else counts it from here on.
+  void hand_over() noexcept { endpoint_ = nullptr; }
+
+ private:
+  Endpoint* endpoint_ = nullptr;
 };
 
 }  // namespace hms::proxy

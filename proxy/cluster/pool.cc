@@ -79,7 +79,7 @@ Endpoint& Pool::endpoint(const net::SocketAddress& address,
     entry->address = address;
     entry->tls = tls;
     entry->server_name = server_name;
-    entry->name_id = names_.intern(text);
+    entry->name_id = names_.intern_peer(text);
     entry->text = std::move(text);
   }
   return *entry;

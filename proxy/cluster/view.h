@@ -17,8 +17,14 @@ namespace hms::proxy {
 struct Cluster {
   const UpstreamPlan* plan = nullptr;
   std::vector<Endpoint*> endpoints;
+  std::vector<uint32_t> next_address;  // of each endpoint: the next one of the same host
+  uint32_t hosts = 0;                  // that have an address
   uint32_t name_id = 0;
-  uint32_t next = 0;  // round robin
+  uint32_t next = 0;               // round robin
+  bool several_addresses = false;  // has a host with more than one
+
+  /// Itself, if its host has no other.
+  [[nodiscard]] Endpoint& other_address(Endpoint& endpoint) const noexcept;
 };
 
 struct RouteView {

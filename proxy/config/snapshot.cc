@@ -28,14 +28,16 @@ int index_of(const std::vector<UpstreamPlan>& upstreams, const std::string& name
   return -1;
 }
 
-void add_endpoints(const net::HostPort& target, const Resolved& resolved,
-                   std::vector<net::SocketAddress>& endpoints) {
+void add_endpoints(const net::HostPort& target, const Resolved& resolved, UpstreamPlan& plan) {
   const std::string text = text_of(target);
+  std::vector<net::SocketAddress>& endpoints = plan.endpoints;
+  const uint32_t host = plan.hosts.empty() ? 0 : plan.hosts.back() + 1;
   if (auto literal = net::SocketAddress::parse(text); literal.ok()) {
     endpoints.push_back(*literal);
   } else if (const auto found = resolved.find(text); found != resolved.end()) {
     endpoints.insert(endpoints.end(), found->second.begin(), found->second.end());
   }
+  plan.hosts.resize(endpoints.size(), host);
 }
 
 /// A canary takes its percent of what baseline and canary have together.
@@ -146,20 +148,21 @@ SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
   snapshot->canaries = canaries;
   snapshot->canary_version = canary_version;
   if (!config.app.empty()) {
-    UpstreamPlan app{"app", Balance::round_robin, Millis{0}, {}, nullptr, {}};
+    UpstreamPlan app{"app", Balance::round_robin, Millis{0}, {}, {}, nullptr, {}};
     if (auto target = net::parse_host_port(config.app); target.ok())
-      add_endpoints(*target, resolved, app.endpoints);
+      add_endpoints(*target, resolved, app);
     snapshot->upstreams.push_back(std::move(app));
     snapshot->has_app = true;
   }
   for (const UpstreamConfig& upstream : config.upstreams) {
-    UpstreamPlan plan{upstream.name, upstream.balance, upstream.connect_timeout, {}, nullptr, {}};
+    UpstreamPlan plan{
+        upstream.name, upstream.balance, upstream.connect_timeout, {}, {}, nullptr, {}};
     if (upstream.tls) {
       HMS_ENSURE(find_tls);  // never plain instead
       plan.tls = find_tls(upstream.tls);
     }
     for (const net::HostPort& endpoint : upstream.endpoints) {
-      add_endpoints(endpoint, resolved, plan.endpoints);
+      add_endpoints(endpoint, resolved, plan);
       plan.server_names.resize(plan.endpoints.size(), upstream.tls_server_name.empty()
                                                           ? endpoint.host
                                                           : upstream.tls_server_name);

@@ -33,6 +33,7 @@ struct UpstreamPlan {
   Balance balance = Balance::peak_ewma;
   Millis connect_timeout{0};
   std::vector<net::SocketAddress> endpoints;
+  std::vector<uint32_t> hosts{};  // of each endpoint: which of the configured ones it belongs to
   std::shared_ptr<net::TlsSource> tls{};    // null: plain
   std::vector<std::string> server_names{};  // with TLS: one for each endpoint
 };

@@ -32,16 +32,25 @@ struct World {
   hms::net::Loop loop;
   std::vector<FakeStream*> upstream;  // in order of opening; the data path owns them
   std::vector<std::shared_ptr<hms::net::Connector::OnConnect>> waiting;
-  bool connect_at_once = true;
+  std::vector<std::string> dialled;
+  std::vector<std::string> asked;  // names looked up
+  std::vector<hms::net::Resolver::OnResolved> answers;
   std::unique_ptr<DataPath> data;
 
   explicit World(Config config = {}) {
     DataPath::Options options;
     options.proxy_tag = "test";
-    options.dial = [this](const hms::net::SocketAddress&, hms::net::Millis,
+    options.dial = [this](const hms::net::SocketAddress& address, hms::net::Millis,
                           hms::net::Connector::OnConnect on_connect) {
+      dialled.push_back(address.to_string());
       waiting.push_back(std::make_shared<hms::net::Connector::OnConnect>(std::move(on_connect)));
       return std::make_unique<FakeConnector>(waiting.back());
+    };
+    options.look_up = [this](const hms::net::HostPort& target,
+                             hms::net::Resolver::OnResolved on_resolved) {
+      asked.push_back(target.host);
+      answers.push_back(std::move(on_resolved));
+      return std::make_unique<hms::net::Resolver>();
     };
     data = std::make_unique<DataPath>(loop, std::move(options));
     if (config.app.empty()) config.app = "127.0.0.1:1";
@@ -61,12 +70,14 @@ struct World {
       REQUIRE(loop.run_until([&ran] { return ran; }, hms::net::Millis{10'000}));
     }
   }
-  FakeStream* call() {
-    auto stream = std::make_unique<FakeStream>();
+  FakeStream* call(const std::string& peer = "127.0.0.1:9",
+                   Direction direction = Direction::inbound) {
+    auto stream = std::make_unique<FakeStream>(peer);
     FakeStream* raw = stream.get();
-    data->accept(std::move(stream), Direction::inbound);
+    data->accept(std::move(stream), direction);
     return raw;
   }
+  FakeStream* call_out() { return call("127.0.0.1:9", Direction::outbound); }
   FakeStream* connect() {
     REQUIRE_FALSE(waiting.empty());
     auto on_connect = std::exchange(*waiting.front(), nullptr);
@@ -275,6 +286,212 @@ TEST_CASE("data_path: a new snapshot leaves running exchanges alone and forgets 
   world.connect()->arrive(kOk);
   world.data->apply(make_snapshot(config, {}, {}, 0, 3));
   CHECK(world.data->pool().endpoints().size() == 1);
+}
+
+TEST_CASE("data_path: whatever way a request ends, its endpoint has nothing in flight any more") {
+  World world;
+  FakeStream* caller = world.call();
+  SUBCASE("answered") {
+    caller->arrive(kGet);
+    world.connect()->arrive(kOk);
+  }
+  SUBCASE("refused by the service's host") {
+    caller->arrive(kGet);
+    world.refuse();
+    CHECK(caller->written.find("x-hms-error: connect_failed") != std::string::npos);
+  }
+  SUBCASE("a stale connection, and then a refusal") {
+    caller->arrive(kGet);
+    FakeStream* service = world.connect();
+    service->arrive(kOk);
+    caller->arrive(kGet);
+    service->arrive_eof();
+    world.refuse();
+    CHECK(caller->written.find("x-hms-error: connect_failed") != std::string::npos);
+  }
+  SUBCASE("the caller leaves while the attempt connects") {
+    caller->arrive(kGet);
+    caller->arrive_closed(hms::net::Code::reset);
+  }
+  SUBCASE("the service leaves") {
+    caller->arrive(kGet);
+    world.connect()->arrive_closed(hms::net::Code::reset);
+  }
+  SUBCASE("the reply is cut") {
+    caller->arrive(kGet);
+    FakeStream* service = world.connect();
+    service->arrive("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc");
+    service->arrive_eof();
+  }
+  world.turn();
+  const auto states = world.data->endpoint_states();
+  REQUIRE(states.size() == 1);
+  CHECK(states[0].requests > 0);
+  CHECK(states[0].in_flight == 0);
+}
+
+namespace {
+
+const Resolved kTwoAddresses = {{"localhost:8080",
+                                 {*hms::net::SocketAddress::parse("[::1]:8080"),
+                                  *hms::net::SocketAddress::parse("127.0.0.1:8080")}}};
+
+}  // namespace
+
+TEST_CASE("data_path: of a host's addresses one that answers is enough, and it is remembered") {
+  World world;
+  Config config;
+  config.app = "localhost:8080";
+  world.data->apply(make_snapshot(config, kTwoAddresses, {}, 0, 2));
+  FakeStream* caller = world.call();
+  caller->arrive(kGet);
+  while (world.dialled.back() == "[::1]:8080") world.refuse();
+  FakeStream* service = world.connect();
+  service->arrive(kOk);
+  CHECK(caller->written.starts_with("HTTP/1.1 200"));
+  service->arrive_closed(hms::net::Code::closed);
+  for (int i = 0; i < 20; ++i) {  // both would have been asked in turn
+    caller->written.clear();
+    caller->arrive(kGet);
+    if (world.dialled.back() == "[::1]:8080") world.refuse();
+    service = world.connect();
+    service->arrive(kOk);
+    CHECK(caller->written.starts_with("HTTP/1.1 200"));
+    service->arrive_closed(hms::net::Code::closed);
+    world.turn();
+  }
+  CHECK(std::count(world.dialled.begin(), world.dialled.end(), "[::1]:8080") == 1);
+  CHECK(world.data->counters().retries_address == 1);
+  CHECK(world.data->counters().retries_connect == 0);
+}
+
+TEST_CASE("data_path: a host none of whose addresses answers is told at once, each tried once") {
+  World world;
+  Config config;
+  config.app = "localhost:8080";
+  world.data->apply(make_snapshot(config, kTwoAddresses, {}, 0, 2));
+  FakeStream* caller = world.call();
+  caller->arrive(kGet);
+  while (!world.waiting.empty()) world.refuse();
+  CHECK(world.dialled.size() == 2);
+  CHECK(caller->written.find("x-hms-error: connect_failed") != std::string::npos);
+  for (const EndpointState& state : world.data->endpoint_states()) CHECK(state.in_flight == 0);
+}
+
+TEST_CASE("data_path: calls by name share one look-up, and go on to the address that answers") {
+  World world;
+  const std::string get = "GET / HTTP/1.1\r\nHost: shop:80\r\n\r\n";
+  FakeStream* first = world.call_out();
+  FakeStream* second = world.call_out();
+  FakeStream* gone = world.call_out();
+  for (FakeStream* caller : {first, second, gone}) caller->arrive(get);
+  gone->arrive_closed(hms::net::Code::reset);
+  REQUIRE(world.asked == std::vector<std::string>{"shop"});
+  world.answers[0](HostNames::Addresses{*hms::net::SocketAddress::parse("127.0.0.7:80"),
+                                        *hms::net::SocketAddress::parse("127.0.0.8:80")});
+  CHECK(world.waiting.size() == 2);
+  world.refuse();
+  world.refuse();
+  REQUIRE(world.dialled.back() == "127.0.0.8:80");
+  world.connect()->arrive(kOk);
+  world.connect()->arrive(kOk);
+  CHECK(first->written.starts_with("HTTP/1.1 200"));
+  CHECK(second->written.starts_with("HTTP/1.1 200"));
+  FakeStream* third = world.call_out();
+  FakeStream* fourth = world.call_out();
+  FakeStream* fifth = world.call_out();
+  for (FakeStream* caller : {third, fourth, fifth}) caller->arrive(get);  // two are warm
+  CHECK(world.dialled.back() == "127.0.0.8:80");
+  CHECK(world.asked.size() == 1);
+  CHECK(world.data->counters().lookups_answered == 1);
+}
+
+TEST_CASE("data_path: a name without an answer fails those who wait, and is not asked in a storm") {
+  World world;
+  FakeStream* caller = world.call_out();
+  caller->arrive("GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n");
+  REQUIRE(world.answers.size() == 1);
+  world.answers[0](hms::net::Error{hms::net::Code::resolve_failed, hms::net::Side::upstream, true,
+                                   "nowhere: unknown"});
+  CHECK(caller->written.find("x-hms-error: resolve_failed") != std::string::npos);
+  caller = world.call_out();
+  caller->arrive("GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n");
+  CHECK(caller->written.find("x-hms-error: resolve_failed") != std::string::npos);
+  CHECK(world.asked.size() == 1);
+}
+
+TEST_CASE("data_path: look-ups that hang are bounded in number") {
+  World world;
+  for (int i = 0; i < 65; ++i) {
+    FakeStream* caller = world.call_out();
+    caller->arrive("GET / HTTP/1.1\r\nHost: h" + std::to_string(i) + "\r\n\r\n");
+    const bool refused = caller->written.find("x-hms-error: overloaded") != std::string::npos;
+    CHECK(refused == (i == 64));
+  }
+  CHECK(world.asked.size() == 64);
+  CHECK(world.data->counters().lookups_refused == 1);
+}
+
+TEST_CASE("data_path: callers from many addresses take no name from routes and upstreams") {
+  World world;
+  FakeStream* service = nullptr;
+  for (uint32_t i = 0; i < 66'000; ++i) {
+    FakeStream* caller =
+        world.call("10." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) + "." +
+                   std::to_string(i & 255) + ":1");
+    caller->keep_written = false;
+    caller->arrive(kGet);
+    if (service == nullptr) {
+      service = world.connect();
+      service->keep_written = false;
+    }
+    service->arrive(kOk);
+    caller->arrive_closed(hms::net::Code::closed);
+    if (i % 16'000 == 0) {
+      world.turn();
+      (void)world.data->flip();
+    }
+  }
+  (void)world.data->flip();
+  Config config;
+  config.app = "127.0.0.1:1";
+  config.upstreams = {{.name = "claims-v1", .endpoints = {{"127.0.0.1", 2}}},
+                      {.name = "claims-v2", .endpoints = {{"127.0.0.1", 3}}}};
+  RouteConfig route;
+  route.path = "/claims/{id}";
+  route.split = {{"claims-v1", 0}, {"claims-v2", 100}};
+  config.routes = {route};
+  world.data->apply(make_snapshot(config, {}, {}, 0, 2));
+  world.call()->arrive(kGet);
+  world.connect()->arrive(kOk);
+  const auto delta = world.data->flip();
+  REQUIRE(delta.series.size() == 1);
+  CHECK(delta.name(delta.series[0].key.route) == "/claims/{id}");
+  CHECK(delta.name(delta.series[0].key.upstream) == "claims-v2");
+  CHECK(delta.names->size() <= 5);  // those it uses, not all there are
+}
+
+TEST_CASE("data_path: a slow reader has its own time, whatever the body's is") {
+  Config config;
+  config.timeouts.body_stall = hms::net::Millis{50};
+  config.timeouts.write_stall = hms::net::Millis{60'000};
+  World world(config);
+  FakeStream* caller = world.call();
+  caller->arrive("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
+  FakeStream* service = world.connect();
+  service->arrive("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nxxxx");
+  caller->queued = 50'000;  // and the upload goes on, so only the reader could be at fault
+  hms::net::Timer upload(world.loop, [&] {
+    caller->arrive("y");
+    upload.arm(hms::net::Millis{20});
+  });
+  upload.arm(hms::net::Millis{20});
+  const uint64_t until = world.loop.now_millis() + 250;
+  CHECK(world.loop.run_until([&] { return world.loop.now_millis() >= until; },
+                             hms::net::Millis{10'000}));
+  upload.disarm();
+  CHECK_FALSE(caller->reset);
+  CHECK(world.data->counters().stalled_readers == 0);
 }
 
 TEST_CASE("data_path: an idle session holds no exchange") {

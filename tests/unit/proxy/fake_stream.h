@@ -20,7 +20,8 @@ class FakeStream final : public hms::net::Stream {
   bool* destroyed = nullptr;
   int pauses = 1;
 
-  FakeStream() : address_(*hms::net::SocketAddress::parse("127.0.0.1:9")) {}
+  explicit FakeStream(const std::string& peer = "127.0.0.1:9")
+      : address_(*hms::net::SocketAddress::parse(peer)) {}
   ~FakeStream() override {
     if (destroyed != nullptr) *destroyed = true;
   }
