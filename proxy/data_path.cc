@@ -10,6 +10,7 @@ namespace hms::proxy {
 
 namespace {
 constexpr uint64_t kDynamicMillis = 60'000;
+constexpr size_t kRefusedAtOnce = 256;  // that get their 503 in peace; beyond, a reset
 constexpr size_t kFreeExchanges =
     256;  // kept for reuse; beyond a burst they are given back to the heap
 }  // namespace
@@ -32,7 +33,6 @@ DataPath::DataPath(net::Loop& loop, Options options)
 }
 
 DataPath::~DataPath() {
-  stopping_ = true;
   cut_all();
   free_exchanges_.clear();
   exchanges_.clear();
@@ -85,15 +85,8 @@ void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction 
   const PortKind kind = service == nullptr          ? PortKind::http
                         : protocol == Protocol::tcp ? PortKind::tcp
                                                     : ports_->recall(service->address);
-  if (sessions_open() >= config().limits.connections) {
-    ++count.connections_refused;
-    if (kind == PortKind::tcp) return stream->mark_for_reset();
-    ++count.local_replies[static_cast<size_t>(LocalError::overloaded)];
-    stream->write(format_local_reply({.error = LocalError::overloaded, .detail = "connections"}));
-    stream->shutdown_write();
-    loop_.retire(std::move(stream));
-    return;
-  }
+  if (sessions_open() - refused_open_ >= config().limits.connections)
+    return refuse(std::move(stream), direction, kind != PortKind::tcp);
   if (kind == PortKind::http) return begin_session(std::move(stream), direction);
   const Timeouts& timeouts = config().timeouts;
   tunnels_.detect({std::move(stream), direction, service,
@@ -144,7 +137,23 @@ void DataPath::note_tls_failure(const net::Error& error) {
     net::log_warn("a caller was refused by TLS", {{"error", error.detail}, {"count", failures}});
 }
 
+void DataPath::refuse(std::unique_ptr<net::Stream> stream, telemetry::Direction direction,
+                      bool in_http) {
+  ++count.connections_refused;
+  if (!in_http || refused_open_ >= kRefusedAtOnce) {
+    stream->mark_for_reset();
+    loop_.retire(std::move(stream));
+    return;
+  }
+  ++refused_open_;
+  ++count.connections_open[static_cast<size_t>(direction)];
+  sessions_.push_back(std::make_unique<Session>(*this, std::move(stream), direction));
+  sessions_.back()->index = sessions_.size() - 1;
+  sessions_.back()->start_refused(LocalError::overloaded, "connections");
+}
+
 void DataPath::remove(Session& session) {
+  if (session.refused()) --refused_open_;
   --count.connections_open[static_cast<size_t>(session.direction())];
   const size_t index = session.index;
   auto gone = std::move(sessions_[index]);
@@ -220,7 +229,7 @@ std::vector<EndpointState> DataPath::endpoint_states() const {
   const auto add = [this, &states](const std::string& upstream, double weight, const Endpoint& e) {
     states.push_back({upstream, e.text, weight, e.in_flight, e.connections,
                       static_cast<uint32_t>(e.idle.size()),
-                      e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis, e.requests,
+                      e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis(), e.requests,
                       e.failures, e.connects, e.connect_failures, e.reused, e.stale});
   };
   for (const Cluster& cluster : view_->clusters) {

@@ -4,7 +4,8 @@
 // A DataPath belongs to one loop and one thread; several of them never meet. The main thread talks
 // to it by posting values: snapshots in, counters and recorder deltas out. It knows no thread and
 // no listener, so tests and fuzzers drive it with streams of their own. Limits: limits.connections
-// sessions and limits.requests exchanges at the same time; beyond: 503 `overloaded` and a counter.
+// sessions and limits.requests exchanges at the same time; beyond: 503 `overloaded` and a counter
+// (256 of those connections at once; beyond, a reset).
 #pragma once
 
 #include <memory>
@@ -120,6 +121,7 @@ class DataPath {
   /// Where a raw connection would go: the app or the original destination, null: nowhere.
   [[nodiscard]] Endpoint* raw_destination(telemetry::Direction direction);
   void mark_own_endpoints();
+  void refuse(std::unique_ptr<net::Stream> stream, telemetry::Direction direction, bool in_http);
 
   net::Loop& loop_;
   telemetry::Recorder recorder_;
@@ -133,12 +135,12 @@ class DataPath {
   std::vector<std::unique_ptr<Exchange>> exchanges_;  // all
   std::vector<Exchange*> free_exchanges_;
   size_t running_ = 0;
+  size_t refused_open_ = 0;  // sessions that only say no
   net::HttpLimits limits_;
   std::string via_lines_[2], via_names_[2];
   std::vector<net::SocketAddress> own_inbound_, own_outbound_;
   PortMemory* ports_;
   bool draining_ = false;
-  bool stopping_ = false;
 };
 
 }  // namespace hms::proxy

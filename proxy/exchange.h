@@ -1,13 +1,15 @@
 // exchange.h: one request and its reply, from the first byte in to the last byte out.
 //
-//   request_head -> route, split, endpoint -> lease or open a connection -> head and body forwarded
-//   as they come reply head   -> edited, forwarded; body re-framed as it comes; watermarks pause
-//   whichever side is faster end          -> measured, connection given back, exchange recycled
+//   * request head: route, split, endpoint; a connection leased or opened; head and body forwarded
+//     as they come
+//   * reply head: edited, forwarded; the body re-framed as it comes; watermarks pause whichever
+//     side is faster
+//   * end: measured, the connection given back, the exchange recycled
 //
 // An attempt that failed before a byte of the reply came may be repeated: on another connection
 // when a kept-alive one turned out stale, on another endpoint when connecting failed, and as the
-// route's `retries` say. The body kept for that is at most 64 KiB. Lives in the worker's free list;
-// a request in the steady state allocates nothing. Thread: the worker's.
+// route's `retries` say. The body kept for that is at most 64 KiB. An exchange lives in the
+// worker's free list; a request in the steady state allocates nothing. Thread: the worker's.
 #pragma once
 
 #include <memory>
@@ -60,7 +62,6 @@ class Exchange final : public UpstreamUser {
 
   [[nodiscard]] bool head_seen() const noexcept { return head_seen_; }
   [[nodiscard]] bool request_complete() const noexcept { return request_complete_; }
-  [[nodiscard]] bool reply_started() const noexcept { return reply_started_; }
 
   size_t index = 0;  // in DataPath::exchanges
 

@@ -64,6 +64,7 @@ void Exchange::start_attempt() {
   if (cluster_ != nullptr) {
     endpoint_ = pick_endpoint(*cluster_, endpoint_, data_.loop().now_millis());
     if (endpoint_ == nullptr) return reply_locally(LocalError::no_endpoint, cluster_->plan->name);
+    ask_again(*endpoint_, data_.loop().now_millis());
   }
   first_address_ = endpoint_;
   addresses_tried_ = 0;
@@ -247,7 +248,6 @@ bool Exchange::retry_on_status() {
   }
   ++data_.count.retries_status;
   drop_upstream();
-  if (cluster_ == nullptr) reply_bytes_seen_ = false;
   start_attempt();
   return true;
 }

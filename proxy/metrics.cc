@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "net/core/log.h"
+
 namespace hms::proxy {
 
 namespace {
@@ -74,6 +76,8 @@ const std::vector<MetricHelp>& metric_helps() {
       {"hms_proxy_telemetry_spool_bytes", "Bytes that wait for the collector."},
       {"hms_proxy_telemetry_spool_batches", "Batches that wait for the collector."},
       {"hms_proxy_export_failures_total", "Attempts to reach the collector that failed."},
+      {"hms_proxy_log_lines_dropped_total",
+       "Lines of the log and the access log that nobody read in time."},
       {"hms_proxy_start_time_seconds", "When the process started, Unix time."},
   };
   return helps;
@@ -166,6 +170,7 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
   all.push_back(gauge("hms_proxy_telemetry_spool_bytes", static_cast<double>(s.bytes)));
   all.push_back(gauge("hms_proxy_telemetry_spool_batches", static_cast<double>(s.batches)));
   all.push_back(counter("hms_proxy_export_failures_total", numbers.exporter.failures));
+  all.push_back(counter("hms_proxy_log_lines_dropped_total", net::log_lines_dropped()));
   all.push_back(
       gauge("hms_proxy_start_time_seconds", static_cast<double>(numbers.start_unix_seconds)));
   return all;

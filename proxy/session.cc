@@ -42,6 +42,13 @@ void Session::start(std::string_view early) {
   if (!early.empty()) on_bytes(early);
 }
 
+void Session::start_refused(LocalError error, std::string_view detail) {
+  stream_->set_handler(this);
+  stream_->resume_reading();
+  refused_ = true;
+  refuse(error, detail);
+}
+
 std::string_view Session::peer_ip() {
   if (peer_ip_.empty()) peer_ip_ = stream_->peer().ip_text();
   return peer_ip_;

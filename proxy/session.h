@@ -35,6 +35,8 @@ class Session final : public net::StreamHandler {
   [[nodiscard]] bool teaches() const noexcept { return teaches_; }
   /// The service answered in HTTP.
   void note_http_reply();
+  /// Says no, and reads what comes until the caller has seen it.
+  void start_refused(LocalError error, std::string_view detail);
   [[nodiscard]] net::Stream& stream() noexcept { return *stream_; }
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
   [[nodiscard]] std::string_view peer_ip();
@@ -62,6 +64,7 @@ class Session final : public net::StreamHandler {
   void expect_reader();
   /// Inside a read: what an exchange wants to send to the service waits for the rest of the read.
   [[nodiscard]] bool processing() const noexcept { return processing_; }
+  [[nodiscard]] bool refused() const noexcept { return refused_; }
   [[nodiscard]] bool idle() const noexcept { return exchange_ == nullptr && !closing_; }
   [[nodiscard]] uint64_t idle_since() const noexcept { return since_millis_; }
   /// Cuts everything at once; true if a request was running.
@@ -103,6 +106,7 @@ class Session final : public net::StreamHandler {
   telemetry::Direction direction_;
   uint8_t pauses_ = 0;
   bool teaches_ = false;
+  bool refused_ = false;
   bool peer_eof_ = false;
   bool closing_ = false;
   bool finished_ = false;

@@ -4,10 +4,10 @@
 // A legacy service passes on the correlation header that it was given (x-trace) and nothing else.
 // While exactly one inbound request of that trace is being served here, an outbound call with the
 // same trace and no parent span can only come from it: the two spans are joined. With two requests
-// of one trace at the same time nothing is joined, rather than something wrong. One table for all
-// workers of the process, without locks: a slot is two words, and a reader that meets a change sees
-// no match. A collision of two traces in one slot costs the older one its join. Nothing is
-// allocated after start.
+// of one trace at the same time nothing is joined until both have ended, rather than something
+// wrong. One table for all workers of the process, without locks: a writer takes a slot by marking
+// its key, and a reader that meets a change sees no match. Two traces in one slot: the older one
+// loses its join. Nothing is allocated after start.
 #pragma once
 
 #include <array>
@@ -25,16 +25,24 @@ class TracesInFlight {
   void begin(const telemetry::TraceId& trace, const telemetry::SpanId& span) noexcept {
     const uint64_t key = key_of(trace);
     Slot& slot = slot_of(key);
-    const bool second = slot.key.load(std::memory_order_acquire) == key;
-    slot.span.store(second ? kAmbiguous : word_of(span), std::memory_order_relaxed);
+    const uint64_t before = slot.key.exchange(kBusy, std::memory_order_acq_rel);
+    if (before == kBusy) return;  // another worker is at it, for a trace of its own
+    const bool joins = before == key;
+    const uint32_t requests = joins ? slot.requests.load(std::memory_order_relaxed) + 1 : 1;
+    slot.requests.store(requests, std::memory_order_relaxed);
+    // Release: who reads this span sees that the key of the trace before is gone.
+    slot.span.store(joins ? kAmbiguous : word_of(span), std::memory_order_release);
     slot.key.store(key, std::memory_order_release);
   }
   /// It ended.
   void end(const telemetry::TraceId& trace) noexcept {
-    const uint64_t key = key_of(trace);
+    uint64_t key = key_of(trace);
     Slot& slot = slot_of(key);
-    if (slot.key.load(std::memory_order_acquire) == key)
-      slot.key.store(0, std::memory_order_release);
+    const uint64_t its = key;
+    if (!slot.key.compare_exchange_strong(key, kBusy, std::memory_order_acq_rel)) return;
+    const uint32_t left = slot.requests.load(std::memory_order_relaxed) - 1;
+    slot.requests.store(left, std::memory_order_relaxed);
+    slot.key.store(left == 0 ? 0 : its, std::memory_order_release);
   }
   /// The span that serves this trace; zero when there is none, or more than one.
   [[nodiscard]] telemetry::SpanId find(const telemetry::TraceId& trace) const noexcept {
@@ -50,10 +58,12 @@ class TracesInFlight {
 
  private:
   static constexpr size_t kSlots =
-      4'096;  // 64 KiB; far more requests than that at once meet limits.requests first
+      4'096;  // 96 KiB; far more requests than that at once meet limits.requests first
   static constexpr uint64_t kAmbiguous = 0;
+  static constexpr uint64_t kBusy = 2;  // keys are odd
   struct Slot {
     std::atomic<uint64_t> key{0}, span{0};
+    std::atomic<uint32_t> requests{0};
   };
   static uint64_t key_of(const telemetry::TraceId& trace) noexcept {
     return std::hash<telemetry::TraceId>()(trace) | 1;

@@ -1,16 +1,15 @@
 #include "net/core/log.h"
 
-#include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <ctime>
-#include <mutex>
 
 #include "net/core/clock.h"
+#include "net/core/line_writer.h"
 
 namespace hms::net {
 namespace {
@@ -21,43 +20,21 @@ constexpr size_t kTailRoom = 32;  // for `,"truncated":true}` and the newline, w
 std::atomic<LogLevel> current_level{LogLevel::info};
 std::atomic<LogFormat> current_format{LogFormat::json};
 
-/// One write(2) per line, so that lines of several threads and processes on one pipe stay whole.
-class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
- public:
-  explicit DescriptorSink(int descriptor) : descriptor_(descriptor) {}
+constexpr Millis kFlushAtExit{1'000};
 
- protected:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    const char* at = message.payload.data();
-    size_t left = message.payload.size();
-    while (left > 0) {
-      const ssize_t written = ::write(descriptor_, at, left);
-      if (written > 0) {
-        at += written;
-        left -= static_cast<size_t>(written);
-      } else if (written < 0 && errno != EINTR) {
-        return;  // nowhere to complain to
-      }
-    }
-  }
-  void flush_() override {}
+std::string dropped_line(uint64_t dropped);
 
- private:
-  int descriptor_;
+struct Writers {
+  LineWriter errors{STDERR_FILENO, dropped_line}, output{STDOUT_FILENO, dropped_line};
 };
 
 // Leaked on purpose: destructors of other static objects and late threads may still log.
-DescriptorSink& sink_for(int descriptor) {
-  static auto* const errors = new DescriptorSink(STDERR_FILENO);
-  static auto* const output = new DescriptorSink(STDOUT_FILENO);
-  return descriptor == STDOUT_FILENO ? *output : *errors;
-}
-
-void write_line(int descriptor, std::string& line) {
-  line += '\n';
-  const spdlog::details::log_msg message(spdlog::string_view_t(), spdlog::level::info,
-                                         spdlog::string_view_t(line.data(), line.size()));
-  sink_for(descriptor).log(message);
+Writers& writers() {
+  static Writers* const both = [] {
+    std::atexit([] { log_flush(kFlushAtExit); });
+    return new Writers;
+  }();
+  return *both;
 }
 
 std::string_view level_name(LogLevel level) {
@@ -239,6 +216,24 @@ void format_text(std::string& out, LogLevel level, std::string_view message,
   if (!whole) out += " truncated=true";
 }
 
+void format_line(std::string& line, LogLevel level, std::string_view message,
+                 std::initializer_list<LogField> fields) {
+  line.clear();
+  if (current_format.load(std::memory_order_relaxed) == LogFormat::json) {
+    format_json(line, level, message, fields);
+  } else {
+    format_text(line, level, message, fields);
+  }
+  line += '\n';
+}
+
+std::string dropped_line(uint64_t dropped) {
+  std::string line;
+  format_line(line, LogLevel::warn, "lines were dropped: nobody read them in time",
+              {{"lines", dropped}});
+  return line;
+}
+
 }  // namespace
 
 void log_set_format(LogFormat format) { current_format.store(format, std::memory_order_relaxed); }
@@ -266,19 +261,21 @@ Result<LogFormat> parse_log_format(std::string_view text) {
 void log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   if (level < log_level()) return;
   thread_local std::string line;  // keeps its capacity: a line allocates only the first time
-  line.clear();
-  if (current_format.load(std::memory_order_relaxed) == LogFormat::json) {
-    format_json(line, level, message, fields);
-  } else {
-    format_text(line, level, message, fields);
-  }
-  write_line(STDERR_FILENO, line);
+  format_line(line, level, message, fields);
+  writers().errors.write(line);
 }
 
 void log_raw_line(std::string_view raw) {
   thread_local std::string line;
   line.assign(raw);
-  write_line(STDOUT_FILENO, line);
+  line += '\n';
+  writers().output.write(line);
 }
+
+bool log_flush(Millis at_most) {
+  return writers().errors.flush(at_most) && writers().output.flush(at_most);
+}
+
+uint64_t log_lines_dropped() { return writers().errors.dropped() + writers().output.dropped(); }
 
 }  // namespace hms::net

@@ -1,7 +1,8 @@
 // log.h: JSON lines on stderr (or text for people), one write per line, from any thread.
 //
 // A line has `ts` (ISO 8601, UTC, milliseconds), `level`, `msg` and the fields given. Strings are
-// escaped; a line is cut at 16 KiB with `"truncated":true`. The sink is spdlog's (log.cc only).
+// escaped; a line is cut at 16 KiB with `"truncated":true`. A reader that is too slow costs lines,
+// never time (line_writer.h).
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <type_traits>
 #include <variant>
 
+#include "net/core/clock.h"
 #include "net/core/result.h"
 
 namespace hms::net {
@@ -65,5 +67,9 @@ inline void log_error(std::string_view m, std::initializer_list<LogField> f = {}
 
 /// One raw line (already JSON, no newline) to stdout: the access log. Thread: any.
 void log_raw_line(std::string_view line);
+/// Waits until all lines are written; false if that took longer. At exit it is done for 1 s.
+bool log_flush(Millis at_most);
+/// Lines that nobody read in time, of both kinds, since the start.
+[[nodiscard]] uint64_t log_lines_dropped();
 
 }  // namespace hms::net

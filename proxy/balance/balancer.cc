@@ -54,16 +54,12 @@ Endpoint* lowest_peak_ewma(Cluster& cluster, const Endpoint* avoid, uint64_t now
 constexpr uint64_t kFirstPassMillis = 1'000;
 constexpr uint32_t kMostDoublings = 6;  // a minute
 
-/// `chosen`, or if it was refused lately, another address of its host. When its time is over, one
-/// request finds out, and the others wait for what it finds.
+/// `chosen`, or if it was refused lately, another address of its host.
 Endpoint* reachable_address(const Cluster& cluster, Endpoint* chosen,
                             uint64_t now_millis) noexcept {
   Endpoint* at = chosen;
   for (size_t i = 0; i < cluster.endpoints.size(); ++i) {
-    if (now_millis >= at->refused_until_millis) {
-      if (at->refusals > 0) at->refused_until_millis = now_millis + kFirstPassMillis;
-      return at;
-    }
+    if (now_millis >= at->refused_until_millis) return at;
     at = &cluster.other_address(*at);
     if (at == chosen) break;
   }
@@ -71,6 +67,10 @@ Endpoint* reachable_address(const Cluster& cluster, Endpoint* chosen,
 }
 
 }  // namespace
+
+void ask_again(Endpoint& endpoint, uint64_t now_millis) noexcept {
+  if (endpoint.refusals > 0) endpoint.refused_until_millis = now_millis + kFirstPassMillis;
+}
 
 void pass_over(Endpoint& endpoint, uint64_t now_millis) noexcept {
   endpoint.refused_until_millis = now_millis + (kFirstPassMillis << endpoint.refusals);

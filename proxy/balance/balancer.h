@@ -20,6 +20,8 @@ namespace hms::proxy {
 /// `endpoint` could not be reached and its host has other addresses: those are taken for a while (1
 /// s after the first time, doubled each time, at most 64 s).
 void pass_over(Endpoint& endpoint, uint64_t now_millis) noexcept;
+/// `endpoint` is asked: if it was passed over, one request finds out and the others wait for it.
+void ask_again(Endpoint& endpoint, uint64_t now_millis) noexcept;
 
 struct BalancerEntry {
   Balance balance;

@@ -73,7 +73,6 @@ class PeakEwma {
   [[nodiscard]] double nanos(uint64_t now_millis) const noexcept {
     return nanos_ * std::exp(-static_cast<double>(now_millis - stamp_millis_) / kDecayMillis);
   }
-  [[nodiscard]] double last() const noexcept { return nanos_; }
 
  private:
   static constexpr double kDecayMillis = 10'000;
@@ -100,7 +99,13 @@ struct Endpoint {
   uint64_t refused_until_millis = 0;
   uint32_t quiet_closes =
       0;  // in a row: connections closed right after a reply, unannounced; a good reuse clears it
-  uint64_t idle_limit_millis = 0;  // learned; 0: not yet
+  // What is known of how long the service keeps an idle connection, with the margin taken off; 0:
+  // nothing. What was seen counts before what it says, for a while.
+  uint64_t idle_limit_seen_millis = 0, idle_limit_said_millis = 0;
+  uint64_t idle_limit_seen_at_millis = 0, idle_limit_told_at_millis = 0;
+  [[nodiscard]] uint64_t idle_limit_millis() const noexcept {
+    return idle_limit_seen_millis != 0 ? idle_limit_seen_millis : idle_limit_said_millis;
+  }
   uint64_t requests = 0, failures = 0, connects = 0, connect_failures = 0, reused = 0, stale = 0;
 };
 

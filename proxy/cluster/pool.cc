@@ -12,6 +12,8 @@ constexpr net::Millis kSweepEvery{500};
 constexpr uint64_t kQuietCloseMillis = 100;
 constexpr uint64_t kLeastLearnedMillis =
     500;  // a restarted service closes everything at once: that says nothing about its limit
+constexpr uint64_t kRememberMillis = 600'000;
+constexpr uint64_t kTellEveryMillis = 60'000;
 }  // namespace
 
 // === UpstreamConnection
@@ -144,12 +146,11 @@ void Pool::idle_ended(UpstreamConnection& connection) {
   if (found == endpoint.idle.end()) return;
   const uint64_t age = loop_.now_millis() - connection.idle_since_millis;
   const uint64_t limit = age * 8 / 10;
-  if (age >= kLeastLearnedMillis &&
-      (endpoint.idle_limit_millis == 0 || limit < endpoint.idle_limit_millis)) {
-    endpoint.idle_limit_millis = limit;
-    net::log_info(
-        "idle limit learned",
-        {{"endpoint", endpoint.text}, {"service_closed_after_ms", age}, {"pool_set_to_ms", limit}});
+  const uint64_t known = endpoint.idle_limit_millis();
+  if (age >= kLeastLearnedMillis && (known == 0 || limit < known)) {
+    endpoint.idle_limit_seen_millis = limit;
+    endpoint.idle_limit_seen_at_millis = loop_.now_millis();
+    tell_idle_limit(endpoint, "service_closed_after_ms", age);
   }
   if (age < kQuietCloseMillis && connection.requests > 0) ++endpoint.quiet_closes;
   auto ended = std::move(*found);
@@ -159,15 +160,30 @@ void Pool::idle_ended(UpstreamConnection& connection) {
 
 void Pool::learn_idle_limit(Endpoint& endpoint, uint64_t seconds) {
   const uint64_t limit = std::min<uint64_t>(seconds, 3'600) * 800;
-  if (limit == 0 || endpoint.idle_limit_millis == limit) return;
-  endpoint.idle_limit_millis = limit;
-  net::log_info(
-      "idle limit learned",
-      {{"endpoint", endpoint.text}, {"service_says_s", seconds}, {"pool_set_to_ms", limit}});
+  if (limit == 0 || endpoint.idle_limit_said_millis == limit) return;
+  endpoint.idle_limit_said_millis = limit;
+  tell_idle_limit(endpoint, "service_says_s", seconds);
 }
 
-uint64_t Pool::idle_limit(const Endpoint& endpoint) const noexcept {
-  return endpoint.idle_limit_millis != 0 ? endpoint.idle_limit_millis : idle_cap_millis_;
+/// Once a minute: replies of several services behind one address may say different things in turn.
+void Pool::tell_idle_limit(Endpoint& endpoint, std::string_view reason, uint64_t value) const {
+  const uint64_t now = loop_.now_millis();
+  if (endpoint.idle_limit_told_at_millis != 0 &&
+      now - endpoint.idle_limit_told_at_millis < kTellEveryMillis)
+    return;
+  endpoint.idle_limit_told_at_millis = now;
+  net::log_info("idle limit learned", {{"endpoint", endpoint.text},
+                                       {reason, value},
+                                       {"pool_set_to_ms", endpoint.idle_limit_millis()}});
+}
+
+/// One early end (a restart, a burst of load) must not make connections short-lived for ever.
+uint64_t Pool::idle_limit(Endpoint& endpoint) const noexcept {
+  if (endpoint.idle_limit_seen_millis != 0 &&
+      loop_.now_millis() - endpoint.idle_limit_seen_at_millis > kRememberMillis)
+    endpoint.idle_limit_seen_millis = 0;
+  const uint64_t known = endpoint.idle_limit_millis();
+  return known != 0 ? known : idle_cap_millis_;
 }
 
 void Pool::set_limits(net::Millis idle, size_t idle_connections) {

@@ -2,7 +2,8 @@
 //
 // A connection idles at most as long as the service is known to keep it: 80 % of its `Keep-Alive:
 // timeout=N`, or of the idle age at which it was seen to close, and `timeouts.upstream_idle` (3 s)
-// while nothing is known. Before reuse the socket is peeked at (Stream::idle_and_open). Limit:
+// while nothing is known. What was seen counts before what is said, and is forgotten after ten
+// minutes. Before reuse the socket is peeked at (Stream::idle_and_open). Limit:
 // `limits.idle_upstream` idle connections an endpoint. Thread: the worker's.
 #pragma once
 
@@ -56,7 +57,8 @@ class Pool {
   friend class UpstreamConnection;
   void idle_ended(UpstreamConnection& connection);
   void sweep();
-  [[nodiscard]] uint64_t idle_limit(const Endpoint& endpoint) const noexcept;
+  [[nodiscard]] uint64_t idle_limit(Endpoint& endpoint) const noexcept;
+  void tell_idle_limit(Endpoint& endpoint, std::string_view reason, uint64_t value) const;
 
   net::Loop& loop_;
   telemetry::NameTable& names_;

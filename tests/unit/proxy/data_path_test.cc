@@ -494,6 +494,59 @@ TEST_CASE("data_path: a slow reader has its own time, whatever the body's is") {
   CHECK(world.data->counters().stalled_readers == 0);
 }
 
+TEST_CASE("data_path: when a service was seen to close counts more than what it says") {
+  World world;
+  FakeStream* caller = world.call();
+  const std::string reply =
+      "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=75\r\nContent-Length: 2\r\n\r\nok";
+  caller->arrive(kGet);
+  FakeStream* service = world.connect();
+  service->arrive(reply);
+  CHECK(world.data->endpoint_states()[0].idle_limit_ms == 60'000);
+  const uint64_t until = world.loop.now_millis() + 550;
+  hms::net::Timer look(world.loop, [&] { look.arm(hms::net::Millis{50}); });
+  look.arm(hms::net::Millis{50});
+  REQUIRE(world.loop.run_until([&] { return world.loop.now_millis() >= until; },
+                               hms::net::Millis{10'000}));
+  look.disarm();
+  service->arrive_eof();
+  const uint64_t seen = world.data->endpoint_states()[0].idle_limit_ms;
+  CHECK(seen >= 440);
+  CHECK(seen < 60'000);
+  caller->arrive(kGet);
+  world.connect()->arrive(reply);
+  CHECK(world.data->endpoint_states()[0].idle_limit_ms == seen);
+}
+
+TEST_CASE("data_path: a connection beyond the limit is answered and read to its end") {
+  Config config;
+  config.limits.connections = 1;
+  World world(config);
+  world.call();
+  FakeStream* refused = world.call();
+  CHECK(refused->written.find("x-hms-error: overloaded") != std::string::npos);
+  CHECK(refused->fin_sent);
+  bool destroyed = false;
+  refused->destroyed = &destroyed;
+  world.turn();
+  CHECK_FALSE(destroyed);  // closing with the request unread would be a reset
+  refused->arrive(kGet);
+  refused->arrive_closed(hms::net::Code::closed);
+  world.turn();
+  CHECK(destroyed);
+  CHECK(world.data->counters().connections_refused == 1);
+  CHECK(world.data->counters().connections_open[0] == 1);
+}
+
+TEST_CASE("data_path: a flood beyond the limit is not answered one by one for ever") {
+  Config config;
+  config.limits.connections = 1;
+  World world(config);
+  for (int i = 0; i < 2'000; ++i) world.call();
+  CHECK(world.data->sessions_open() == 1 + 256);
+  CHECK(world.data->counters().connections_refused == 1'999);
+}
+
 TEST_CASE("data_path: an idle session holds no exchange") {
   World world;
   for (int i = 0; i < 10; ++i) {

@@ -1,6 +1,6 @@
 // fake_stream.h: a Stream without a socket, for unit tests and fuzzers: keeps what was written, and
-// lets the test play the peer. It enforces the contract: nothing after on_closed, no bytes while
-// paused.
+// lets the test play the peer. It enforces the order that stream.h promises: nothing after
+// on_closed, no bytes while paused.
 #pragma once
 
 #include <string>

@@ -33,6 +33,7 @@ class Captured {
  private:
   void restore() {
     if (kept_ < 0) return;
+    CHECK(log_flush(Millis{10'000}));
     dup2(kept_, descriptor_);
     close(kept_);
     kept_ = -1;
