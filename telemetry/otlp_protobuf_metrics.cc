@@ -1,0 +1,322 @@
+// otlp_protobuf_metrics.cc: metrics and their data points from protobuf.
+#include "telemetry/otlp_protobuf.h"
+
+namespace hms::telemetry::otlp {
+namespace {
+
+/// Scratch shared by all points of a body, so that decoding a point allocates only what stays.
+struct Scratch {
+  RawExponential exponential;
+  RawExplicit explicit_bounds;
+  RawSummary summary;
+};
+
+double signed_fixed_as_double(pbf_reader& reader) {
+  return static_cast<double>(reader.get_sfixed64());
+}
+
+template <class Range, class T>
+void append_all(Range range, std::vector<T>& out) {
+  for (auto value : range) {
+    if (out.size() > kMaxBucketSlots) return;  // one more than allowed: refused further on
+    out.push_back(value);
+  }
+}
+
+/// The fields that all kinds of points have; attributes and flags have another number in each.
+template <uint32_t AttributesField, uint32_t FlagsField>
+bool read_point_field(MetricBatch& batch, PointHead& point, pbf_reader& reader) {
+  switch (reader.tag_and_type()) {
+    case fixed64_field(2):
+      point.start_unix_nanos = reader.get_fixed64();
+      return true;
+    case fixed64_field(3):
+      point.time_unix_nanos = reader.get_fixed64();
+      return true;
+    case message_field(AttributesField):
+      read_attribute(batch, point.attributes.begin, view_of(reader));
+      return true;
+    case varint_field(FlagsField):
+      point.flags = reader.get_uint32();
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Count, sum and extremes of a histogram; the extremes have another number in each kind.
+template <uint32_t MinField, class Raw>
+bool read_summed_field(Raw& raw, pbf_reader& reader) {
+  switch (reader.tag_and_type()) {
+    case fixed64_field(4):
+      raw.count = reader.get_fixed64();
+      return true;
+    case fixed64_field(5):
+      raw.sum = reader.get_double();
+      return true;
+    case fixed64_field(MinField):
+      raw.min = reader.get_double(), raw.has_min = true;
+      return true;
+    case fixed64_field(MinField + 1):
+      raw.max = reader.get_double(), raw.has_max = true;
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string_view read_number(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
+                             bool is_sum, int64_t temporality, bool monotonic) {
+  PointHead point;
+  point.attributes.begin = attribute_mark(batch);
+  double value = 0;
+  bool has_value = false;
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    if (read_point_field<7, 8>(batch, point, reader)) continue;
+    switch (reader.tag_and_type()) {
+      case fixed64_field(4):
+        value = reader.get_double(), has_value = true;
+        break;
+      case fixed64_field(6):
+        value = signed_fixed_as_double(reader), has_value = true;
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  point.attributes.end = attribute_mark(batch);
+  if (!has_value && (point.flags & 1) == 0) return "the data point has no value";
+  return is_sum ? add_sum(batch, metric, point, value, temporality, monotonic)
+                : add_gauge(batch, metric, point, value);
+}
+
+void read_buckets(RawBuckets& buckets, std::string_view bytes) {
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    switch (reader.tag_and_type()) {
+      case varint_field(1):
+        buckets.offset = reader.get_sint32();
+        break;
+      case message_field(2):
+        append_all(reader.get_packed_uint64(), buckets.counts);
+        break;
+      case varint_field(2):
+        if (const auto count = reader.get_uint64(); buckets.counts.size() <= kMaxBucketSlots)
+          buckets.counts.push_back(count);
+        break;
+      default:
+        reader.skip();
+    }
+  }
+}
+
+std::string_view read_exponential(MetricBatch& batch, const MetricHead& metric,
+                                  std::string_view bytes, int64_t temporality,
+                                  RawExponential& raw) {
+  raw.clear();
+  PointHead point;
+  point.attributes.begin = attribute_mark(batch);
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    if (read_point_field<1, 10>(batch, point, reader)) continue;
+    if (read_summed_field<12>(raw, reader)) continue;
+    switch (reader.tag_and_type()) {
+      case varint_field(6):
+        raw.scale = reader.get_sint32();
+        break;
+      case fixed64_field(7):
+        raw.zero_count = reader.get_fixed64();
+        break;
+      case message_field(8):
+        read_buckets(raw.positive, view_of(reader));
+        break;
+      case message_field(9):
+        read_buckets(raw.negative, view_of(reader));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  point.attributes.end = attribute_mark(batch);
+  return add_exponential(batch, metric, point, raw, temporality);
+}
+
+std::string_view read_explicit(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
+                               int64_t temporality, RawExplicit& raw) {
+  raw.clear();
+  PointHead point;
+  point.attributes.begin = attribute_mark(batch);
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    if (read_point_field<9, 10>(batch, point, reader)) continue;
+    if (read_summed_field<11>(raw, reader)) continue;
+    switch (reader.tag_and_type()) {
+      case message_field(6):
+        append_all(reader.get_packed_fixed64(), raw.counts);
+        break;
+      case fixed64_field(6):
+        if (const auto count = reader.get_fixed64(); raw.counts.size() <= kMaxBucketSlots)
+          raw.counts.push_back(count);
+        break;
+      case message_field(7):
+        append_all(reader.get_packed_double(), raw.bounds);
+        break;
+      case fixed64_field(7):
+        if (const auto bound = reader.get_double(); raw.bounds.size() <= kMaxBucketSlots)
+          raw.bounds.push_back(bound);
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  point.attributes.end = attribute_mark(batch);
+  return add_explicit(batch, metric, point, raw, temporality);
+}
+
+std::string_view read_summary(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
+                              RawSummary& raw) {
+  raw.clear();
+  PointHead point;
+  point.attributes.begin = attribute_mark(batch);
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    if (read_point_field<7, 8>(batch, point, reader)) continue;
+    switch (reader.tag_and_type()) {
+      case fixed64_field(4):
+        raw.count = reader.get_fixed64();
+        break;
+      case fixed64_field(5):
+        raw.sum = reader.get_double();
+        break;
+      case message_field(6): {
+        double quantile = 0, value = 0;
+        for (pbf_reader pair = reader_of(view_of(reader)); pair.next();) {
+          switch (pair.tag_and_type()) {
+            case fixed64_field(1):
+              quantile = pair.get_double();
+              break;
+            case fixed64_field(2):
+              value = pair.get_double();
+              break;
+            default:
+              pair.skip();
+          }
+        }
+        if (raw.quantiles.size() <= kMaxQuantiles) raw.quantiles.emplace_back(quantile, value);
+        break;
+      }
+      default:
+        reader.skip();
+    }
+  }
+  point.attributes.end = attribute_mark(batch);
+  return add_summary(batch, metric, point, raw);
+}
+
+enum class DataKind : uint32_t {
+  gauge = 5,
+  sum = 7,
+  histogram = 9,
+  exponential = 10,
+  summary = 11
+};
+
+/// One of the five data messages: points are field 1, temporality 2, is_monotonic 3, whichever of
+/// them it has.
+void read_data(MetricBatch& batch, Tally& tally, const MetricHead& metric, DataKind kind,
+               std::string_view bytes, Scratch& scratch) {
+  int64_t temporality = 0;
+  bool monotonic = false;
+  for (pbf_reader reader = reader_of(bytes); reader.next();) {
+    switch (reader.tag_and_type()) {
+      case varint_field(2):
+        temporality = reader.get_int32();
+        break;
+      case varint_field(3):
+        monotonic = reader.get_bool();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  for (pbf_reader reader = reader_of(bytes); reader.next();) {
+    if (reader.tag_and_type() != message_field(1)) {
+      reader.skip();
+      continue;
+    }
+    tally.next();
+    const auto point = view_of(reader);
+    const auto mark = attribute_mark(batch);
+    const size_t points = batch.points.size();
+    std::string_view reason;
+    switch (kind) {
+      case DataKind::gauge:
+        reason = read_number(batch, metric, point, false, 0, false);
+        break;
+      case DataKind::sum:
+        reason = read_number(batch, metric, point, true, temporality, monotonic);
+        break;
+      case DataKind::histogram:
+        reason = read_explicit(batch, metric, point, temporality, scratch.explicit_bounds);
+        break;
+      case DataKind::exponential:
+        reason = read_exponential(batch, metric, point, temporality, scratch.exponential);
+        break;
+      case DataKind::summary:
+        reason = read_summary(batch, metric, point, scratch.summary);
+        break;
+    }
+    if (reason.empty()) continue;
+    tally.reject(reason);
+    batch.attributes.resize(mark);
+    batch.points.resize(points);
+  }
+}
+
+void read_metric(MetricBatch& batch, Tally& tally, uint32_t resource, std::string_view bytes,
+                 Scratch& scratch) {
+  MetricHead metric;
+  metric.resource = resource;
+  for (pbf_reader reader = reader_of(bytes); reader.next();) {
+    switch (reader.tag_and_type()) {
+      case message_field(1):
+        metric.name = clean_text(batch, view_of(reader));
+        break;
+      case message_field(2):
+        metric.description = clean_text(batch, view_of(reader));
+        break;
+      case message_field(3):
+        metric.unit = clean_text(batch, view_of(reader));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  for (pbf_reader reader = reader_of(bytes); reader.next();) {
+    switch (reader.tag_and_type()) {
+      case message_field(5):
+      case message_field(7):
+      case message_field(9):
+      case message_field(10):
+      case message_field(11): {
+        const auto kind = static_cast<DataKind>(reader.tag());
+        read_data(batch, tally, metric, kind, view_of(reader), scratch);
+        break;
+      }
+      default:
+        reader.skip();
+    }
+  }
+}
+
+}  // namespace
+
+net::Result<void> read_protobuf(MetricBatch& batch, Tally& tally) {
+  Scratch scratch;
+  return guarded(batch, [&](uint32_t resource, std::string_view, std::string_view bytes) {
+    read_metric(batch, tally, resource, bytes, scratch);
+  });
+}
+
+}  // namespace hms::telemetry::otlp

@@ -1,0 +1,161 @@
+// otlp_protobuf_traces.cc: spans, their events and links, from protobuf.
+#include "telemetry/otlp_protobuf.h"
+
+namespace hms::telemetry::otlp {
+namespace {
+
+void read_event(TraceBatch& batch, std::string_view bytes) {
+  SpanEventView event;
+  event.attributes.begin = attribute_mark(batch);
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    switch (reader.tag_and_type()) {
+      case fixed64_field(1):
+        event.time_unix_nanos = reader.get_fixed64();
+        break;
+      case message_field(2):
+        event.name = clean_text(batch, view_of(reader));
+        break;
+      case message_field(3):
+        read_attribute(batch, event.attributes.begin, view_of(reader));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  event.attributes.end = attribute_mark(batch);
+  batch.events.push_back(event);
+}
+
+void read_link(TraceBatch& batch, std::string_view bytes) {
+  SpanLinkView link;
+  bool good = true;
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    switch (reader.tag_and_type()) {
+      case message_field(1):
+        good = take_id(view_of(reader), link.trace_id) && good;
+        break;
+      case message_field(2):
+        good = take_id(view_of(reader), link.span_id) && good;
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  if (good && !link.trace_id.is_zero() && !link.span_id.is_zero()) batch.links.push_back(link);
+}
+
+void read_status(TraceBatch& batch, SpanView& span, std::string_view bytes) {
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    switch (reader.tag_and_type()) {
+      case message_field(2):
+        span.status_message = clean_text(batch, view_of(reader));
+        break;
+      case varint_field(3):
+        span.status = span_status(reader.get_int32());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+}
+
+void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_view scope,
+               std::string_view bytes) {
+  tally.next();
+  SpanView span;
+  IdFaults faults;
+  span.resource = resource;
+  span.scope_name = scope;
+  span.attributes.begin = attribute_mark(batch);
+  const size_t events = batch.events.size(), links = batch.links.size();
+  bool nested = false;
+  for (pbf_reader reader = reader_of(bytes); reader.next();) {
+    switch (reader.tag_and_type()) {
+      case message_field(1):
+        faults.trace = !take_id(view_of(reader), span.trace_id);
+        break;
+      case message_field(2):
+        faults.span = !take_id(view_of(reader), span.span_id);
+        break;
+      case message_field(4): {
+        const auto parent = view_of(reader);
+        faults.parent = !parent.empty() && !take_id(parent, span.parent_span_id);
+        break;
+      }
+      case message_field(5):
+        span.name = clean_text(batch, view_of(reader));
+        break;
+      case varint_field(6):
+        span.kind = span_kind(reader.get_int32());
+        break;
+      case fixed64_field(7):
+        span.start_unix_nanos = reader.get_fixed64();
+        break;
+      case fixed64_field(8):
+        span.end_unix_nanos = reader.get_fixed64();
+        break;
+      case message_field(9):
+        read_attribute(batch, span.attributes.begin, view_of(reader));
+        break;
+      case message_field(15):
+        read_status(batch, span, view_of(reader));
+        break;
+      case message_field(11):
+      case message_field(13):
+        nested = true;
+        reader.skip();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  span.attributes.end = attribute_mark(batch);
+  if (nested) {  // second pass: a record's own attributes must lie together
+    for (pbf_reader reader = reader_of(bytes); reader.next();) {
+      const bool is_event = reader.tag_and_type() == message_field(11),
+                 is_link = reader.tag_and_type() == message_field(13);
+      if (!is_event && !is_link) {
+        reader.skip();
+        continue;
+      }
+      const auto view = view_of(reader);
+      if ((is_event ? batch.events.size() - events : batch.links.size() - links) >=
+          kMaxEventsPerSpan) {
+        ++batch.truncated;
+        continue;
+      }
+      if (batch.events.size() + batch.links.size() >= kMaxEventsAndLinks) {
+        throw LimitCrossed(
+            "more than 1000000 span events and links in one body; send smaller batches");
+      }
+      if (is_event) {
+        read_event(batch, view);
+      } else {
+        read_link(batch, view);
+      }
+    }
+  }
+  span.events_begin = static_cast<uint32_t>(events),
+  span.events_end = static_cast<uint32_t>(batch.events.size());
+  span.links_begin = static_cast<uint32_t>(links),
+  span.links_end = static_cast<uint32_t>(batch.links.size());
+  if (const auto reason = add_span(batch, span, faults); !reason.empty()) {
+    tally.reject(reason);
+    batch.attributes.resize(span.attributes.begin);
+    batch.events.resize(events);
+    batch.links.resize(links);
+  }
+}
+
+}  // namespace
+
+net::Result<void> read_protobuf(TraceBatch& batch, Tally& tally) {
+  return guarded(batch, [&](uint32_t resource, std::string_view scope, std::string_view bytes) {
+    read_span(batch, tally, resource, scope, bytes);
+  });
+}
+
+}  // namespace hms::telemetry::otlp
