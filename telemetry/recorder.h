@@ -153,8 +153,7 @@ struct ResourceIdentity {
 /// several workers' deltas; empty text when there is nothing. Metrics: http.server.request.duration
 /// and http.client.request.duration, exponential histograms, delta temporality, unit s; spans:
 /// SERVER/CLIENT, name "{method} {route}", attributes as docs/query.md has them. Counters of the
-/// proxy itself
-/// (hms_proxy_*) are added as cumulative sums and gauges.
+/// proxy itself (hms_proxy_*) are added as cumulative sums and gauges.
 struct OwnMetric {
   std::string name;
   std::vector<std::pair<std::string, std::string>> labels;

@@ -32,6 +32,8 @@ void send_error(Reply& reply, int status, std::string_view error_type, std::stri
 
 namespace {
 
+constexpr size_t kRefusedAtOnce = 64;  // beyond max_connections, while they read their 503
+
 class HttpServerImpl final : public HttpServer {
  public:
   HttpServerImpl(Loop& loop, ServerOptions options)
@@ -83,18 +85,13 @@ class HttpServerImpl final : public HttpServer {
 
  private:
   void accept(std::unique_ptr<Stream> stream, const TlsSource* tls, bool on_loopback) {
-    if (core_.connections.size() >= core_.options.max_connections) {
-      ++core_.counters.connections_refused;
+    const size_t open = core_.connections.size();
+    const bool refused = open >= core_.options.max_connections;
+    ++(refused ? core_.counters.connections_refused : core_.counters.connections_accepted);
+    if (refused) {
       if (tls != nullptr) return;  // a handshake only to say no would cost more than the request
-      static const std::string body = error_body("unavailable", "too many connections are open");
-      static const std::string text =
-          "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-          "Connection: close\r\nContent-Length: " +
-          std::to_string(body.size()) + "\r\n\r\n" + body;
-      stream->write(text);
-      return;
+      if (open >= core_.options.max_connections + kRefusedAtOnce) return stream->mark_for_reset();
     }
-    ++core_.counters.connections_accepted;
     if (tls != nullptr)
       stream =
           wrap_tls_server(core_.loop, std::move(stream), tls->get(), core_.options.header_timeout);
@@ -103,6 +100,7 @@ class HttpServerImpl final : public HttpServer {
     core_.connections.emplace(raw, std::move(connection));
     core_.counters.connections_open = core_.connections.size();
     raw->start();
+    if (refused) raw->refuse_connection();
   }
 
   std::vector<ServerConnection*> open_connections() const {

@@ -521,6 +521,10 @@ void ServerConnection::refuse_and_close(int status, std::string_view error_type,
   refuse(status, error_type, sentence, std::move(extra));
 }
 
+void ServerConnection::refuse_connection() {
+  refuse_and_close(503, "unavailable", "too many connections are open", {{"Retry-After", "1"}});
+}
+
 // === writing answers
 
 void ServerConnection::append_common_fields(std::string& out, std::string_view content_type,

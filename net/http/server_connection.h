@@ -49,6 +49,8 @@ class ServerConnection final : public StreamHandler {
   ~ServerConnection();
 
   void start();
+  /// There are too many: answers 503, and closes once the caller has seen it.
+  void refuse_connection();
   /// Ends as soon as the running request allows; streamed answers end now.
   void drain();
   /// Ends now, whatever is unsent; retires itself and tells who waits for the answer.
