@@ -3,6 +3,8 @@
 #include <charconv>
 
 #include "net/core/random.h"
+#include "net/http/characters.h"
+#include "net/http/url.h"
 
 namespace hms::proxy {
 
@@ -33,32 +35,15 @@ constexpr uint64_t kNeverNominated =
     bit(KnownHeader::content_type) | bit(KnownHeader::content_encoding) |
     bit(KnownHeader::x_request_id) | kForwarded;
 
-constexpr char lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-}
-
-bool same_text(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
-}
-
 /// Calls `take(token)` for each token of a comma-separated list until it returns true.
 template <class Take>
 bool any_token(std::string_view list, Take&& take) {
-  size_t begin = 0;
-  while (begin <= list.size()) {
-    const size_t end = std::min(list.find(',', begin), list.size());
-    std::string_view token = list.substr(begin, end - begin);
-    while (!token.empty() && (token.front() == ' ' || token.front() == '\t'))
-      token.remove_prefix(1);
-    while (!token.empty() && (token.back() == ' ' || token.back() == '\t')) token.remove_suffix(1);
-    if (!token.empty() && take(token)) return true;
-    begin = end + 1;
-  }
-  return false;
+  bool taken = false;
+  net::for_each_member(list, [&](std::string_view token) {
+    taken = take(token);
+    return !taken;
+  });
+  return taken;
 }
 
 template <class Take>
@@ -74,16 +59,17 @@ bool any_connection_token(const MessageHead& head, Take&& take) {
 /// Does `Connection` name more than the usual three words?
 bool nominates_fields(const MessageHead& head) noexcept {
   return any_connection_token(head, [](std::string_view token) {
-    return !same_text(token, "close") && !same_text(token, "keep-alive") &&
-           !same_text(token, "upgrade");
+    return !net::equals_ignoring_case(token, "close") &&
+           !net::equals_ignoring_case(token, "keep-alive") &&
+           !net::equals_ignoring_case(token, "upgrade");
   });
 }
 
 bool nominated(const MessageHead& head, const HeaderField& field) noexcept {
   if ((bit(field.known) & kNeverNominated) != 0 && field.known != KnownHeader::other) return false;
   const std::string_view name = head.name(field);
-  return any_connection_token(head,
-                              [name](std::string_view token) { return same_text(token, name); });
+  return any_connection_token(
+      head, [name](std::string_view token) { return net::equals_ignoring_case(token, name); });
 }
 
 /// The line is what we would write ourselves: the only Content-Length, plain digits, no leading
@@ -139,7 +125,7 @@ void add_trace_lines(const MessageHead& head, const telemetry::TraceContext& tra
   }
   if (!head.has(KnownHeader::x_request_id)) {
     added.append("x-request-id: ");
-    write_uuid(net::uuid_v7(), added.reserve(36));
+    net::write_uuid(net::uuid_v7(), added.reserve(36));
     added.append("\r\n");
   }
 }
@@ -169,7 +155,7 @@ void add_start_line(const MessageHead& head, Gather& out) noexcept {
   }
   out.add(head.method);
   out.add(" ");
-  const std::string_view path = origin_form(head.target);
+  const std::string_view path = net::origin_form(head.target);
   if (path.front() == '?') out.add("/");  // "http://host?query"
   out.add(path);
   out.add(" HTTP/1.1\r\n");
@@ -177,34 +163,12 @@ void add_start_line(const MessageHead& head, Gather& out) noexcept {
 
 }  // namespace
 
-bool connection_has(const MessageHead& head, std::string_view token) noexcept {
-  return any_connection_token(head,
-                              [token](std::string_view seen) { return same_text(seen, token); });
-}
-
 std::string_view authority_of(std::string_view target) noexcept {
   if (target.empty() || target.front() == '/' || target.front() == '*') return {};
   const size_t scheme = target.find("://");
   if (scheme == std::string_view::npos) return {};
   const std::string_view rest = target.substr(scheme + 3);
   return rest.substr(0, rest.find_first_of("/?"));
-}
-
-std::string_view origin_form(std::string_view target) noexcept {
-  if (target.empty() || target.front() == '/' || target.front() == '*') return target;
-  const size_t scheme = target.find("://");
-  if (scheme == std::string_view::npos) return target;
-  const size_t path = target.find_first_of("/?", scheme + 3);
-  return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
-}
-
-void write_uuid(const std::array<uint8_t, 16>& uuid, char* out) noexcept {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  for (size_t i = 0; i < uuid.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) *out++ = '-';
-    *out++ = kDigits[uuid[i] >> 4U];
-    *out++ = kDigits[uuid[i] & 15U];
-  }
 }
 
 void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlock& added,
@@ -255,7 +219,7 @@ void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlo
     add_line("Upgrade: ", head.get(KnownHeader::upgrade), added, out);
   }
   if (head.has(KnownHeader::te) && any_token(head.get(KnownHeader::te), [](std::string_view t) {
-        return same_text(t, "trailers");
+        return net::equals_ignoring_case(t, "trailers");
       })) {
     added.append(edit.keep_upgrade ? "TE: trailers\r\n" : "TE: trailers\r\nConnection: TE\r\n");
   }

@@ -18,9 +18,6 @@
 
 namespace hms::proxy {
 
-/// True if one of the comma-separated tokens of every `Connection` field is `token` (lower case).
-[[nodiscard]] bool connection_has(const net::MessageHead& head, std::string_view token) noexcept;
-
 struct RequestEdit {
   const telemetry::TraceContext* trace = nullptr;
   bool outbound = false;         // the service's own call: its x-forwarded-* are its own business
@@ -50,12 +47,7 @@ struct ReplyEdit {
 void add_reply_head(const net::MessageHead& head, const ReplyEdit& edit, AddedBlock& added,
                     Gather& out) noexcept;
 
-/// The path and query of a target in any form, as sent to a service: "/" for an empty path.
-[[nodiscard]] std::string_view origin_form(std::string_view target) noexcept;
 /// The authority of an absolute-form target, or an empty view.
 [[nodiscard]] std::string_view authority_of(std::string_view target) noexcept;
-
-/// Canonical text of a UUID, 36 bytes.
-void write_uuid(const std::array<uint8_t, 16>& uuid, char* out) noexcept;
 
 }  // namespace hms::proxy

@@ -1,5 +1,7 @@
 #include "proxy/local_reply.h"
 
+#include "net/http/reply_text.h"
+
 namespace hms::proxy {
 
 namespace {
@@ -69,35 +71,6 @@ const LocalErrorEntry& local_error(LocalError error) noexcept {
   return kErrors[static_cast<size_t>(error)];
 }
 
-std::string_view reason_phrase(uint16_t status) noexcept {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 404:
-      return "Not Found";
-    case 408:
-      return "Request Timeout";
-    case 414:
-      return "URI Too Long";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 501:
-      return "Not Implemented";
-    case 502:
-      return "Bad Gateway";
-    case 503:
-      return "Service Unavailable";
-    case 504:
-      return "Gateway Timeout";
-    case 505:
-      return "HTTP Version Not Supported";
-    case 508:
-      return "Loop Detected";
-    default:
-      return "Error";
-  }
-}
-
 LocalError local_error_of_status(uint16_t status) noexcept {
   switch (status) {
     case 414:
@@ -125,7 +98,7 @@ std::string format_local_reply(const LocalReply& reply) {
   }
   body += "\"}\n";
   std::string out = "HTTP/1.1 " + std::to_string(entry.status) + " ";
-  out += reason_phrase(entry.status);
+  out += net::status_reason(entry.status);
   out += "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
          "\r\nx-hms-error: ";
   out += entry.name;

@@ -46,7 +46,6 @@ struct LocalErrorEntry {
 };
 
 [[nodiscard]] const LocalErrorEntry& local_error(LocalError error) noexcept;
-[[nodiscard]] std::string_view reason_phrase(uint16_t status) noexcept;
 /// The error for a status that the codec gave a malformed request.
 [[nodiscard]] LocalError local_error_of_status(uint16_t status) noexcept;
 

@@ -3,25 +3,18 @@
 #include <algorithm>
 
 #include "net/core/random.h"
+#include "net/http/characters.h"
 #include "proxy/head_edit.h"
 
 namespace hms::proxy {
 
 namespace {
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-/// `wanted` is lower case already.
-bool same_host(std::string_view wanted, std::string_view host) noexcept {
-  return wanted.size() == host.size() && std::equal(wanted.begin(), wanted.end(), host.begin(),
-                                                    [](char a, char b) { return a == lower(b); });
-}
-
 bool matches(const RoutePlan& route, const RouteQuery& query) noexcept {
   const RouteConfig& config = route.config;
   if (config.listener == ListenerChoice::inbound && query.outbound) return false;
   if (config.listener == ListenerChoice::outbound && !query.outbound) return false;
-  if (!config.host.empty() && !same_host(config.host, query.host)) return false;
+  if (!config.host.empty() && !net::equals_ignoring_case(config.host, query.host)) return false;
   if (!config.methods.empty() &&
       std::find(config.methods.begin(), config.methods.end(), query.method) == config.methods.end())
     return false;
@@ -79,7 +72,7 @@ bool via_names(const net::MessageHead& head, std::string_view name) noexcept {
 
 bool upgrades_to_http2(std::string_view upgrade) noexcept {
   for (size_t i = 0; i + 3 <= upgrade.size(); ++i) {
-    if (lower(upgrade[i]) == 'h' && upgrade[i + 1] == '2' && lower(upgrade[i + 2]) == 'c')
+    if (net::lower(upgrade[i]) == 'h' && upgrade[i + 1] == '2' && net::lower(upgrade[i + 2]) == 'c')
       return true;
   }
   return false;

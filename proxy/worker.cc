@@ -85,7 +85,6 @@ void ProxyWorker::report(Detail detail, std::function<void(std::unique_ptr<Worke
     for (const Listener& listener : listeners_)
       report->counters.accept_pauses += listener.acceptor->accept_pauses();
     report->sessions = data_->sessions_open();
-    report->running = data_->exchanges_running();
     report->routes_folded = data_->routes_folded();
     if (detail == Detail::everything) {
       report->endpoints = data_->endpoint_states();

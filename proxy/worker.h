@@ -22,7 +22,7 @@ struct WorkerReport {
   std::vector<EndpointState> endpoints;
   std::vector<std::string> routes;
   uint64_t routes_folded = 0;
-  size_t sessions = 0, running = 0;
+  size_t sessions = 0;
   bool has_delta = false;
   telemetry::RecorderDelta delta;
 };

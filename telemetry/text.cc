@@ -6,32 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "net/core/utf8.h"
+
 namespace hms::telemetry {
 namespace {
-
-/// Length of the well-formed character at the front of `text` (not empty), or 0.
-size_t character_length(std::string_view text) noexcept {
-  const auto byte = [&](size_t i) {
-    return i < text.size() ? static_cast<uint8_t>(text[i]) : uint8_t{0};
-  };
-  const auto follows = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const uint8_t first = byte(0), second = byte(1);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    if (!follows(1) || !follows(2)) return 0;
-    if (first == 0xE0 && second < 0xA0) return 0;  // overlong
-    if (first == 0xED && second > 0x9F) return 0;  // surrogates
-    return 3;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    if (!follows(1) || !follows(2) || !follows(3)) return 0;
-    if (first == 0xF0 && second < 0x90) return 0;
-    if (first == 0xF4 && second > 0x8F) return 0;  // above U+10FFFF
-    return 4;
-  }
-  return 0;
-}
 
 size_t ascii_prefix(std::string_view text) noexcept {
   size_t i = 0;
@@ -50,7 +28,7 @@ bool is_valid_utf8(std::string_view text) noexcept {
   for (;;) {
     text.remove_prefix(ascii_prefix(text));
     if (text.empty()) return true;
-    const size_t length = character_length(text);
+    const size_t length = net::utf8_length(text);
     if (length == 0) return false;
     text.remove_prefix(length);
   }
@@ -60,7 +38,7 @@ std::string repaired_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size() + 16);
   while (!text.empty()) {
-    const size_t length = character_length(text);
+    const size_t length = net::utf8_length(text);
     if (length == 0) {
       out += "\xEF\xBF\xBD";
       text.remove_prefix(1);

@@ -10,6 +10,7 @@
 
 #include "net/core/clock.h"
 #include "net/core/line_writer.h"
+#include "net/core/utf8.h"
 
 namespace hms::net {
 namespace {
@@ -64,29 +65,6 @@ void append_timestamp(std::string& out) {
                            static_cast<char>('0' + rest / 10 % 10),
                            static_cast<char>('0' + rest % 10), 'Z'};
   out.append(fraction, sizeof(fraction));
-}
-
-/// Length of the well-formed UTF-8 sequence at the start of `text` (Unicode table 3-7), 0 if there
-/// is none.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto continues = [&](size_t i, unsigned low, unsigned high) {
-    return i < text.size() && byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return continues(1, 0x80, 0xbf) ? 2 : 0;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    const unsigned low = lead == 0xe0 ? 0xa0 : 0x80;
-    const unsigned high = lead == 0xed ? 0x9f : 0xbf;
-    return continues(1, low, high) && continues(2, 0x80, 0xbf) ? 3 : 0;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    const unsigned low = lead == 0xf0 ? 0x90 : 0x80;
-    const unsigned high = lead == 0xf4 ? 0x8f : 0xbf;
-    return continues(1, low, high) && continues(2, 0x80, 0xbf) && continues(3, 0x80, 0xbf) ? 4 : 0;
-  }
-  return 0;
 }
 
 void append_escaped_control(std::string& out, unsigned char byte) {

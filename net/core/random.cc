@@ -91,15 +91,18 @@ std::array<uint8_t, 16> uuid_v7() noexcept {
   return uuid;
 }
 
-std::string uuid_text(const std::array<uint8_t, 16>& uuid) {
+void write_uuid(const std::array<uint8_t, 16>& uuid, char* out) noexcept {
   static constexpr char kHex[] = "0123456789abcdef";
-  std::string text(36, '-');
-  size_t at = 0;
   for (size_t i = 0; i < uuid.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) ++at;
-    text[at++] = kHex[uuid[i] >> 4];
-    text[at++] = kHex[uuid[i] & 0x0f];
+    if (i == 4 || i == 6 || i == 8 || i == 10) *out++ = '-';
+    *out++ = kHex[uuid[i] >> 4];
+    *out++ = kHex[uuid[i] & 0x0f];
   }
+}
+
+std::string uuid_text(const std::array<uint8_t, 16>& uuid) {
+  std::string text(36, '-');
+  write_uuid(uuid, text.data());
   return text;
 }
 

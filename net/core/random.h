@@ -19,6 +19,8 @@ namespace hms::net {
 
 /// Canonical 8-4-4-4-12 lower-case text of 16 bytes.
 [[nodiscard]] std::string uuid_text(const std::array<uint8_t, 16>& uuid);
+/// The same into 36 bytes.
+void write_uuid(const std::array<uint8_t, 16>& uuid, char* out) noexcept;
 
 /// Makes this thread's generator repeatable.
 void seed_random_for_test(uint64_t seed) noexcept;

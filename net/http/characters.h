@@ -116,13 +116,4 @@ constexpr void for_each_member(std::string_view list, Visit&& visit) {
   }
 }
 
-[[nodiscard]] constexpr bool list_has(std::string_view list, std::string_view wanted) {
-  bool found = false;
-  for_each_member(list, [&](std::string_view member) {
-    found = equals_ignoring_case(member, wanted);
-    return !found;
-  });
-  return found;
-}
-
 }  // namespace hms::net

@@ -162,8 +162,6 @@ Result<Query> parse_query(std::string_view text) {
   return query;
 }
 
-namespace {
-/// Origin-form part of a target: "/path?query". "*" and authority-form are given back as they are.
 std::string_view origin_form(std::string_view target) noexcept {
   if (target.empty() || target.front() == '/') return target;
   const size_t scheme_end = target.find("://");
@@ -171,7 +169,6 @@ std::string_view origin_form(std::string_view target) noexcept {
   const size_t path = target.find_first_of("/?", scheme_end + 3);
   return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
 }
-}  // namespace
 
 std::string_view target_path(std::string_view target) noexcept {
   const std::string_view origin = origin_form(target);

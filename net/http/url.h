@@ -32,6 +32,9 @@ using Query = std::vector<std::pair<std::string, std::string>>;
 /// pairs: too_large.
 [[nodiscard]] Result<Query> parse_query(std::string_view text);
 
+/// The path and query of a request target, as sent to a service: "/" for an absolute form without
+/// either. "*" and authority-form give themselves.
+[[nodiscard]] std::string_view origin_form(std::string_view target) noexcept;
 /// The path of a request target (origin- or absolute-form), without query: a view into it ("/" when
 /// absolute-form has none). "*" and authority-form give themselves.
 [[nodiscard]] std::string_view target_path(std::string_view target) noexcept;

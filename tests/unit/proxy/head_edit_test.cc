@@ -5,6 +5,8 @@
 #include <string>
 
 #include "net/http/h1_codec.h"
+#include "net/http/reply_text.h"
+#include "net/http/url.h"
 #include "proxy/local_reply.h"
 #include "proxy/router.h"
 #include "tests/unit/proxy/fake_stream.h"
@@ -117,10 +119,10 @@ TEST_CASE(
 }
 
 TEST_CASE("head_edit: targets of every form") {
-  CHECK(origin_form("/a?b") == "/a?b");
-  CHECK(origin_form("http://h:1/a?b") == "/a?b");
-  CHECK(origin_form("http://h") == "/");
-  CHECK(origin_form("http://h?b") == "?b");
+  CHECK(hms::net::origin_form("/a?b") == "/a?b");
+  CHECK(hms::net::origin_form("http://h:1/a?b") == "/a?b");
+  CHECK(hms::net::origin_form("http://h") == "/");
+  CHECK(hms::net::origin_form("http://h?b") == "?b");
   CHECK(authority_of("http://h:1/a") == "h:1");
   CHECK(authority_of("/http://h:1/a").empty());
   RequestEdit edit;
@@ -144,6 +146,6 @@ TEST_CASE("local_reply: docs/errors.md has a row for every error") {
     CAPTURE(std::string(entry.name));
     CHECK(has(doc, "| `" + std::string(entry.name) + "` | " + std::to_string(entry.status) + " | " +
                        std::string(entry.flag) + " | `"));
-    CHECK(reason_phrase(entry.status) != "Error");
+    CHECK(hms::net::status_reason(entry.status) != "Status");
   }
 }
