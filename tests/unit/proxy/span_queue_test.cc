@@ -42,7 +42,7 @@ TEST_CASE("span_queue: a second is encoded piece by piece and comes out whole") 
       hms::telemetry::decode_traces(std::move(batch.body), hms::telemetry::OtlpFormat::protobuf);
   REQUIRE(decoded.ok());
   CHECK(decoded->batch.spans.size() == 2 * SpanQueue::kSpansPerPiece + 1);
-  CHECK(decoded->batch.spans.back().name == "GET /claims");
+  CHECK(decoded->batch.spans.back().name == "HTTP /claims");
 }
 
 TEST_CASE("span_queue: seconds that pile up are dropped and counted, and room comes back") {
