@@ -18,12 +18,13 @@ namespace {
 constexpr uint64_t kMinMemory = 32ULL * 1024 * 1024;
 constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
 constexpr int64_t kMaxRetentionDays = 400;
+constexpr uint64_t kMaxMinFree = 100ULL * 1024 * 1024 * 1024 * 1024;
 constexpr std::string_view kOff = "off";
 
 /// What flags and the environment gave, as texts: a value that is not there leaves the file's.
 struct GivenTexts {
   std::string data, listen, otlp_listen, rules, config, log_format, log_level, memory,
-      retention_days, external_url;
+      retention_days, external_url, min_free_disk, lake, lake_at;
 };
 
 struct Setting {
@@ -51,6 +52,13 @@ constexpr Setting kSettings[] = {
      &GivenTexts::memory},
     {"--retention-days", "HMS_RETENTION_DAYS", "whole days kept, 1 to 400 (30)",
      &GivenTexts::retention_days},
+    {"--min-free-disk", "HMS_MIN_FREE_DISK",
+     "free space below which the oldest days go first, 0 for none (1GiB)",
+     &GivenTexts::min_free_disk},
+    {"--lake", "HMS_LAKE", "where days past the retention go: a folder (default: they are dropped)",
+     &GivenTexts::lake},
+    {"--lake-at", "HMS_LAKE_AT", "time of day (UTC) at which days are rolled to the lake (02:30)",
+     &GivenTexts::lake_at},
     {"--external-url", "HMS_EXTERNAL_URL", "how people reach this collector, for links in alerts",
      &GivenTexts::external_url},
 };
@@ -88,6 +96,28 @@ void apply_memory(const std::string& text, CollectorOptions& options, Faults& fa
   }
 }
 
+void apply_min_free_disk(const std::string& text, CollectorOptions& options, Faults& faults) {
+  net::YamlErrors errors;
+  if (!net::parse_yaml("size: " + text, "--min-free-disk", errors)
+           .get("size")
+           .read_size(options.min_free_bytes, 0, kMaxMinFree) ||
+      !errors.empty()) {
+    faults.add("--min-free-disk: '" + text + "' is not a size from 0 to 100TiB, such as 2GiB");
+  }
+}
+
+/// "02:30" as minutes of the day.
+bool parse_minute(const std::string& text, uint32_t& minute) {
+  unsigned hours = 0, minutes = 0;
+  const char* const begin = text.data();
+  const bool shaped = text.size() == 5 && text[2] == ':';
+  if (!shaped || std::from_chars(begin, begin + 2, hours).ptr != begin + 2 ||
+      std::from_chars(begin + 3, begin + 5, minutes).ptr != begin + 5 || hours > 23 || minutes > 59)
+    return false;
+  minute = hours * 60 + minutes;
+  return true;
+}
+
 void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
   const std::pair<const std::string*, std::string*> texts[] = {
       {&given.data, &options.data},
@@ -97,12 +127,16 @@ void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
       {&given.config, &options.config},
       {&given.log_format, &options.log_format},
       {&given.log_level, &options.log_level},
-      {&given.external_url, &options.external_url}};
+      {&given.external_url, &options.external_url},
+      {&given.lake, &options.lake}};
   for (const auto& [from, to] : texts) {
     if (!from->empty()) *to = *from;
   }
   if (!given.memory.empty()) apply_memory(given.memory, options, faults);
   if (!given.retention_days.empty()) apply_retention(given.retention_days, options, faults);
+  if (!given.min_free_disk.empty()) apply_min_free_disk(given.min_free_disk, options, faults);
+  if (!given.lake_at.empty() && !parse_minute(given.lake_at, options.lake_minute))
+    faults.add("--lake-at: '" + given.lake_at + "' is not a time of day such as 02:30");
 }
 
 void check_values(const CollectorOptions& options, Faults& faults) {
@@ -160,9 +194,21 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   int64_t days = options.retention_days;
   root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
   options.retention_days = static_cast<uint32_t>(days);
+  root.get("min_free_disk").read_size(options.min_free_bytes, 0, kMaxMinFree);
+  root.get("lake").read(options.lake);
+  std::string at;
+  const net::YamlNode lake_at = root.get("lake_at");
+  if (lake_at.read(at) && !parse_minute(at, options.lake_minute))
+    lake_at.fail("'" + at + "' is not a time of day such as \"02:30\"");
   if (const net::YamlNode list = root.get("notifiers"); list.present())
     options.notifiers = read_notifiers(list);
   root.finish();
+}
+
+LakeSettings lake_settings(const CollectorOptions& options) {
+  LakeSettings out;
+  out.to = options.lake;
+  return out;
 }
 
 std::vector<std::string> config_keys() {
@@ -177,6 +223,9 @@ std::vector<std::string> config_keys() {
           "external_url",
           "memory",
           "retention_days",
+          "min_free_disk",
+          "lake",
+          "lake_at",
           "notifiers",
           "notifiers[].name",
           "notifiers[].type",

@@ -109,6 +109,15 @@ std::string attributes_json(const std::vector<StoredAttribute>& attributes) {
   return out;
 }
 
+std::string attribute_text(const StoredAttribute& attribute) {
+  if (attribute.kind == Kind::text || attribute.kind == Kind::json) return attribute.text;
+  std::string out;
+  if (attribute.kind != Kind::empty) append_value(out, attribute);
+  if (attribute.kind == Kind::real && out.size() > 2 && out.rfind(".0") == out.size() - 2)
+    out.resize(out.size() - 2);
+  return out;
+}
+
 std::vector<StoredAttribute> attributes_of_json(std::string_view text) {
   return attributes_of(parse(text));
 }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/store/series_regex.h"
 #include "collector/store/series_store.h"
 
 namespace hms::collector {
@@ -24,6 +25,16 @@ struct ClassicName {
 [[nodiscard]] std::optional<ClassicName> classic_name(std::string_view name);
 /// "+Inf" and the bounds, as `le` has them.
 [[nodiscard]] const std::vector<std::string>& classic_bounds();
+
+/// For a selector of "x_bucket" and its kin: the name, what to ask of the histograms instead, and
+/// what `le` may be.
+struct ClassicQuestion {
+  ClassicName name;
+  std::vector<LabelMatcher> matchers;
+  std::vector<std::string> bounds;
+};
+[[nodiscard]] std::optional<ClassicQuestion> classic_question(
+    const std::vector<CompiledMatcher>& matchers);
 
 /// The classic series of one histogram series (only those whose `le` is in `bounds`, for buckets).
 [[nodiscard]] std::vector<Series> classic_series(const Series& histogram, const ClassicName& name,

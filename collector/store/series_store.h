@@ -49,7 +49,8 @@ struct Series {
 struct SelectLimits {
   uint64_t max_samples = 50'000'000;
   uint64_t max_series = 500'000;
-  std::function<bool()> cancelled;  // asked now and then; true gives Code::canceled
+  std::function<bool()> cancelled;               // asked now and then; true gives Code::canceled
+  std::function<void(const std::string&)> warn;  // told what is missing from the answer
 };
 
 struct MetricMetadata {

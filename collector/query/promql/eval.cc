@@ -144,6 +144,9 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
   limits.cancelled = [this, deadline] {
     return net::monotonic_nanos() > deadline || (options_.cancelled && options_.cancelled());
   };
+  limits.warn = [this](const std::string& sentence) {
+    if (warnings_.size() < 10) warnings_.insert(sentence);
+  };
   auto found = source_.select(expr.matchers, first - range_millis, last, limits);
   if (!found) {
     if (found.error().code == net::Code::canceled) {

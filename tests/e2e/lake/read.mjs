@@ -1,0 +1,48 @@
+// read.mjs LAKE DAY: rows and sums of every table of a day, by each independent reader that is installed, as JSON.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+
+const [lake, day] = process.argv.slice(2);
+const folder = join(lake, `day=${day}`);
+const summed = { spans: ['duration_nanos', 'http_status_code'], logs: ['severity_number'], metrics: [], histograms: ['count', 'zero_count'] };
+const tables = Object.fromEntries(Object.keys(summed).map((table) => [
+  table, readdirSync(folder).filter((name) => name.startsWith(`${table}-`)).sort().map((name) => join(folder, name))]));
+
+async function byHyparquet(files, columns) {
+  let rows = 0;
+  const sums = Object.fromEntries(columns.map((column) => [column, 0n]));
+  for (const name of files) {
+    const file = await asyncBufferFromFile(name);
+    for (const row of await parquetReadObjects({ file, compressors })) {
+      ++rows;
+      for (const column of columns) sums[column] += BigInt(row[column]);
+      if (typeof row.service !== 'string') throw new Error(`${name}: service is ${typeof row.service}`);
+    }
+  }
+  return { rows, sums: texts(sums) };
+}
+
+const texts = (sums) => Object.fromEntries(Object.entries(sums).map(([column, sum]) => [column, String(BigInt.asUintN(64, sum))]));
+
+const result = { hyparquet: {} };
+for (const [table, columns] of Object.entries(summed)) {
+  if (tables[table].length > 0) result.hyparquet[table] = await byHyparquet(tables[table], columns);
+}
+
+// DuckDB is large; where it is installed it is asked, too.
+const duckdb = await import('@duckdb/node-api').catch(() => null);
+if (duckdb) {
+  const connection = await (await duckdb.DuckDBInstance.create(':memory:')).connect();
+  result.duckdb = {};
+  for (const [table, columns] of Object.entries(summed)) {
+    if (tables[table].length === 0) continue;
+    const list = tables[table].map((name) => `'${name.replaceAll("'", "''")}'`).join(',');
+    const sums = columns.map((column) => `, sum(${column})::VARCHAR AS ${column}`).join('');
+    const reader = await connection.runAndReadAll(`SELECT count(*)::INTEGER AS rows${sums} FROM read_parquet([${list}])`);
+    const [{ rows, ...found }] = reader.getRowObjects();
+    result.duckdb[table] = { rows, sums: Object.fromEntries(Object.entries(found).map(([column, sum]) => [column, String(BigInt.asUintN(64, BigInt(sum)))])) };
+  }
+}
+console.log(JSON.stringify(result));
