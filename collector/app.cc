@@ -126,7 +126,11 @@ class AppImpl final : public App {
     if (options_.lake.empty()) return {};
     auto destination = open_destination(lake_settings(options_));
     if (!destination.ok()) return std::move(destination).error();
-    lake_ = std::make_unique<Lake>(std::move(destination).value());
+    std::shared_ptr<BlockCache> cache;
+    if (destination.value()->remote())
+      cache =
+          std::make_shared<BlockCache>(options_.data + "/lake-cache", options_.lake_cache_bytes);
+    lake_ = std::make_unique<Lake>(std::move(destination).value(), std::move(cache));
     RollerOptions roller;
     roller.staging_folder = options_.data + "/lake-staging";
     roller.retention_days = options_.retention_days;

@@ -18,13 +18,15 @@ namespace {
 constexpr uint64_t kMinMemory = 32ULL * 1024 * 1024;
 constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
 constexpr int64_t kMaxRetentionDays = 400;
-constexpr uint64_t kMaxMinFree = 100ULL * 1024 * 1024 * 1024 * 1024;
+constexpr uint64_t kMaxDisk = 100ULL * 1024 * 1024 * 1024 * 1024;
+constexpr uint64_t kMinCache = 16ULL * 1024 * 1024;
 constexpr std::string_view kOff = "off";
 
 /// What flags and the environment gave, as texts: a value that is not there leaves the file's.
 struct GivenTexts {
   std::string data, listen, otlp_listen, rules, config, log_format, log_level, memory,
-      retention_days, external_url, min_free_disk, lake, lake_at;
+      retention_days, external_url, min_free_disk, lake, lake_at, lake_endpoint, lake_region,
+      lake_credentials, lake_cache;
 };
 
 struct Setting {
@@ -55,8 +57,20 @@ constexpr Setting kSettings[] = {
     {"--min-free-disk", "HMS_MIN_FREE_DISK",
      "free space below which the oldest days go first, 0 for none (1GiB)",
      &GivenTexts::min_free_disk},
-    {"--lake", "HMS_LAKE", "where days past the retention go: a folder (default: they are dropped)",
+    {"--lake", "HMS_LAKE",
+     "where days past the retention go: a folder, or s3://bucket/prefix (default: they are "
+     "dropped)",
      &GivenTexts::lake},
+    {"--lake-endpoint", "HMS_LAKE_ENDPOINT",
+     "URL of the S3-compatible service (default: AWS's, of the region)",
+     &GivenTexts::lake_endpoint},
+    {"--lake-region", "HMS_LAKE_REGION", "the bucket's region (us-east-1)",
+     &GivenTexts::lake_region},
+    {"--lake-credentials", "HMS_LAKE_CREDENTIALS",
+     "file with the bucket's keys, in AWS's form (default: AWS_ACCESS_KEY_ID and its kin)",
+     &GivenTexts::lake_credentials},
+    {"--lake-cache", "HMS_LAKE_CACHE", "disk for what is read of a bucket, 16MiB or more (1GiB)",
+     &GivenTexts::lake_cache},
     {"--lake-at", "HMS_LAKE_AT", "time of day (UTC) at which days are rolled to the lake (02:30)",
      &GivenTexts::lake_at},
     {"--external-url", "HMS_EXTERNAL_URL", "how people reach this collector, for links in alerts",
@@ -96,13 +110,15 @@ void apply_memory(const std::string& text, CollectorOptions& options, Faults& fa
   }
 }
 
-void apply_min_free_disk(const std::string& text, CollectorOptions& options, Faults& faults) {
+void apply_size(const char* flag, const std::string& text, uint64_t least, uint64_t& target,
+                Faults& faults) {
   net::YamlErrors errors;
-  if (!net::parse_yaml("size: " + text, "--min-free-disk", errors)
+  if (!net::parse_yaml("size: " + text, flag, errors)
            .get("size")
-           .read_size(options.min_free_bytes, 0, kMaxMinFree) ||
+           .read_size(target, least, kMaxDisk) ||
       !errors.empty()) {
-    faults.add("--min-free-disk: '" + text + "' is not a size from 0 to 100TiB, such as 2GiB");
+    faults.add(std::string(flag) + ": '" + text + "' is not a size from " + std::to_string(least) +
+               " to 100TiB, such as 2GiB");
   }
 }
 
@@ -128,13 +144,19 @@ void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
       {&given.log_format, &options.log_format},
       {&given.log_level, &options.log_level},
       {&given.external_url, &options.external_url},
-      {&given.lake, &options.lake}};
+      {&given.lake, &options.lake},
+      {&given.lake_endpoint, &options.lake_endpoint},
+      {&given.lake_region, &options.lake_region},
+      {&given.lake_credentials, &options.lake_credentials}};
   for (const auto& [from, to] : texts) {
     if (!from->empty()) *to = *from;
   }
   if (!given.memory.empty()) apply_memory(given.memory, options, faults);
   if (!given.retention_days.empty()) apply_retention(given.retention_days, options, faults);
-  if (!given.min_free_disk.empty()) apply_min_free_disk(given.min_free_disk, options, faults);
+  if (!given.min_free_disk.empty())
+    apply_size("--min-free-disk", given.min_free_disk, 0, options.min_free_bytes, faults);
+  if (!given.lake_cache.empty())
+    apply_size("--lake-cache", given.lake_cache, kMinCache, options.lake_cache_bytes, faults);
   if (!given.lake_at.empty() && !parse_minute(given.lake_at, options.lake_minute))
     faults.add("--lake-at: '" + given.lake_at + "' is not a time of day such as 02:30");
 }
@@ -194,8 +216,12 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   int64_t days = options.retention_days;
   root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
   options.retention_days = static_cast<uint32_t>(days);
-  root.get("min_free_disk").read_size(options.min_free_bytes, 0, kMaxMinFree);
+  root.get("min_free_disk").read_size(options.min_free_bytes, 0, kMaxDisk);
   root.get("lake").read(options.lake);
+  root.get("lake_endpoint").read(options.lake_endpoint);
+  root.get("lake_region").read(options.lake_region);
+  root.get("lake_credentials").read(options.lake_credentials);
+  root.get("lake_cache").read_size(options.lake_cache_bytes, kMinCache, kMaxDisk);
   std::string at;
   const net::YamlNode lake_at = root.get("lake_at");
   if (lake_at.read(at) && !parse_minute(at, options.lake_minute))
@@ -208,6 +234,9 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
 LakeSettings lake_settings(const CollectorOptions& options) {
   LakeSettings out;
   out.to = options.lake;
+  out.endpoint = options.lake_endpoint;
+  out.region = options.lake_region;
+  out.credentials = options.lake_credentials;
   return out;
 }
 
@@ -226,6 +255,10 @@ std::vector<std::string> config_keys() {
           "min_free_disk",
           "lake",
           "lake_at",
+          "lake_endpoint",
+          "lake_region",
+          "lake_credentials",
+          "lake_cache",
           "notifiers",
           "notifiers[].name",
           "notifiers[].type",

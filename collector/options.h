@@ -34,6 +34,8 @@ struct CollectorOptions {
   uint64_t min_free_bytes = 1024ULL * 1024 * 1024;  // below: the oldest days go first
   std::string lake;                                 // a folder, or s3://bucket/prefix; empty: none
   uint32_t lake_minute = 150;                       // of the day, UTC
+  std::string lake_endpoint, lake_region = "us-east-1", lake_credentials;  // of a bucket
+  uint64_t lake_cache_bytes = 1024ULL * 1024 * 1024;
   std::vector<NotifierConfig> notifiers;
   std::optional<net::TlsSettings> tls;       // of listen; none: plain
   std::optional<net::TlsSettings> otlp_tls;  // of otlp_listen

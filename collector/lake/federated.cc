@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <set>
+#include <thread>
 #include <tuple>
 #include <unordered_set>
 
@@ -19,14 +21,19 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr int kAttempts = 4;  // a day is rolled in seconds at least, a question seldom takes that
+constexpr int kAttempts = 4;  // days move minutes apart
+constexpr int kMovePatience = 5'000;
 constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
 
 /// Asks until no day moved meanwhile.
 template <class Ask>
 auto steadily(const Lake& lake, const Ask& ask) {
   for (int attempt = 1;; ++attempt) {
-    const uint64_t before = lake.version();
+    uint64_t before = lake.version();
+    for (int waited = 0; before % 2 != 0 && waited < kMovePatience; ++waited) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // dropping a day takes a few
+      before = lake.version();
+    }
     auto answer = ask();
     if (lake.version() == before || attempt == kAttempts) return answer;
   }

@@ -14,7 +14,6 @@ using net::Result;
 void Lake::publish(uint32_t day, ManifestPtr manifest) {
   const std::lock_guard lock(mutex_);
   days_[day] = std::move(manifest);
-  version_.fetch_add(1);
 }
 
 std::vector<uint32_t> Lake::days() const {
@@ -81,7 +80,9 @@ Result<ParquetPtr> Lake::open(const LakeObject& object, const TableSpec* spec) c
     return Error{Code::corrupt, net::Side::upstream, false,
                  object.name + " has " + std::to_string(file.value()->size()) +
                      " bytes, the manifest says " + std::to_string(object.bytes)};
-  auto parquet = ParquetFile::open(std::move(file).value());
+  std::shared_ptr<const LakeFile> bytes = std::move(file).value();
+  if (cache_ && destination_->remote()) bytes = cached_file(std::move(bytes), object.name, cache_);
+  auto parquet = ParquetFile::open(std::move(bytes));
   if (!parquet.ok()) return std::move(parquet).error();
   if (spec != nullptr) {
     if (auto columns = check_columns(parquet.value()->meta(), *spec); !columns.ok())

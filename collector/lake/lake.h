@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/lake/block_cache.h"
 #include "collector/lake/destination.h"
 #include "collector/lake/manifest.h"
 
@@ -27,14 +28,20 @@ class Lake {
   static constexpr size_t kMaxOpenFiles = 128;
   static constexpr uint64_t kRetryMillis = 5'000;
 
-  explicit Lake(std::unique_ptr<LakeDestination> destination)
-      : destination_(std::move(destination)) {}
+  /// `cache` (may be null) keeps what is read of a remote lake.
+  explicit Lake(std::unique_ptr<LakeDestination> destination,
+                std::shared_ptr<BlockCache> cache = nullptr)
+      : destination_(std::move(destination)), cache_(std::move(cache)) {}
 
   [[nodiscard]] const LakeDestination& destination() const noexcept { return *destination_; }
 
   /// Questions about this day go here from now on. `manifest` may be null: then it is read.
   void publish(uint32_t day, ManifestPtr manifest);
-  /// Rises with each publish: a question that saw two of them asks again (federated.h).
+  /// Around the step in which a day leaves the hot store: publish and drop.
+  void begin_move() { version_.fetch_add(1); }
+  void end_move() { version_.fetch_add(1); }
+  /// Odd while a day moves, and another number afterwards: a question that saw either asks again
+  /// (federated.h).
   [[nodiscard]] uint64_t version() const noexcept { return version_.load(); }
   [[nodiscard]] std::vector<uint32_t> days() const;  // rising
   [[nodiscard]] bool empty() const;
@@ -52,6 +59,7 @@ class Lake {
     ParquetPtr file;
   };
   const std::unique_ptr<LakeDestination> destination_;
+  const std::shared_ptr<BlockCache> cache_;
   std::atomic<uint64_t> version_{0};
   mutable std::mutex mutex_;
   mutable std::map<uint32_t, ManifestPtr> days_;  // null: not read yet

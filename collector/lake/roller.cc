@@ -257,9 +257,13 @@ Result<void> Roller::retire(Family day, ManifestPtr manifest) {
         day,
         [this, day, manifest] {
           fault_point("recorded");
+          lake_.begin_move();
           lake_.publish(day.day, manifest);
         },
-        std::move(done));
+        [this, done = std::move(done)](Result<void> outcome) {
+          if (outcome.ok()) lake_.end_move();
+          done(std::move(outcome));
+        });
   });
   fault_point("retired");
   return retired;

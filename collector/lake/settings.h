@@ -14,8 +14,6 @@ struct LakeSettings {
   std::string endpoint;  // of the S3-compatible service: https://host[:port]
   std::string region = "us-east-1";
   std::string credentials;  // file in AWS's form; empty: AWS_ACCESS_KEY_ID and its kin
-  std::string cache_folder;
-  uint64_t cache_bytes = 1024ULL * 1024 * 1024;
 };
 
 /// Errors: bad_config.

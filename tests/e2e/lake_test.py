@@ -1,11 +1,18 @@
 """The lake: a day is rolled to Parquet and dropped, every question is answered as before, and a kill at any step loses and doubles nothing."""
 
 import datetime
+import hashlib
+import hmac
+import http.client
+import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import hms
@@ -46,6 +53,87 @@ def items():
         out.append({"type": "log", "payload": {"ts": now, "service": "claims", "level": "info", "msg": f"today {n}"}})
         out.append({"type": "trace", "payload": {"traceId": trace_id(1000 + n), "spanId": f"{5000 + n:016x}", "service": "claims", "name": "today", "start": now, "durationMs": 1, "status": "ok", "attributes": {}}})
     return out
+
+
+class SignedGate(http.server.ThreadingHTTPServer):
+    """Stands before an S3 service: checks every signature as AWS documents it, refuses every tenth request once with 503, and passes the rest on."""
+
+    daemon_threads = True
+
+    def __init__(self, backend, key, secret):
+        super().__init__(("127.0.0.1", 0), SignedGate.Handler)
+        self.backend, self.key, self.secret = backend, key, secret
+        self.count, self.refused, self.bad = 0, 0, []
+        self.multipart = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def signature_fault(self, body):
+            given = self.headers.get("Authorization", "")
+            parts = dict(p.split("=", 1) for p in given.removeprefix("AWS4-HMAC-SHA256 ").split(", ") if "=" in p)
+            names = parts.get("SignedHeaders", "").split(";")
+            if not {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names):
+                return "headers are missing from the signature"
+            if self.headers["x-amz-content-sha256"] != hashlib.sha256(body).hexdigest():
+                return "the body's SHA-256"
+            path, _, query = self.path.partition("?")
+            pairs = sorted(urllib.parse.quote(k, safe="-_.~") + "=" + urllib.parse.quote(v, safe="-_.~") for k, v in urllib.parse.parse_qsl(query, keep_blank_values=True))
+            canonical = "\n".join([self.command, urllib.parse.quote(urllib.parse.unquote(path), safe="/-_.~"), "&".join(pairs),
+                                   *[f"{n}:{self.headers[n].strip()}" for n in names], "", ";".join(names), self.headers["x-amz-content-sha256"]])
+            date = self.headers["x-amz-date"]
+            scope = f"{date[:8]}/eu-test-1/s3/aws4_request"
+            if parts.get("Credential") != f"{self.server.key}/{scope}":
+                return "the credential's scope"
+            key = b"AWS4" + self.server.secret.encode()
+            for part in scope.split("/"):
+                key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+            text = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+            return None if hmac.new(key, text.encode(), hashlib.sha256).hexdigest() == parts.get("Signature") else "the signature"
+
+        def handle_any(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            gate = self.server
+            gate.count += 1
+            fault = self.signature_fault(body)
+            if fault:
+                gate.bad.append((self.command, self.path, fault))
+                return self.answer(403, [], b"<Error><Code>SignatureDoesNotMatch</Code></Error>")
+            if gate.count % 10 == 0:
+                gate.refused += 1
+                return self.answer(503, [], b"<Error><Code>SlowDown</Code></Error>")
+            gate.multipart += "uploadId" in self.path
+            connection = http.client.HTTPConnection(*gate.backend, timeout=60)
+            connection.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() not in ("expect",)})
+            reply = connection.getresponse()
+            content = reply.read()
+            headers = [(k, v) for k, v in reply.getheaders() if k.lower() not in ("transfer-encoding", "connection", "date", "server") and (k.lower() != "content-length" or self.command == "HEAD")]
+            self.answer(reply.status, headers, content)
+            connection.close()
+
+        def answer(self, status, headers, body):
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            if self.command != "HEAD" or not headers:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
 
 
 class LakeTest(hms.TestCase):
@@ -173,6 +261,45 @@ class LakeTest(hms.TestCase):
                 self.check_lake()
                 shutil.rmtree(self.data)
 
+    def test_a_bucket_serves_as_a_folder_does(self):
+        server = os.path.join(HERE, "lake", "node_modules", "s3rver", "bin", "s3rver.js")
+        if not os.path.exists(server):
+            self.skipTest("s3rver is not installed (./dev test does)")
+        port = hms.free_port()
+        bucket = os.path.join(self.folder(), "bucket")
+        os.mkdir(bucket)
+        self.start("/usr/bin/env", "node", server, "-d", bucket, "-a", "127.0.0.1", "-p", port, "--configure-bucket", "lake", wait_ready=False)
+        self.wait_for(lambda: accepts(port), what="the S3 service")
+        gate = self.use(SignedGate(("127.0.0.1", port), "S3RVER", "S3RVER"))
+        self.lake = "s3://lake/some/prefix"
+        keys = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER"}
+        at = ("--lake-endpoint", gate.url, "--lake-region", "eu-test-1")
+        program = self.begin(*at, env=keys)
+        address = program.address("listen")
+        # Texts that do not compress, so that the spans' file is sent in parts.
+        wide = [{"type": "trace", "payload": {"traceId": trace_id(2000 + n), "spanId": f"{9000 + n:016x}", "service": "wide", "name": "wide", "start": START + n, "durationMs": 1, "status": "ok",
+                                              "attributes": {f"k{k}": os.urandom(24_000).hex() for k in range(4)}}} for n in range(200)]
+        self.assertEqual(hms.post_json(address, "/ingest", items()).status, 202)
+        for first in range(0, len(wide), 50):
+            self.assertEqual(hms.post_json(address, "/ingest", wide[first:first + 50]).status, 202)
+        before = self.answers(program)
+        hms.post_json(address, f"/ops/lake/roll?day={D}", None)
+        self.wait_for(lambda: [d["day"] for d in hms.get_json(address, "/ops/lake")["days"]] == [D], what="the day in the lake")
+        program.wait_log("a day that the lake has was dropped")
+        self.assert_same(before, self.answers(program))
+        self.assertEqual(len(hms.get_json(address, f"/api/traces/{trace_id(2007)}")["data"][0]["spans"][0]["tags"]) >= 4, True)
+        verified = self.command("verify", *at, env=keys)
+        self.assertEqual((verified.returncode, verified.stderr), (0, ""), verified.stdout)
+        self.assertIn(f"{D} ok  spans {TRACES * 3 + 200}", verified.stdout)
+        self.assertEqual(gate.bad, [])
+        self.assertGreater(gate.refused, 0)
+        self.assertGreater(gate.multipart, 2)
+        wrong = self.command("list", *at, env={**keys, "AWS_SECRET_ACCESS_KEY": "not-the-secret"})
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn("403 SignatureDoesNotMatch", wrong.stderr)
+        self.assertNotIn("not-the-secret", wrong.stderr)
+        self.assertNotIn("S3RVER", program.text_of_log())
+
     def test_days_past_the_retention_go_by_themselves_and_commands_show_them(self):
         program, before = self.fill()
         program.terminate()
@@ -199,6 +326,14 @@ class LakeTest(hms.TestCase):
         broken = self.command("verify")
         self.assertEqual(broken.returncode, 1)
         self.assertIn("spans-00000.parquet: its SHA-256", broken.stdout)
+
+
+def accepts(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+    except OSError:
+        return False
 
 
 def sorted_trace(trace):
