@@ -44,6 +44,7 @@ void append_value(std::string& out, const StoredAttribute& attribute) {
 StoredAttribute attribute_of(std::string key, const ordered_json& value) {
   StoredAttribute out;
   out.key = std::move(key);
+  out.kind = Kind::empty;
   if (value.is_string()) {
     out.kind = Kind::text;
     out.text = value.get<std::string>();

@@ -147,6 +147,10 @@ class FederatedSpans final : public Forwarding<SpanStore> {
       return a.spans.front().start_unix_nanos > b.spans.front().start_unix_nanos;
     });
     if (out.size() > query.limit) out.resize(query.limit);
+    // A list has no place of its own for a warning.
+    if (out.empty() && !warnings.sentences().empty())
+      return Error{Code::unavailable, net::Side::upstream, true,
+                   "no trace was found among the hot days, and " + warnings.sentences().front()};
     if (!out.empty()) {
       for (const std::string& sentence : warnings.sentences())
         out.front().warnings.push_back(sentence);

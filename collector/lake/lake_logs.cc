@@ -47,10 +47,11 @@ class LogSearch {
         searched = query_.trace_id.is_zero() ? by_columns(*day, *manifest.value())
                                              : by_trace(*day, *manifest.value());
       else
-        searched = std::move(manifest).error();
+        searched = manifest.error();
       if (searched.ok()) continue;
       if (searched.error().code == Code::canceled) return std::move(searched).error();
-      warnings_.add(*day, searched.error());
+      if (manifest.ok() || day_touches(*day, query_.start_unix_nanos, query_.end_unix_nanos))
+        warnings_.add(*day, searched.error());
     }
     std::vector<Line> out;
     for (auto& node : found_) out.push_back(node);

@@ -63,6 +63,11 @@ Result<ColumnValues> read_aligned(const LakeGroup& group, size_t column, size_t 
 
 }  // namespace
 
+bool day_touches(uint32_t day, uint64_t from, uint64_t to) noexcept {
+  constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
+  return day * kNanosPerDay <= to && (day + uint64_t{1}) * kNanosPerDay > from;
+}
+
 Result<std::vector<LakeGroup>> groups_of(const Lake& lake, const LakeManifest& manifest,
                                          LakeTable table, int64_t from, int64_t to,
                                          const std::function<bool(const RowGroupMeta&)>& wanted) {

@@ -13,6 +13,9 @@
 
 namespace hms::collector {
 
+/// Whether a day that cannot be read may hold something of that time (Unix nanoseconds).
+[[nodiscard]] bool day_touches(uint32_t day, uint64_t from, uint64_t to) noexcept;
+
 /// A row group of a table's file.
 struct LakeGroup {
   ParquetPtr file;

@@ -179,7 +179,8 @@ Result<std::vector<LakeTraceHit>> lake_search(const Lake& lake, const TraceQuery
   for (auto day = days.rbegin(); day != days.rend(); ++day) {
     auto manifest = lake.manifest(*day);
     if (!manifest.ok()) {
-      warnings.add(*day, manifest.error());
+      if (day_touches(*day, query.start_unix_nanos, query.end_unix_nanos))
+        warnings.add(*day, manifest.error());
       continue;
     }
     auto groups = groups_of(

@@ -104,6 +104,10 @@ Result<ManifestPtr> Roller::roll(uint32_t day) {
     status_.step = "begin";
   }
   auto rolled = roll_open_day(day);
+  if (!rolled.ok()) {  // what was written here takes room until the next try
+    std::error_code ignored;
+    std::filesystem::remove_all(options_.staging_folder, ignored);
+  }
   const std::lock_guard lock(mutex_);
   status_.rolling.reset();
   status_.step.clear();

@@ -208,6 +208,8 @@ class LakeTest(hms.TestCase):
             seen = subprocess.run(["node", os.path.join(HERE, "lake", "read.mjs"), self.lake, D], capture_output=True, text=True, timeout=120)
             self.assertEqual(seen.returncode, 0, seen.stderr)
             for reader, tables in json.loads(seen.stdout).items():
+                durations = sorted((100 - 20 * depth + n % 7) * 1_000_000 for n in range(TRACES) for depth in range(3))
+                self.assertEqual(tables["spans"]["p99"], str(durations[-(-len(durations) * 99 // 100) - 1]), reader)
                 for table, found in tables.items():
                     self.assertEqual(found["rows"], int(manifest["tables"][table]["rows"]), (reader, table))
                     for column, total in found["sums"].items():

@@ -12,16 +12,19 @@ const tables = Object.fromEntries(Object.keys(summed).map((table) => [
 
 async function byHyparquet(files, columns) {
   let rows = 0;
+  const durations = [];
   const sums = Object.fromEntries(columns.map((column) => [column, 0n]));
   for (const name of files) {
     const file = await asyncBufferFromFile(name);
     for (const row of await parquetReadObjects({ file, compressors })) {
       ++rows;
       for (const column of columns) sums[column] += BigInt(row[column]);
+      if ('duration_nanos' in row) durations.push(row.duration_nanos);
       if (typeof row.service !== 'string') throw new Error(`${name}: service is ${typeof row.service}`);
     }
   }
-  return { rows, sums: texts(sums) };
+  durations.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return { rows, sums: texts(sums), p99: String(durations[Math.ceil(durations.length * 0.99) - 1]) };
 }
 
 const texts = (sums) => Object.fromEntries(Object.entries(sums).map(([column, sum]) => [column, String(BigInt.asUintN(64, sum))]));
@@ -40,9 +43,10 @@ if (duckdb) {
     if (tables[table].length === 0) continue;
     const list = tables[table].map((name) => `'${name.replaceAll("'", "''")}'`).join(',');
     const sums = columns.map((column) => `, sum(${column})::VARCHAR AS ${column}`).join('');
-    const reader = await connection.runAndReadAll(`SELECT count(*)::INTEGER AS rows${sums} FROM read_parquet([${list}])`);
-    const [{ rows, ...found }] = reader.getRowObjects();
-    result.duckdb[table] = { rows, sums: Object.fromEntries(Object.entries(found).map(([column, sum]) => [column, String(BigInt.asUintN(64, BigInt(sum)))])) };
+    const p99 = table === 'spans' ? ', quantile_disc(duration_nanos, 0.99)::VARCHAR AS p99' : '';
+    const reader = await connection.runAndReadAll(`SELECT count(*)::INTEGER AS rows${p99}${sums} FROM read_parquet([${list}])`);
+    const [{ rows, p99: quantile, ...found }] = reader.getRowObjects();
+    result.duckdb[table] = { rows, p99: quantile, sums: Object.fromEntries(Object.entries(found).map(([column, sum]) => [column, String(BigInt.asUintN(64, BigInt(sum)))])) };
   }
 }
 console.log(JSON.stringify(result));
