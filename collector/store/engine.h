@@ -68,7 +68,7 @@ struct EngineOptions {
       false;  // days past the retention wait for the lake (`retire_day`) instead of being dropped
   uint64_t min_free_bytes = 0;  // below: the oldest day is dropped, never today (not with
                                 // keep_old_days); 0: no floor
-  net::Clock clock;  // Unix nanoseconds; default the wall clock
+  net::Clock clock;             // Unix nanoseconds; default the wall clock
   /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default:
   /// batches go on being answered with an error.
   std::function<void(const net::Error&)> on_broken;
