@@ -1,9 +1,6 @@
 #include "net/io/workers.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <condition_variable>
 #include <mutex>
@@ -49,14 +46,6 @@ void Worker::stop_and_join() {
 
 void Worker::keep_polling(std::chrono::microseconds after_an_event) noexcept {
   loop_->impl().spin_nanos = static_cast<uint64_t>(after_an_event.count()) * 1'000;
-}
-
-void yield_to_workers() noexcept {
-  // Without the right to either nothing is lost but the order.
-  constexpr sched_param kNoPriority{};
-  constexpr int kNicer = 5;
-  sched_setscheduler(0, SCHED_BATCH, &kNoPriority);
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNicer);
 }
 
 }  // namespace hms::net

@@ -33,7 +33,4 @@ class Worker {
   std::thread thread_;
 };
 
-/// The calling thread does what can wait: in a contest for a core, threads that serve requests win.
-void yield_to_workers() noexcept;
-
 }  // namespace hms::net
