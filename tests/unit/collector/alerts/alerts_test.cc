@@ -180,7 +180,7 @@ class StoredLogs final : public LogStore {
   mutable LogQuery asked;
   net::Result<LogPage> search(const LogQuery& query, const std::function<bool()>&) const override {
     asked = query;
-    return LogPage{logs, ""};
+    return LogPage{logs, "", {}};
   }
   net::Result<void> recover(const KvReader&) override { return {}; }
   void prepare(std::span<const AcceptedBatch>, KvWriter&) override {}
