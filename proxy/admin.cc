@@ -131,6 +131,19 @@ Json canaries_json(const Snapshot& snapshot) {
   return list;
 }
 
+const char* health_of(const EndpointState& state) {
+  if (state.check_failed) return "check_failed";
+  if (state.ejected_millis > 0) return "ejected";
+  return state.connect_failures == 0 || state.connections > 0 ? "healthy" : "failing";
+}
+
+/// Unix milliseconds, or null.
+Json ejected_until(const EndpointState& state) {
+  return state.ejected_millis == 0
+             ? Json(nullptr)
+             : Json(net::unix_millis() + static_cast<int64_t>(state.ejected_millis));
+}
+
 void send_json(const net::ReplyPtr& reply, const Json& json, int status = 200) {
   reply->send(status, "application/json",
               json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -242,6 +255,10 @@ void Sidecar::admin_upstreams(const net::ReplyPtr& reply) {
           continue;
         }
         EndpointState& s = at->state;
+        s.ejected_millis = std::max(s.ejected_millis, e.ejected_millis);
+        s.ejections += e.ejections;
+        s.check_failed = s.check_failed || e.check_failed;
+        s.panic = s.panic || e.panic;
         s.in_flight += e.in_flight, s.connections += e.connections, s.idle += e.idle,
             s.requests += e.requests, s.failures += e.failures;
         s.connects += e.connects, s.connect_failures += e.connect_failures, s.reused += e.reused,
@@ -256,13 +273,12 @@ void Sidecar::admin_upstreams(const net::ReplyPtr& reply) {
       for (const Sum& sum : sums) {
         const EndpointState& s = sum.state;
         if (s.upstream != plan.name) continue;
-        // No active health checks yet: an endpoint is what its connections say.
-        const bool healthy = s.connect_failures == 0 || s.connections > 0;
         endpoints.push_back({{"address", s.address},
-                             {"health", healthy ? "healthy" : "failing"},
+                             {"health", health_of(s)},
                              {"weight", s.weight},
                              {"in_flight", s.in_flight},
-                             {"ejected_until", nullptr},
+                             {"ejected_until", ejected_until(s)},
+                             {"ejections", s.ejections},
                              {"connections", s.connections},
                              {"idle", s.idle},
                              {"latency_ms", sum.latency / static_cast<double>(sum.workers)},

@@ -80,43 +80,81 @@ void DataPath::unpin(View& view) {
 void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction) {
   const auto i = static_cast<size_t>(direction);
   ++count.connections_accepted[i];
+  const auto redirected = redirected_from(*stream, direction);
+  if (redirected && leads_back(*stream, *redirected)) {
+    ++count.loops_refused;
+    return stream->mark_for_reset();
+  }
   const Protocol protocol = config().inbound_protocol;
-  Endpoint* const service = protocol == Protocol::http ? nullptr : raw_destination(direction);
+  Endpoint* const service =
+      protocol == Protocol::http ? nullptr : raw_destination(direction, redirected);
   const PortKind kind = service == nullptr          ? PortKind::http
                         : protocol == Protocol::tcp ? PortKind::tcp
                                                     : ports_->recall(service->address);
   if (sessions_open() - refused_open_ >= config().limits.connections)
     return refuse(std::move(stream), direction, kind != PortKind::tcp);
-  if (kind == PortKind::http) return begin_session(std::move(stream), direction);
+  if (kind == PortKind::http) {
+    const Destination destination{redirected.value_or(net::SocketAddress()), false, true};
+    return begin_session(std::move(stream), direction, redirected ? &destination : nullptr);
+  }
   const Timeouts& timeouts = config().timeouts;
   tunnels_.detect({std::move(stream), direction, service,
                    service->address.is_loopback() ? timeouts.connect_loopback : timeouts.connect,
-                   kind == PortKind::tcp});
+                   kind == PortKind::tcp, redirected.has_value()});
 }
 
 void DataPath::begin_session(std::unique_ptr<net::Stream> stream, telemetry::Direction direction,
-                             const net::SocketAddress* destination, bool teaches,
-                             std::string_view early) {
+                             const Destination* destination, std::string_view early) {
   ++count.connections_open[static_cast<size_t>(direction)];
   sessions_.push_back(std::make_unique<Session>(*this, std::move(stream), direction));
   Session& session = *sessions_.back();
   session.index = sessions_.size() - 1;
-  if (destination != nullptr) session.set_destination(*destination, teaches);
+  if (destination != nullptr) session.set_destination(*destination);
   session.start(early);
 }
 
-Endpoint* DataPath::raw_destination(telemetry::Direction direction) {
-  if (ports_ == nullptr || direction != telemetry::Direction::inbound) return nullptr;
-  if (!view_->snapshot->has_app) return nullptr;
+std::optional<net::SocketAddress> DataPath::redirected_from(net::Stream& stream,
+                                                            telemetry::Direction direction) {
+  const bool inbound = direction == telemetry::Direction::inbound;
+  if (!(inbound ? config().inbound_transparent : config().outbound_transparent))
+    return std::nullopt;
+  auto original = stream.original_destination();
+  // The app's own port: as configured, with its routes, its health and its pool.
+  if (inbound && original && view_->snapshot->has_app) {
+    for (const Endpoint* app : view_->clusters.front().endpoints) {
+      if (app->address.port() == original->port()) return std::nullopt;
+    }
+  }
+  return original;
+}
+
+/// To one of our own listeners, or made by ourselves because our own calls are redirected as well.
+bool DataPath::leads_back(const net::Stream& stream, const net::SocketAddress& destination) {
+  const auto own_port = [&destination](const net::SocketAddress& own) {
+    return own.port() == destination.port();
+  };
+  const bool listener = std::any_of(own_inbound_.begin(), own_inbound_.end(), own_port) ||
+                        std::any_of(own_outbound_.begin(), own_outbound_.end(), own_port);
+  if (listener && destination.is_on_this_machine()) return true;
+  return tunnels_.opened_from(stream.peer().port(), destination);
+}
+
+Endpoint* DataPath::raw_destination(telemetry::Direction direction,
+                                    const std::optional<net::SocketAddress>& redirected) {
+  if (ports_ == nullptr) return nullptr;
+  if (redirected) return &dynamic_endpoint(*redirected);
+  if (direction != telemetry::Direction::inbound || !view_->snapshot->has_app) return nullptr;
   Endpoint* const app = pick_endpoint(view_->clusters.front(), nullptr, loop_.now_millis());
   return app != nullptr && !app->own_inbound ? app : nullptr;
 }
 
 bool DataPath::callers_speak_first(telemetry::Direction direction) {
   const Protocol protocol = config().inbound_protocol;
+  const bool inbound = direction == telemetry::Direction::inbound;
+  if (inbound ? config().inbound_transparent : config().outbound_transparent) return false;
+  if (!inbound || protocol == Protocol::http) return true;
   if (protocol == Protocol::tcp) return false;
-  if (protocol == Protocol::http) return true;
-  const Endpoint* const service = raw_destination(direction);
+  const Endpoint* const service = raw_destination(direction, std::nullopt);
   return service == nullptr || ports_->recall(service->address) == PortKind::http;
 }
 
@@ -221,25 +259,40 @@ size_t DataPath::cut_all() {
 Counters DataPath::counters() const {
   Counters copy = count;
   copy.requests_running[0] = running_;
+  copy.ejections = outliers.ejections;
+  copy.ejections_not_made = outliers.kept;
   return copy;
 }
 
 std::vector<EndpointState> DataPath::endpoint_states() const {
   std::vector<EndpointState> states;
-  const auto add = [this, &states](const std::string& upstream, double weight, const Endpoint& e) {
-    states.push_back({upstream, e.text, weight, e.in_flight, e.connections,
-                      static_cast<uint32_t>(e.idle.size()),
-                      e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis(), e.requests,
-                      e.failures, e.connects, e.connect_failures, e.reused, e.stale});
+  const uint64_t now = loop_.now_millis();
+  const auto add = [this, &states, now](const std::string& upstream, double weight,
+                                        const Endpoint& e, bool panic) {
+    states.push_back(
+        {upstream, e.text, weight, e.in_flight, e.connections, static_cast<uint32_t>(e.idle.size()),
+         e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis(), e.requests, e.failures,
+         e.connects, e.connect_failures, e.reused, e.stale, e.ejections,
+         e.ejected_until_millis > now ? e.ejected_until_millis - now : 0, e.check_failed, panic});
   };
   for (const Cluster& cluster : view_->clusters) {
     for (const Endpoint* endpoint : cluster.endpoints)
-      add(cluster.plan->name, 100.0 / static_cast<double>(cluster.endpoints.size()), *endpoint);
+      add(cluster.plan->name, 100.0 / static_cast<double>(cluster.endpoints.size()), *endpoint,
+          cluster.panic);
   }
   for (const auto& [text, endpoint] : pool_.endpoints()) {
-    if (endpoint->dynamic) add("", 100, *endpoint);
+    if (endpoint->dynamic) add("", 100, *endpoint, false);
   }
   return states;
+}
+
+void DataPath::set_failed_checks(const std::vector<std::string>& addresses) {
+  for (const auto& [key, endpoint] : pool_.endpoints()) {
+    const bool failed =
+        std::find(addresses.begin(), addresses.end(), endpoint->text) != addresses.end();
+    if (failed != endpoint->check_failed) ++pool_.health_generation;
+    endpoint->check_failed = failed;
+  }
 }
 
 telemetry::RecorderDelta DataPath::flip() {

@@ -9,11 +9,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "net/http/h1_codec.h"
 #include "proxy/cluster/host_names.h"
+#include "proxy/cluster/outlier.h"
 #include "proxy/cluster/pool.h"
 #include "proxy/cluster/view.h"
 #include "proxy/counters.h"
@@ -34,7 +36,9 @@ struct EndpointState {
   uint32_t in_flight = 0, connections = 0, idle = 0;
   double latency_ms = 0;
   uint64_t idle_limit_ms = 0, requests = 0, failures = 0, connects = 0, connect_failures = 0,
-           reused = 0, stale = 0;
+           reused = 0, stale = 0, ejections = 0;
+  uint64_t ejected_millis = 0;  // still to go; 0: not ejected
+  bool check_failed = false, panic = false;
 };
 
 class DataPath {
@@ -72,6 +76,8 @@ class DataPath {
 
   [[nodiscard]] Counters counters() const;
   [[nodiscard]] std::vector<EndpointState> endpoint_states() const;
+  /// Verdicts of the active checks: which addresses do not answer.
+  void set_failed_checks(const std::vector<std::string>& addresses);
   [[nodiscard]] std::vector<std::string> learned_routes() const { return learner_.templates(); }
   [[nodiscard]] uint64_t routes_folded() const noexcept { return learner_.folded(); }
   [[nodiscard]] telemetry::RecorderDelta flip();
@@ -81,11 +87,9 @@ class DataPath {
   [[nodiscard]] View* view() noexcept { return view_.get(); }
   [[nodiscard]] const Config& config() const noexcept { return view_->snapshot->config; }
   [[nodiscard]] Exchange* take_exchange(Session& session);
-  /// `destination`: where the connection was going, null: not known. `early`: what was read
-  /// already. `teaches`: a reply in HTTP is news about that destination.
+  /// `destination`: null: not known. `early`: what was read already.
   void begin_session(std::unique_ptr<net::Stream> stream, telemetry::Direction direction,
-                     const net::SocketAddress* destination = nullptr, bool teaches = false,
-                     std::string_view early = {});
+                     const Destination* destination = nullptr, std::string_view early = {});
   void learn_port(const net::SocketAddress& service, PortKind kind);
   void forget_port(const net::SocketAddress& service);
   void note_tls_failure(const net::Error& error);
@@ -96,6 +100,7 @@ class DataPath {
   Counters count;
   Gather request_out, reply_out;
   RetryBudget retry_budget;
+  OutlierCounts outliers;
   uint64_t unix_offset_nanos = 0;  // unix = monotonic + offset, set at each flip
   telemetry::Recorder& recorder() noexcept { return recorder_; }
   RouteLearner& learner() noexcept { return learner_; }
@@ -119,7 +124,12 @@ class DataPath {
  private:
   void forget_dynamic_endpoints();
   /// Where a raw connection would go: the app or the original destination, null: nowhere.
-  [[nodiscard]] Endpoint* raw_destination(telemetry::Direction direction);
+  [[nodiscard]] Endpoint* raw_destination(telemetry::Direction direction,
+                                          const std::optional<net::SocketAddress>& redirected);
+  /// Where a redirected connection was going; nothing if it was not, or to the app.
+  [[nodiscard]] std::optional<net::SocketAddress> redirected_from(net::Stream& stream,
+                                                                  telemetry::Direction direction);
+  [[nodiscard]] bool leads_back(const net::Stream& stream, const net::SocketAddress& destination);
   void mark_own_endpoints();
   void refuse(std::unique_ptr<net::Stream> stream, telemetry::Direction direction, bool in_http);
 

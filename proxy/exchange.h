@@ -81,6 +81,7 @@ class Exchange final : public UpstreamUser {
 
   void join_trace();
   void choose_route();
+  [[nodiscard]] bool caller_allowed();
   void choose_cluster();
   void start_attempt();
   void resolve_and_connect(std::string_view authority);
@@ -114,6 +115,7 @@ class Exchange final : public UpstreamUser {
   bool retry_on_status();
   bool may_repeat() const noexcept;
   void drop_upstream();
+  void note_failure();
   void reply_locally(LocalError error, std::string_view detail);
   void finish(bool keep_alive);
   void measure();

@@ -5,7 +5,9 @@
 #include "net/core/clock.h"
 #include "net/http/url.h"
 #include "proxy/balance/balancer.h"
+#include "proxy/cluster/outlier.h"
 #include "proxy/data_path.h"
+#include "proxy/policy.h"
 #include "proxy/router.h"
 #include "proxy/session.h"
 
@@ -39,7 +41,19 @@ void Exchange::choose_route() {
     if (route_->plan->config.timeout.count() > 0) deadline_.arm(route_->plan->config.timeout);
     data_.retry_budget.request(route_->plan->config.retries.budget);
   }
+  if (!caller_allowed()) return reply_locally(LocalError::forbidden, session_->peer_identity());
   choose_cluster();
+}
+
+/// By the identity that the caller's certificate proved; without a list, everybody may.
+bool Exchange::caller_allowed() {
+  if (session_->direction() != Direction::inbound) return true;
+  const Config& config = view_->snapshot->config;
+  const bool own_list = route_ != nullptr && !route_->plan->config.allow.empty();
+  const std::vector<std::string>& allow =
+      own_list ? route_->plan->config.allow : config.inbound_allow;
+  if (allow.empty()) return true;
+  return identity_allowed(allow, session_->peer_identity());
 }
 
 void Exchange::choose_cluster() {
@@ -48,6 +62,10 @@ void Exchange::choose_cluster() {
     const uint32_t chosen = pick_split(*route_->plan, head, trace_);
     cluster_ = &view_->clusters[chosen];
     if (route_->plan->is_split) upstream_name_ = cluster_->name_id;
+    return start_attempt();
+  }
+  if (const net::SocketAddress* const redirected = session_->redirected_from()) {
+    endpoint_ = &data_.dynamic_endpoint(*redirected);
     return start_attempt();
   }
   if (session_->direction() == Direction::outbound) {
@@ -143,7 +161,7 @@ void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
     return;
   }
   ++endpoint_->connect_failures;
-  ++endpoint_->failures;
+  note_failure();
   data_.forget_port(endpoint_->address);
   endpoint_->latency.observe(
       1'000'000'000,
@@ -183,6 +201,12 @@ bool Exchange::try_next_address() {
   endpoint_ = next;
   ask_endpoint();
   return true;
+}
+
+void Exchange::note_failure() {
+  ++endpoint_->failures;
+  if (cluster_ != nullptr)
+    proxy::note_failure(*cluster_, *endpoint_, data_.loop().now_millis(), data_.outliers);
 }
 
 void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {

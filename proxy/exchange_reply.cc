@@ -2,6 +2,7 @@
 #include "proxy/exchange.h"
 
 #include "net/core/clock.h"
+#include "proxy/cluster/outlier.h"
 #include "proxy/data_path.h"
 #include "proxy/session.h"
 
@@ -83,7 +84,10 @@ bool Exchange::on_reply_head() {
     times_.reply = now;
     endpoint_->latency.observe(now - attempt_nanos_, data_.loop().now_millis());
   }
-  if (head.status >= 500) ++endpoint_->failures;
+  if (head.status >= 500)
+    note_failure();
+  else
+    note_success(*endpoint_);
   if (route_ != nullptr && head.status < 600 &&
       route_->plan->config.retries.on_status.test(head.status) && retry_on_status())
     return false;
@@ -219,7 +223,7 @@ void Exchange::on_upstream_eof() {
   if (reply_complete_) return;  // it may still read; if not, the next write tells
   if (!reply_bytes_seen_) {
     if (retry_after_failure(true)) return;
-    ++endpoint_->failures;
+    note_failure();
     return reply_locally(LocalError::upstream_closed, std::string(endpoint_->text));
   }
   switch (reply_codec_->finish()) {
@@ -229,14 +233,14 @@ void Exchange::on_upstream_eof() {
     default:
       break;
   }
-  ++endpoint_->failures;
+  note_failure();
   on_reply_fault(LocalError::upstream_closed, "the reply was cut");
 }
 
 void Exchange::on_upstream_closed(const net::Error& error) {
   if (reply_complete_) return lose_upload();
   if (!reply_bytes_seen_ && retry_after_failure(false)) return;
-  ++endpoint_->failures;
+  note_failure();
   on_reply_fault(
       error.code == net::Code::reset ? LocalError::upstream_reset : LocalError::upstream_closed,
       error.detail);

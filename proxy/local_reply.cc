@@ -24,6 +24,8 @@ constexpr std::array kErrors = {
                     "the request did not arrive in time"},
     LocalErrorEntry{LocalError::loop_detected, 508, "loop_detected", "LR", ErrorType::other,
                     "the request has been through this proxy before"},
+    LocalErrorEntry{LocalError::forbidden, 403, "forbidden", "UAEX", ErrorType::other,
+                    "this caller's identity is not on the list"},
     LocalErrorEntry{LocalError::no_route, 404, "no_route", "NR", ErrorType::no_upstream,
                     "no route matches this request"},
     LocalErrorEntry{LocalError::no_endpoint, 503, "no_endpoint", "UH", ErrorType::no_upstream,

@@ -23,6 +23,7 @@ enum class LocalError : uint8_t {
   version_not_supported,
   request_timeout,
   loop_detected,
+  forbidden,
   no_route,
   no_endpoint,
   connect_failed,

@@ -54,10 +54,15 @@ const std::vector<MetricHelp>& metric_helps() {
        "connect_failed, drained."},
       {"hms_proxy_tunnel_bytes_total",
        "Bytes through tunnels of every kind; flow `received`: from callers, `sent`: to them."},
+      {"hms_proxy_endpoint_ejections_total",
+       "Endpoints left out after failures in a row; result `kept`: too many were out already."},
+      {"hms_proxy_health_checks_total", "Active health checks of endpoints, by result."},
       {"hms_proxy_early_replies_total", "Replies that were complete before the request was."},
       {"hms_proxy_stalled_total", "Connections ended because nothing moved for too long."},
       {"hms_proxy_request_body_bytes_total", "Body bytes from callers."},
       {"hms_proxy_reply_body_bytes_total", "Body bytes to callers."},
+      {"hms_proxy_loops_refused_total",
+       "Intercepted connections that led back to this proxy: reset."},
       {"hms_proxy_accept_pauses_total", "Times accepting rested because descriptors ran out."},
       {"hms_proxy_routes_folded_total",
        "Requests counted under the route 'other' because no template could be learned."},
@@ -136,12 +141,21 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
   all.push_back(
       counter("hms_proxy_tunnel_bytes_total", c.tunnel_bytes_received, {{"flow", "received"}}));
   all.push_back(counter("hms_proxy_tunnel_bytes_total", c.tunnel_bytes_sent, {{"flow", "sent"}}));
+  all.push_back(
+      counter("hms_proxy_endpoint_ejections_total", c.ejections, {{"result", "ejected"}}));
+  all.push_back(
+      counter("hms_proxy_endpoint_ejections_total", c.ejections_not_made, {{"result", "kept"}}));
+  all.push_back(
+      counter("hms_proxy_health_checks_total", numbers.health_checks_good, {{"result", "good"}}));
+  all.push_back(
+      counter("hms_proxy_health_checks_total", numbers.health_checks_bad, {{"result", "bad"}}));
   all.push_back(counter("hms_proxy_early_replies_total", c.early_replies));
   all.push_back(counter("hms_proxy_tls_failures_total", c.tls_failures));
   all.push_back(counter("hms_proxy_stalled_total", c.stalled_readers, {{"kind", "reader"}}));
   all.push_back(counter("hms_proxy_stalled_total", c.stalled_bodies, {{"kind", "body"}}));
   all.push_back(counter("hms_proxy_request_body_bytes_total", c.request_bytes));
   all.push_back(counter("hms_proxy_reply_body_bytes_total", c.reply_bytes));
+  all.push_back(counter("hms_proxy_loops_refused_total", c.loops_refused));
   all.push_back(counter("hms_proxy_accept_pauses_total", c.accept_pauses));
   all.push_back(counter("hms_proxy_routes_folded_total", numbers.routes_folded));
   all.push_back(counter("hms_proxy_spans_dropped_total", numbers.spans_dropped));

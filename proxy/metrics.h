@@ -19,6 +19,7 @@ struct OwnNumbers {
   telemetry::SpoolCounters spool;
   telemetry::ExporterState exporter;
   uint64_t routes_folded = 0;
+  uint64_t health_checks_good = 0, health_checks_bad = 0;
   uint64_t spans_dropped = 0, series_folded = 0;
   uint64_t reloads_ok = 0, reloads_refused = 0;
   uint64_t snapshot_generation = 0;

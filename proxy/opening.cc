@@ -2,6 +2,7 @@
 
 #include "net/io/tls_stream.h"
 #include "proxy/data_path.h"
+#include "proxy/policy.h"
 #include "proxy/tunnels.h"
 
 namespace hms::proxy {
@@ -13,7 +14,8 @@ Opening::Opening(Tunnels& tunnels, Start start)
       timer_(tunnels.data().loop(), [this] { on_timer(); }),
       connect_timeout_(start.connect_timeout),
       direction_(start.direction),
-      raw_(start.raw) {
+      raw_(start.raw),
+      redirected_(start.redirected) {
   ++endpoint_.in_flight;
 }
 
@@ -32,6 +34,11 @@ void Opening::start() {
   }
   connect();
   if (!raw_) read_caller(true);
+}
+
+uint16_t Opening::source_port() const noexcept {
+  if (connector_ != nullptr) return connector_->local_port();
+  return service_ != nullptr ? service_->stream().local().port() : 0;
 }
 
 void Opening::read_caller(bool wanted) {
@@ -149,12 +156,25 @@ void Opening::hand_to_session(std::string_view from_caller) {
   if (service_ != nullptr) data.pool().give_back(std::move(service_));
   read_caller(false);
   std::unique_ptr<net::Stream> caller = std::move(caller_);
-  const net::SocketAddress service = endpoint_.address;
+  const Destination destination{endpoint_.address, true, redirected_};
   finish();
-  data.begin_session(std::move(caller), direction_, &service, true, from_caller);
+  data.begin_session(std::move(caller), direction_, &destination, from_caller);
+}
+
+/// The listener's list holds for raw connections as well; nobody can be told why.
+bool Opening::caller_allowed() {
+  if (direction_ != telemetry::Direction::inbound) return true;
+  const net::TlsStream* const tls = caller_->tls();
+  const net::TlsPeer peer = tls != nullptr ? tls->peer_identity() : net::TlsPeer{};
+  return identity_allowed(tunnels_.data().config().inbound_allow,
+                          peer.verified ? peer.name : std::string());
 }
 
 void Opening::splice(std::string_view from_caller, std::string_view from_service) {
+  if (!caller_allowed()) {
+    ++tunnels_.data().count.local_replies[static_cast<size_t>(LocalError::forbidden)];
+    return cut(TunnelEnd::caller_reset);
+  }
   read_caller(true);
   SpliceStart start{wire_ == Wire::tls ? TunnelKind::tls : TunnelKind::tcp, direction_,
                     std::move(caller_), std::move(service_), caller_ended_};

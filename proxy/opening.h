@@ -32,7 +32,8 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
     telemetry::Direction direction = telemetry::Direction::inbound;
     Endpoint* service = nullptr;
     net::Millis connect_timeout{0};
-    bool raw = false;  // nothing to detect
+    bool raw = false;         // nothing to detect
+    bool redirected = false;  // intercepted on its way to somebody else than the app
   };
   Opening(Tunnels& tunnels, Start start);
   ~Opening();
@@ -41,6 +42,11 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   /// Resets the caller.
   void cut(TunnelEnd end);
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
+  /// Our own end of the connection to the service.
+  [[nodiscard]] uint16_t source_port() const noexcept;
+  [[nodiscard]] const net::SocketAddress& service_address() const noexcept {
+    return endpoint_.address;
+  }
 
   size_t index = 0;  // in Tunnels' list
 
@@ -62,6 +68,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   void decide(Wire wire, std::string_view from_caller);
   void hand_to_session(std::string_view from_caller);
   void splice(std::string_view from_caller, std::string_view from_service);
+  [[nodiscard]] bool caller_allowed();
   void read_caller(bool wanted);
   void drop_service();
   void finish();
@@ -77,7 +84,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   net::Millis connect_timeout_;
   telemetry::Direction direction_;
   Wire wire_ = Wire::undecided;
-  bool raw_;
+  bool raw_, redirected_;
   bool reading_ = false;
   bool caller_ended_ = false;
   bool no_service_ = false;  // it could not be connected to, or has left

@@ -1,6 +1,7 @@
 #include "proxy/route_learner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "net/core/random.h"
 
@@ -184,6 +185,7 @@ uint32_t RouteLearner::settle_leaf(Service& service, Node& leaf, const std::stri
 uint32_t RouteLearner::look_up(Service& service, std::string_view path, bool may_learn) {
   if (path.empty() || path[0] != '/') return other_;
   Node* node = &service.root;
+  bool news = false;
   std::string name;
   name.reserve(path.size() + 16);
   size_t begin = 1, depth = 0;
@@ -217,6 +219,7 @@ uint32_t RouteLearner::look_up(Service& service, std::string_view path, bool may
       node->children.push_back(std::make_unique<Node>());
       child = node->children.back().get();
       child->segment = std::string(key);
+      news = true;
     }
     name += '/';
     name += child->segment;
@@ -224,7 +227,61 @@ uint32_t RouteLearner::look_up(Service& service, std::string_view path, bool may
     begin = end + 1;
   }
   if (node->route == 0 && !may_learn) return other_;
+  news = news || node->route == 0;
+  if (news && news_.size() < kMaxNews && path.size() <= kMaxNewsBytes)
+    news_.push_back(service.name + '\0' + std::string(path));
   return settle_leaf(service, *node, name);
+}
+
+std::vector<std::string> RouteLearner::take_news() { return std::exchange(news_, {}); }
+
+void RouteLearner::learn(const std::string& news) {
+  const size_t split = std::min(news.find('\0'), news.size());
+  if (split == news.size()) return;
+  (void)route(std::string_view(news).substr(0, split), std::string_view(news).substr(split + 1),
+              true);
+}
+
+LearnedRoutes RouteLearner::learned() const {
+  LearnedRoutes all;
+  for (const auto& service : services_) {
+    std::vector<std::string> names;
+    const auto walk = [&names](const auto& self, const Node& node,
+                               const std::string& name) -> void {
+      if (node.route != 0) names.push_back(name);
+      for (const auto& child : node.children) self(self, *child, name + "/" + child->segment);
+    };
+    walk(walk, service->root, {});
+    all.emplace_back(service->name, std::move(names));
+  }
+  return all;
+}
+
+void RouteLearner::adopt(const LearnedRoutes& routes) {
+  services_.clear();
+  ++generation_;
+  for (const auto& [service_name, names] : routes) {
+    Service* const service = service_of(service_name);
+    if (service == nullptr) return;
+    for (const std::string& name : names) {
+      Node* node = &service->root;
+      for (size_t begin = 1; begin <= name.size();) {
+        const size_t end = std::min(name.find('/', begin), name.size());
+        const std::string_view segment = std::string_view(name).substr(begin, end - begin);
+        Node* child = node->find(segment);
+        if (child == nullptr) {
+          node->children.push_back(std::make_unique<Node>());
+          child = node->children.back().get();
+          child->segment = std::string(segment);
+          if (segment == "{value}") node->collapsed = true;
+          if (!segment.empty() && segment.front() != '{') ++node->literals;
+        }
+        node = child;
+        begin = end + 1;
+      }
+      (void)settle_leaf(*service, *node, name);
+    }
+  }
 }
 
 std::vector<std::string> RouteLearner::templates() const {

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "telemetry/recorder.h"
@@ -23,6 +24,10 @@ namespace hms::proxy {
 /// The placeholder of a variable segment ("{id}", "{uuid}", "{hex}", "{date}", "{email}",
 /// "{token}"), or an empty view for a literal one.
 [[nodiscard]] std::string_view placeholder_of(std::string_view segment) noexcept;
+
+/// Templates by service, in the order in which they were learned there.
+using LearnedRoutes = std::vector<std::pair<std::string, std::vector<std::string>>>;
+using LearnedRoutesPtr = std::shared_ptr<const LearnedRoutes>;
 
 class RouteLearner {
  public:
@@ -44,6 +49,14 @@ class RouteLearner {
   }  // requests counted under "other"
   [[nodiscard]] std::vector<std::string> templates() const;
 
+  // Several workers learn together: what is new here goes to one learner of all, and what that one
+  // knows comes back and replaces what was learned here.
+  /// Paths ("service\0path") that taught something since the last call; at most 256 are kept.
+  [[nodiscard]] std::vector<std::string> take_news();
+  void learn(const std::string& news);
+  [[nodiscard]] LearnedRoutes learned() const;
+  void adopt(const LearnedRoutes& routes);
+
  private:
   struct Node;
   struct Service;
@@ -52,6 +65,8 @@ class RouteLearner {
     uint32_t route = 0;
     uint32_t generation = 0;
   };
+  static constexpr size_t kMaxNews = 256;
+  static constexpr size_t kMaxNewsBytes = 1'024;
   static constexpr size_t kCacheEntries = 2'048;
 
   Service* service_of(std::string_view name);
@@ -65,6 +80,7 @@ class RouteLearner {
   uint32_t other_;
   uint64_t seed_;
   uint64_t folded_ = 0;
+  std::vector<std::string> news_;
 };
 
 }  // namespace hms::proxy

@@ -24,14 +24,19 @@ Session::Session(DataPath& data, std::unique_ptr<net::Stream> stream,
 
 Session::~Session() = default;
 
-void Session::set_destination(const net::SocketAddress& destination, bool teaches) {
-  destination_ = std::make_unique<net::SocketAddress>(destination);
-  teaches_ = teaches;
+std::string_view Session::peer_identity() {
+  const uint32_t id = peer_identity_id();
+  return id == 0 ? std::string_view() : data_.recorder().names().name(id);
+}
+
+void Session::set_destination(const Destination& destination) {
+  destination_ = std::make_unique<Destination>(destination);
+  teaches_ = destination.teaches;
 }
 
 void Session::note_http_reply() {
   teaches_ = false;
-  data_.learn_port(*destination_, PortKind::http);
+  data_.learn_port(destination_->address, PortKind::http);
 }
 
 void Session::start(std::string_view early) {

@@ -14,6 +14,7 @@
 
 #include "net/io/stream.h"
 #include "net/io/timer_wheel.h"
+#include "proxy/destination.h"
 #include "proxy/local_reply.h"
 #include "telemetry/recorder.h"
 
@@ -29,9 +30,11 @@ class Session final : public net::StreamHandler {
 
   /// `early`: what was read from the stream before.
   void start(std::string_view early = {});
-  /// Where the caller was going before it came here; `teaches`: nobody knows yet what is spoken
-  /// there.
-  void set_destination(const net::SocketAddress& destination, bool teaches);
+  void set_destination(const Destination& destination);
+  /// Where an intercepted caller was going, if that is not the app; else null.
+  [[nodiscard]] const net::SocketAddress* redirected_from() const noexcept {
+    return destination_ != nullptr && destination_->redirected ? &destination_->address : nullptr;
+  }
   [[nodiscard]] bool teaches() const noexcept { return teaches_; }
   /// The service answered in HTTP.
   void note_http_reply();
@@ -43,6 +46,7 @@ class Session final : public net::StreamHandler {
   [[nodiscard]] uint32_t peer_name_id();
   /// With mutual TLS, the verified SPIFFE URI or DNS name of the caller, interned; else 0.
   [[nodiscard]] uint32_t peer_identity_id();
+  [[nodiscard]] std::string_view peer_identity();
   [[nodiscard]] bool peer_sent_eof() const noexcept { return peer_eof_; }
 
   enum Pause : uint8_t { upstream_slow = 1, connecting = 2, pipelined = 4 };
@@ -89,7 +93,7 @@ class Session final : public net::StreamHandler {
   DataPath& data_;
   std::unique_ptr<net::Stream> stream_;
   Exchange* exchange_ = nullptr;
-  std::unique_ptr<net::SocketAddress> destination_;
+  std::unique_ptr<Destination> destination_;
   std::string stash_;  // bytes of further requests
   net::Timer timer_;
   uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began

@@ -65,6 +65,10 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
   if (auto level = net::parse_log_level(sidecar->config_.log_level); level.ok())
     net::log_set_level(*level);
   Sidecar* self = sidecar.get();
+  sidecar->health_ =
+      std::make_unique<HealthChecker>(loop, [self](const std::vector<std::string>& failed) {
+        for (auto& worker : self->workers_) worker->set_failed_checks(failed);
+      });
   sidecar->names_ = std::make_unique<NameKeeper>(loop, [self] { self->publish(); });
   sidecar->names_->watch(names_to_resolve(sidecar->config_));
   loop.run_until([self] { return self->names_->settled(); }, kNamesAtStart);
@@ -160,7 +164,11 @@ void Sidecar::publish() {
   snapshot_ =
       make_snapshot(config_, names_->resolved(), canaries_.weights, canaries_.version,
                     ++generation_, [this](const auto& settings) { return tls_.find(settings); });
-  for (auto& worker : workers_) worker->apply(snapshot_);
+  for (auto& worker : workers_) {
+    worker->apply(snapshot_);
+    worker->set_failed_checks(health_->failed());
+  }
+  health_->watch(*snapshot_);
 }
 
 void Sidecar::keep_what_needs_a_restart(Config& next) const {
@@ -243,12 +251,33 @@ void Sidecar::collect(ProxyWorker::Detail detail, std::function<void(Reports)> d
 }
 
 void Sidecar::note(Reports& reports) {
+  if (!ended_) share_routes(reports);
   for (auto& report : reports) {
     if (!report->has_delta) continue;
     spans_dropped_ += report->delta.spans_dropped;
     series_folded_ += report->delta.series_folded;
     totals_.add(report->delta);
   }
+}
+
+/// Each worker sees a part of the paths. Here they come together, in one learner, and what that has
+/// learned replaces what each of them has: so all of them give a path the same name, and count
+/// templates against one limit.
+void Sidecar::share_routes(const Reports& reports) {
+  if (workers_.size() < 2) return;
+  bool any = false;
+  for (const auto& report : reports) {
+    for (const std::string& news : report->routes_news) {
+      learner_.learn(news);
+      any = true;
+    }
+  }
+  if (!any) return;
+  (void)learner_.take_news();
+  auto learned = std::make_shared<const LearnedRoutes>(learner_.learned());
+  if (learned_ != nullptr && *learned_ == *learned) return;
+  learned_ = std::move(learned);
+  for (auto& worker : workers_) worker->adopt_routes(learned_);
 }
 
 OwnNumbers Sidecar::numbers(const Reports& reports) const {
@@ -261,6 +290,8 @@ OwnNumbers Sidecar::numbers(const Reports& reports) const {
     all.spool = exporter_->counters();
     all.exporter = exporter_->state();
   }
+  all.health_checks_good = health_->good;
+  all.health_checks_bad = health_->bad;
   all.spans_dropped = spans_dropped_;
   all.series_folded = series_folded_;
   all.reloads_ok = reloads_ok_;

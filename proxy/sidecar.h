@@ -15,6 +15,7 @@
 #include "net/http/server.h"
 #include "net/io/file_watch.h"
 #include "net/io/signals.h"
+#include "proxy/cluster/health_check.h"
 #include "proxy/config_stream.h"
 #include "proxy/identity.h"
 #include "proxy/metrics.h"
@@ -49,6 +50,7 @@ class Sidecar {
   using Reports = std::vector<std::unique_ptr<WorkerReport>>;
   void collect(ProxyWorker::Detail detail, std::function<void(Reports)> done);
   void note(Reports& reports);
+  void share_routes(const Reports& reports);
   [[nodiscard]] OwnNumbers numbers(const Reports& reports) const;
   // Telemetry
   [[nodiscard]] static net::Millis until_next_tick();
@@ -85,9 +87,14 @@ class Sidecar {
   std::unique_ptr<net::FileWatch> watch_;
   std::unique_ptr<ConfigStream> config_stream_;
   std::unique_ptr<NameKeeper> names_;
+  std::unique_ptr<HealthChecker> health_;
   TracesInFlight traces_;  // outlives the workers
   PortMemory ports_;       // this too
   std::vector<std::unique_ptr<ProxyWorker>> workers_;
+  // The learner of all workers together.
+  telemetry::NameTable learner_names_;
+  RouteLearner learner_{learner_names_};
+  LearnedRoutesPtr learned_;
   net::Timer tick_timer_, drain_timer_;
   SpanQueue span_queue_;
   SnapshotPtr snapshot_;

@@ -62,6 +62,12 @@ class Splice final : public net::StreamHandler, public UpstreamUser {
 
   [[nodiscard]] TunnelKind kind() const noexcept { return kind_; }
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
+  [[nodiscard]] uint16_t source_port() const noexcept {
+    return service_ != nullptr ? service_->stream().local().port() : 0;
+  }
+  [[nodiscard]] const net::SocketAddress& service_address() const noexcept {
+    return endpoint_.address;
+  }
 
   size_t index = 0;  // in Tunnels' list
 

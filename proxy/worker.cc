@@ -69,6 +69,15 @@ void ProxyWorker::apply(SnapshotPtr snapshot) {
   });
 }
 
+void ProxyWorker::set_failed_checks(std::vector<std::string> addresses) {
+  worker_.loop().post(
+      [this, addresses = std::move(addresses)] { data_->set_failed_checks(addresses); });
+}
+
+void ProxyWorker::adopt_routes(LearnedRoutesPtr routes) {
+  worker_.loop().post([this, routes = std::move(routes)] { data_->learner().adopt(*routes); });
+}
+
 void ProxyWorker::follow_protocol() {
   if (ending_) return;
   for (Listener& listener : listeners_) {
@@ -94,6 +103,7 @@ void ProxyWorker::report(Detail detail, std::function<void(std::unique_ptr<Worke
     } else if (detail == Detail::delta) {
       report->delta = data_->flip();
       report->has_delta = true;
+      report->routes_news = data_->learner().take_news();
     }
     tell(std::move(report));
   });

@@ -22,6 +22,7 @@ struct WorkerReport {
   std::vector<EndpointState> endpoints;
   std::vector<std::string> routes;
   uint64_t routes_folded = 0;
+  std::vector<std::string> routes_news;  // for the learner of all workers
   size_t sessions = 0;
   bool has_delta = false;
   telemetry::RecorderDelta delta;
@@ -39,6 +40,10 @@ class ProxyWorker {
   void set_own_addresses(std::vector<net::SocketAddress> inbound,
                          std::vector<net::SocketAddress> outbound);
   void apply(SnapshotPtr snapshot);
+  /// Verdicts of the active health checks.
+  void set_failed_checks(std::vector<std::string> addresses);
+  /// What all workers have learned together, instead of what this one has.
+  void adopt_routes(LearnedRoutesPtr routes);
   enum class Detail { counters, everything, delta };
   /// `tell` runs on the worker's thread: it posts the report on.
   void report(Detail detail, std::function<void(std::unique_ptr<WorkerReport>)> tell);

@@ -1,6 +1,7 @@
 #include "net/io/address.h"
 
 #include <arpa/inet.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstring>
@@ -100,6 +101,19 @@ socklen_t SocketAddress::raw_length() const noexcept { return length_; }
 
 uint16_t SocketAddress::port() const noexcept {
   return ntohs(storage_.any.sa_family == AF_INET6 ? storage_.v6.sin6_port : storage_.v4.sin_port);
+}
+
+bool SocketAddress::is_on_this_machine() const noexcept {
+  const int descriptor = socket(raw()->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return false;
+  Storage any_port = storage_;
+  if (raw()->sa_family == AF_INET6)
+    any_port.v6.sin6_port = 0;
+  else
+    any_port.v4.sin_port = 0;
+  const bool own = bind(descriptor, &any_port.any, raw_length()) == 0;
+  close(descriptor);
+  return own;
 }
 
 bool SocketAddress::is_loopback() const noexcept {

@@ -27,6 +27,8 @@ class SocketAddress {
   [[nodiscard]] bool is_loopback() const noexcept;
   [[nodiscard]] std::string ip_text() const;    // "127.0.0.1"
   [[nodiscard]] std::string to_string() const;  // "127.0.0.1:8080"
+  /// Is this one of the machine's own addresses? Asks the kernel by binding to it for a moment.
+  [[nodiscard]] bool is_on_this_machine() const noexcept;
   bool operator==(const SocketAddress& other) const noexcept;
 
  private:

@@ -46,6 +46,14 @@ class TcpConnector final : public Connector, private Deferred {
     if (node_ != nullptr) TcpNode::close(node_);
   }
 
+  [[nodiscard]] uint16_t local_port() const noexcept override {
+    sockaddr_storage storage{};
+    int length = sizeof(storage);
+    auto* const address = reinterpret_cast<sockaddr*>(&storage);
+    if (node_ == nullptr || uv_tcp_getsockname(&node_->handle, address, &length) != 0) return 0;
+    return SocketAddress(address, static_cast<socklen_t>(length)).port();
+  }
+
  private:
   static void on_connected(uv_connect_t* request, int status) {
     auto* const attempt = static_cast<Attempt*>(request->data);

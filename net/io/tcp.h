@@ -51,6 +51,8 @@ class Connector {
   static std::unique_ptr<Connector> connect(Loop& loop, const SocketAddress& address,
                                             Millis timeout, OnConnect on_connect);
   virtual ~Connector() = default;
+  /// The port it connects from; 0 if it is not known.
+  [[nodiscard]] virtual uint16_t local_port() const noexcept { return 0; }
 };
 
 /// One name look-up (getaddrinfo on libuv's thread pool). Destroying it silences the callback. A

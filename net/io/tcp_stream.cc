@@ -72,6 +72,21 @@ const SocketAddress& TcpStream::local() const noexcept {
   return *local_;
 }
 
+std::optional<SocketAddress> TcpStream::original_destination() const noexcept {
+  constexpr int kOriginalDestination = 80;  // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(storage);
+  // A listener on [::] has IPv4 callers, too, whose destination is asked for as IPv4.
+  const bool v4 = local().raw()->sa_family == AF_INET || (local().raw()->sa_family == AF_INET6 &&
+                                                          local().ip_text().starts_with("::ffff:"));
+  if (getsockopt(descriptor(), v4 ? SOL_IP : SOL_IPV6, kOriginalDestination, &storage, &length) !=
+      0)
+    return std::nullopt;
+  const SocketAddress original(reinterpret_cast<const sockaddr*>(&storage), length);
+  if (original == local()) return std::nullopt;  // came to us on its own account
+  return original;
+}
+
 // --- reading
 
 bool TcpStream::wants_bytes() const noexcept {

@@ -59,6 +59,7 @@ class TcpStream final : public Stream, private Deferred {
   void acknowledge_now() noexcept override;
   [[nodiscard]] const SocketAddress& peer() const noexcept override { return peer_; }
   [[nodiscard]] const SocketAddress& local() const noexcept override;
+  [[nodiscard]] std::optional<SocketAddress> original_destination() const noexcept override;
   [[nodiscard]] uint64_t bytes_read() const noexcept override { return bytes_read_; }
   [[nodiscard]] uint64_t bytes_written() const noexcept override;
 

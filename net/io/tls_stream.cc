@@ -139,6 +139,9 @@ class OpensslTlsStream final : public TlsStream,
 
   [[nodiscard]] const SocketAddress& peer() const noexcept override { return inner_->peer(); }
   [[nodiscard]] const SocketAddress& local() const noexcept override { return inner_->local(); }
+  [[nodiscard]] std::optional<SocketAddress> original_destination() const noexcept override {
+    return inner_->original_destination();
+  }
   [[nodiscard]] uint64_t bytes_read() const noexcept override { return plain_read_; }
   [[nodiscard]] uint64_t bytes_written() const noexcept override { return inner_->bytes_written(); }
 

@@ -3,22 +3,23 @@
 #include <algorithm>
 
 #include "net/core/random.h"
+#include "proxy/cluster/outlier.h"
 
 namespace hms::proxy {
 
 namespace {
 
 Endpoint* in_turn(Cluster& cluster, const Endpoint* avoid, uint64_t) noexcept {
-  const size_t count = cluster.endpoints.size();
-  Endpoint* chosen = cluster.endpoints[cluster.next++ % count];
-  if (chosen == avoid && count > 1) chosen = cluster.endpoints[cluster.next++ % count];
+  const size_t count = cluster.usable.size();
+  Endpoint* chosen = cluster.usable[cluster.next++ % count];
+  if (chosen == avoid && count > 1) chosen = cluster.usable[cluster.next++ % count];
   return chosen;
 }
 
 /// The cheapest of all (up to four) or of two at random.
 template <class Cost>
 Endpoint* cheapest(Cluster& cluster, const Endpoint* avoid, Cost&& cost) noexcept {
-  const size_t count = cluster.endpoints.size();
+  const size_t count = cluster.usable.size();
   Endpoint* best = nullptr;
   double best_cost = 0;
   const auto consider = [&](Endpoint* candidate) {
@@ -28,14 +29,14 @@ Endpoint* cheapest(Cluster& cluster, const Endpoint* avoid, Cost&& cost) noexcep
   };
   if (count <= 4) {
     const uint32_t first = cluster.next++;  // equals take turns
-    for (size_t i = 0; i < count; ++i) consider(cluster.endpoints[(first + i) % count]);
+    for (size_t i = 0; i < count; ++i) consider(cluster.usable[(first + i) % count]);
   } else {
     const auto one = net::random_below(count);
     const auto other = (one + 1 + net::random_below(count - 1)) % count;
-    consider(cluster.endpoints[one]);
-    consider(cluster.endpoints[other]);
+    consider(cluster.usable[one]);
+    consider(cluster.usable[other]);
   }
-  return best != nullptr ? best : cluster.endpoints.front();
+  return best != nullptr ? best : cluster.usable.front();
 }
 
 Endpoint* fewest_requests(Cluster& cluster, const Endpoint* avoid, uint64_t) noexcept {
@@ -86,8 +87,11 @@ const std::array<BalancerEntry, 3> kBalancers = {{
 Endpoint* pick_endpoint(Cluster& cluster, const Endpoint* avoid, uint64_t now_millis) noexcept {
   if (cluster.endpoints.empty()) return nullptr;
   if (cluster.endpoints.size() == 1) return cluster.endpoints.front();
+  refresh_usable(cluster, now_millis);
   Endpoint* const chosen =
-      kBalancers[static_cast<size_t>(cluster.plan->balance)].pick(cluster, avoid, now_millis);
+      cluster.usable.size() == 1
+          ? cluster.usable.front()
+          : kBalancers[static_cast<size_t>(cluster.plan->balance)].pick(cluster, avoid, now_millis);
   return cluster.several_addresses ? reachable_address(cluster, chosen, now_millis) : chosen;
 }
 

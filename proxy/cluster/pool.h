@@ -49,6 +49,8 @@ class Pool {
   /// Drops endpoints that no view names and nobody uses. Called after `referenced` was set anew.
   void forget_unused();
   void close_idle();
+  /// Rises whenever an endpoint's health changes.
+  uint64_t health_generation = 1;
   [[nodiscard]] const std::map<std::string, std::unique_ptr<Endpoint>>& endpoints() const noexcept {
     return endpoints_;
   }

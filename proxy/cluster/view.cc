@@ -34,6 +34,7 @@ std::unique_ptr<View> make_view(SnapshotPtr snapshot, Pool& pool, telemetry::Nam
     Cluster cluster;
     cluster.plan = &plan;
     cluster.name_id = names.intern(plan.name);
+    cluster.health_generation = &pool.health_generation;
     for (size_t i = 0; i < plan.endpoints.size(); ++i) {
       cluster.endpoints.push_back(
           plan.tls == nullptr ? &pool.endpoint(plan.endpoints[i])

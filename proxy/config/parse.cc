@@ -7,6 +7,7 @@
 
 #include "net/http/url.h"
 #include "net/io/tls_config.h"
+#include "proxy/policy.h"
 
 namespace hms::proxy {
 
@@ -19,6 +20,7 @@ constexpr size_t kMaxFiles = 256;
 constexpr size_t kMaxUpstreams = 1'024;
 constexpr size_t kMaxEndpoints = 1'024;
 constexpr size_t kMaxRoutes = 4'096;
+constexpr size_t kMaxIdentities = 1'024;
 constexpr Millis kLongest{24LL * 3'600 * 1'000};
 
 std::string place_of(const YamlNode& node) {
@@ -89,6 +91,24 @@ void read_protocol(const YamlNode& node, Protocol& protocol) {
   protocol = text == "http" ? Protocol::http : text == "tcp" ? Protocol::tcp : Protocol::detect;
 }
 
+void read_allow(const YamlNode& node, std::vector<std::string>& allow) {
+  if (!node.present()) return;
+  const auto items = node.items();
+  if (node.is_list() && (items.empty() || items.size() > kMaxIdentities))
+    node.fail("expected 1 to 1024 identities");
+  for (const YamlNode& item : items) {
+    std::string text;
+    if (!item.read(text)) continue;
+    if (is_identity_pattern(text))
+      allow.push_back(std::move(text));
+    else
+      item.fail(
+          "'" + text +
+          "' is not an identity; allowed: spiffe://domain/path, spiffe://domain/path/*, a DNS "
+          "name, *.domain");
+  }
+}
+
 void read_listeners(const YamlNode& node, Reader& reader) {
   if (!node.present()) return;
   const YamlNode inbound = node.get("inbound");
@@ -100,6 +120,10 @@ void read_listeners(const YamlNode& node, Reader& reader) {
                      &reader.config.inbound_tls_place);
     if (const auto protocol = inbound.get("protocol"); reader.first_time(protocol))
       read_protocol(protocol, reader.config.inbound_protocol);
+    if (const auto allow = inbound.get("allow"); reader.first_time(allow))
+      read_allow(allow, reader.config.inbound_allow);
+    if (const auto transparent = inbound.get("transparent"); reader.first_time(transparent))
+      read_switch(transparent, reader.config.inbound_transparent);
     if (const auto app = inbound.get("app"); reader.first_time(app)) {
       std::string text;
       if (app.read(text)) {
@@ -120,6 +144,8 @@ void read_listeners(const YamlNode& node, Reader& reader) {
       else
         read_address(address, reader.config.outbound_address);
     }
+    if (const auto transparent = outbound.get("transparent"); reader.first_time(transparent))
+      read_switch(transparent, reader.config.outbound_transparent);
     outbound.finish();
   }
   node.finish();
@@ -156,6 +182,35 @@ void read_limits(const YamlNode& node, Limits& limits) {
   node.finish();
 }
 
+void read_outlier(const YamlNode& node, OutlierConfig& outlier) {
+  if (!node.present()) return;
+  int64_t count = 0;
+  if (node.get("consecutive").read_integer(count, 0, 1'000'000))
+    outlier.consecutive = static_cast<uint32_t>(count);
+  node.get("ejection").read_duration(outlier.ejection, Millis{1}, kLongest);
+  node.get("longest").read_duration(outlier.longest, Millis{1}, kLongest);
+  node.get("share").read_fraction(outlier.share, 0.0, 1.0);
+  node.get("panic").read_fraction(outlier.panic, 0.0, 1.0);
+  node.finish();
+}
+
+void read_health_check(const YamlNode& node, std::optional<HealthCheckConfig>& target) {
+  if (!node.present()) return;
+  HealthCheckConfig check;
+  const YamlNode path = node.get("path");
+  read_text(path, check.path);
+  if (!check.path.empty() && check.path[0] != '/') path.fail("a path begins with '/'");
+  node.get("interval").read_duration(check.interval, Millis{10}, kLongest);
+  node.get("timeout").read_duration(check.timeout, Millis{1}, kLongest);
+  int64_t count = 0;
+  if (node.get("healthy").read_integer(count, 1, 1'000))
+    check.healthy = static_cast<uint32_t>(count);
+  if (node.get("unhealthy").read_integer(count, 1, 1'000))
+    check.unhealthy = static_cast<uint32_t>(count);
+  node.finish();
+  target = std::move(check);
+}
+
 void read_upstream(const std::string& name, const YamlNode& node, Config& config) {
   UpstreamConfig upstream;
   upstream.name = name;
@@ -186,6 +241,11 @@ void read_upstream(const std::string& name, const YamlNode& node, Config& config
   node.get("connect_timeout").read_duration(upstream.connect_timeout, Millis{1}, kLongest);
   read_tls_block(node.get("tls"), net::TlsRole::client, upstream.tls);
   read_text(node.get("server_name"), upstream.tls_server_name);
+  read_outlier(node.get("outlier"), upstream.outlier);
+  const YamlNode check = node.get("health_check");
+  read_health_check(check, upstream.health_check);
+  if (upstream.health_check && !upstream.health_check->path.empty() && upstream.tls)
+    check.get("path").fail("with tls the handshake is the check: leave the path out");
   node.finish();
   config.upstreams.push_back(std::move(upstream));
 }
@@ -354,6 +414,7 @@ void read_route(const YamlNode& node, Config& config) {
   }
   node.get("timeout").read_duration(route.timeout, Millis{1}, kLongest);
   read_retries(node.get("retries"), route.retries);
+  read_allow(node.get("allow"), route.allow);
   node.finish();
   config.routes.push_back(std::move(route));
 }
@@ -476,6 +537,15 @@ void read_config_text(std::string_view text, const std::string& file_name, Confi
 }
 
 void check_config(const Config& config, YamlErrors& errors) {
+  const bool lists =
+      !config.inbound_allow.empty() ||
+      std::any_of(config.routes.begin(), config.routes.end(), [](const RouteConfig& route) {
+        return !route.allow.empty() && route.listener != ListenerChoice::outbound;
+      });
+  if (lists && (!config.inbound_tls || config.inbound_tls->verify == net::TlsVerify::none))
+    errors.add({"", 0, 0, "/listeners/inbound/allow",
+                "a list of identities needs listeners.inbound.tls with verify: required (or "
+                "optional)"});
   std::set<std::string> names;
   for (const UpstreamConfig& upstream : config.upstreams) {
     if (upstream.name == "app")

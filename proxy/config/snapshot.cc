@@ -157,6 +157,8 @@ SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
   for (const UpstreamConfig& upstream : config.upstreams) {
     UpstreamPlan plan{
         upstream.name, upstream.balance, upstream.connect_timeout, {}, {}, nullptr, {}};
+    plan.outlier = upstream.outlier;
+    plan.health_check = upstream.health_check;
     if (upstream.tls) {
       HMS_ENSURE(find_tls);  // never plain instead
       plan.tls = find_tls(upstream.tls);

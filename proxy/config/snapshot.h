@@ -36,6 +36,8 @@ struct UpstreamPlan {
   std::vector<uint32_t> hosts{};  // of each endpoint: which of the configured ones it belongs to
   std::shared_ptr<net::TlsSource> tls{};    // null: plain
   std::vector<std::string> server_names{};  // with TLS: one for each endpoint
+  OutlierConfig outlier{};
+  std::optional<HealthCheckConfig> health_check{};
 };
 
 /// Finds the certificates of settings (TlsSources::find).

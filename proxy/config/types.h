@@ -27,6 +27,24 @@ enum class Balance : uint8_t { round_robin, least_request, peak_ewma };
 /// What is spoken on a listener.
 enum class Protocol : uint8_t { detect, http, tcp };
 
+/// Passive health (cluster/outlier.h).
+struct OutlierConfig {
+  uint32_t consecutive = 5;  // failures in a row; 0: nobody is ejected
+  Millis ejection{10'000};   // the first time; doubles
+  Millis longest{300'000};
+  double share = 0.5;  // of the endpoints that may be out at a time
+  double panic = 0.5;  // with a smaller share left, health is not looked at
+};
+
+/// Active health (cluster/health_check.h).
+struct HealthCheckConfig {
+  std::string path;  // empty: connecting is enough
+  Millis interval{5'000};
+  Millis timeout{1'000};
+  uint32_t healthy = 2, unhealthy = 3;  // in a row
+  bool operator==(const HealthCheckConfig&) const = default;
+};
+
 struct UpstreamConfig {
   std::string name;
   std::vector<net::HostPort> endpoints;
@@ -34,6 +52,8 @@ struct UpstreamConfig {
   Millis connect_timeout{0};              // 0: 250 ms to a loopback address, 1 s otherwise
   std::optional<net::TlsSettings> tls{};  // none: plain
   std::string tls_server_name{};          // "": the host of each endpoint
+  OutlierConfig outlier{};
+  std::optional<HealthCheckConfig> health_check{};
   net::YamlPlace place{};
 };
 
@@ -65,7 +85,8 @@ struct RouteConfig {
   std::string sticky_header;
   Millis timeout{0};  // 0: none
   RetryConfig retries;
-  std::string place;  // "claims.yaml:12", for people
+  std::vector<std::string> allow;  // identities of callers (policy.h); empty: the listener's
+  std::string place;               // "claims.yaml:12", for people
 };
 
 struct Timeouts {
@@ -107,6 +128,8 @@ struct Config {
   net::YamlPlace inbound_tls_place{};
   std::optional<net::TlsSettings> inbound_tls;  // none: plain
   Protocol inbound_protocol = Protocol::detect;
+  std::vector<std::string> inbound_allow;  // identities of callers (policy.h); empty: everybody
+  bool inbound_transparent = false, outbound_transparent = false;
   std::string app;
   std::string outbound_address;  // "": off
   std::string admin_address = "127.0.0.1:15000";

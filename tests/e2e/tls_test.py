@@ -94,6 +94,50 @@ class Inbound(Tls):
         self.assertEqual(len(self.origin.requests), 1)
         proxy.wait_log("a caller was refused by TLS", lambda line: "spiffe://local/other" in line["error"])
 
+    def test_a_list_says_who_may_by_route_and_by_listener(self):
+        for name in ("cart", "other"):
+            self.make(name)
+        self.origin = self.use(hms.RawOrigin())
+        config = (f"listeners: {{inbound: {{tls: {self.tls('shop', verify='optional')}, allow: ['spiffe://local/cart']}}}}\n"
+                  "routes:\n  - {match: {path: /open}, allow: ['spiffe://local/*']}\n")
+        for threads in ("1", "2"):
+            proxy = self.proxy(config, "--app", self.origin.address, "--threads", threads)
+            for name, path, status in (("cart", "/", 200), ("cart", "/open", 200), ("other", "/", 403), ("other", "/open", 200), (None, "/", 403), (None, "/open", 403)):
+                caller = self.use(TlsCaller(proxy.address("inbound"), self.context(name)))
+                caller.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                reply = caller.read_reply()
+                self.assertEqual((name, path, reply.status, reply.header("x-hms-error")), (name, path, status, "forbidden" if status == 403 else None))
+            self.assertEqual(self.metric(proxy, 'hms_proxy_local_replies_total{error="forbidden"}'), 3)
+
+    def test_a_list_without_mutual_tls_is_refused(self):
+        for listener in ("{allow: ['spiffe://local/cart']}", f"{{allow: ['spiffe://local/cart'], tls: {self.tls('shop')}}}"):
+            code, _, errors = hms.run("hms-proxy", "--config", self.config(f"listeners: {{inbound: {listener}}}\n"), "--check")
+            self.assertEqual(code, 2)
+            self.assertIn("needs listeners.inbound.tls with verify", errors)
+
+    def test_handshakes_and_renewals_on_several_workers(self):
+        self.make("cart")
+        self.origin = self.use(hms.RawOrigin())
+        proxy = self.proxy(f"listeners: {{inbound: {{tls: {self.tls('shop', verify='required')}}}}}\n", "--app", self.origin.address, "--threads", "3")
+        replies = []
+
+        def call():
+            for _ in range(10):
+                caller = TlsCaller(proxy.address("inbound"), self.context("cart"))
+                for _ in range(3):
+                    caller.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                    replies.append(caller.read_reply().status)
+                caller.close()
+
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for number in range(3):
+            self.make("shop", f"renewed-{number}.example")
+        for caller in callers:
+            caller.join()
+        self.assertEqual(replies, [200] * 120)
+
     def test_renewed_certificates_are_taken_and_open_connections_go_on(self):
         proxy = self.inbound()
         first = self.use(TlsCaller(proxy.address("inbound"), self.context()))

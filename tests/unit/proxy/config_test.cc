@@ -23,6 +23,15 @@ std::string sample(const ConfigKey& key) {
   const std::string path(key.path), example(key.example);
   const auto last = path.substr(path.rfind('.') + 1);
   const std::string upstream = "upstreams: {u: {endpoints: [\"127.0.0.1:1\"]}}\n";
+  const std::string mutual =
+      "listeners: {inbound: {tls: {certificate: a, key: b, ca: c, verify: required}";
+  if (path == "listeners.inbound.allow") return mutual + ", allow: " + example + "}}\n";
+  if (path == "routes[].allow") return mutual + "}}\nroutes: [{allow: " + example + "}]\n";
+  for (const std::string map : {"outlier", "health_check"}) {
+    if (path.rfind("upstreams.*." + map + ".", 0) == 0)
+      return "upstreams: {u: {endpoints: [\"127.0.0.1:1\"], " + map + ": {" + last + ": " +
+             example + "}}}\n";
+  }
   if (path.rfind("upstreams.*.", 0) == 0)
     return last == "endpoints"
                ? "upstreams: {u: {endpoints: " + example + "}}\n"
