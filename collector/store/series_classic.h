@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/store/series_regex.h"
 #include "collector/store/series_store.h"
 
 namespace hms::collector {
@@ -24,6 +25,22 @@ struct ClassicName {
 [[nodiscard]] std::optional<ClassicName> classic_name(std::string_view name);
 /// "+Inf" and the bounds, as `le` has them.
 [[nodiscard]] const std::vector<std::string>& classic_bounds();
+
+/// For "x_bucket" and its kin: the name, what to ask of the histograms instead, and what `le` must
+/// be.
+struct ClassicQuestion {
+  ClassicName name;
+  std::vector<LabelMatcher> matchers;
+  std::vector<std::string> bounds;
+};
+
+/// Nothing: the matchers ask for no classic name.
+[[nodiscard]] std::optional<ClassicQuestion> classic_question(
+    const std::vector<CompiledMatcher>& matchers);
+/// A histogram's exemplars under its classic names: each in the first bucket that holds it.
+[[nodiscard]] std::vector<ExemplarSeries> classic_exemplars(const LabelSet& histogram,
+                                                            const std::vector<Exemplar>& exemplars,
+                                                            const ClassicQuestion& question);
 
 /// The classic series of one histogram series (only those whose `le` is in `bounds`, for buckets).
 [[nodiscard]] std::vector<Series> classic_series(const Series& histogram, const ClassicName& name,
