@@ -14,6 +14,7 @@
 #include "collector/api/health_api.h"
 #include "collector/api/ingest_api.h"
 #include "collector/api/jaeger_api.h"
+#include "collector/api/lake_api.h"
 #include "collector/api/ledger_api.h"
 #include "collector/api/logs_api.h"
 #include "collector/api/map_api.h"
@@ -24,6 +25,8 @@
 #include "collector/api/stream_api.h"
 #include "collector/canary/controller.h"
 #include "collector/executor.h"
+#include "collector/lake/federated.h"
+#include "collector/lake/roller.h"
 #include "collector/live/hub.h"
 #include "collector/live/publisher.h"
 #include "collector/live/window.h"
@@ -84,6 +87,8 @@ class AppImpl final : public App {
     engine_options.kv.memory_bytes = shares_.storage;
     engine_options.max_waiting_bytes = std::max(shares_.waiting, kLeastWaiting);
     engine_options.retention_days = options_.retention_days;
+    engine_options.min_free_bytes = options_.min_free_bytes;
+    engine_options.keep_old_days = !options_.lake.empty();
     engine_options.on_broken = [](const Error& error) {
       // As databases do after a failed sync: whoever started us starts us again, and the log tells
       // what is stored. All acknowledged is.
@@ -95,6 +100,7 @@ class AppImpl final : public App {
         open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get()});
     if (!engine.ok()) return std::move(engine).error();
     engine_ = std::move(engine).value();
+    if (auto opened = open_lake(); !opened.ok()) return opened;
     if (auto listening = listen(); !listening.ok()) return listening;
     if (auto watching = start_watching(); !watching.ok()) return watching;
     ReceiverOptions receiver;
@@ -131,6 +137,7 @@ class AppImpl final : public App {
     SeriesStoreOptions out;
     out.retention_days = options.retention_days;
     out.seal_seconds = options.seal_seconds;
+    out.keep_expired = !options.lake.empty();
     const uint64_t share = share_memory(options.memory_bytes).series;
     out.seal_bytes = std::min<uint64_t>(out.seal_bytes, share / 4);
     out.max_series_bytes = share / 4 * 3;
@@ -165,6 +172,35 @@ class AppImpl final : public App {
       out.yaml += "  - {name: \"" + notifier.name + "\", type: \"" + notifier.type + "\"}\n";
     }
     return out;
+  }
+
+  /// Without a lake days past the retention are dropped, and questions go to the hot stores alone.
+  Result<void> open_lake() {
+    if (options_.lake.empty()) return {};
+    auto destination = open_destination(lake_settings(options_));
+    if (!destination.ok()) return std::move(destination).error();
+    std::shared_ptr<BlockCache> cache;
+    if (destination.value()->remote())
+      cache =
+          std::make_shared<BlockCache>(options_.data + "/lake-cache", options_.lake_cache_bytes);
+    lake_ = std::make_unique<Lake>(std::move(destination).value(), std::move(cache));
+    RollerOptions roller;
+    roller.staging_folder = options_.data + "/lake-staging";
+    roller.retention_days = options_.retention_days;
+    roller.minute_of_day = options_.lake_minute;
+    roller.min_free_bytes = options_.min_free_bytes;
+    roller_ = std::make_unique<Roller>(*engine_, *series_, *lake_, roller);
+    roller_->publish_known_days();
+    all_spans_ = federate_spans(*spans_, *lake_);
+    all_logs_ = federate_logs(*logs_, *lake_);
+    all_series_ = federate_series(*series_, *lake_);
+    roller_->start();
+    return {};
+  }
+  const SpanStore& spans() const { return all_spans_ ? *all_spans_ : *spans_; }
+  const LogStore& logs() const { return all_logs_ ? *all_logs_ : *logs_; }
+  const SeriesSource& series() const {
+    return all_series_ ? *all_series_ : static_cast<const SeriesSource&>(*series_);
   }
 
   /// Ports are taken before the parts that tell others our address; nothing is answered before the
@@ -237,15 +273,16 @@ class AppImpl final : public App {
     ingest_->register_routes(*server_, true);
     if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
-    register_jaeger_api(*server_, loop_, *searches_, *spans_, *edges_);
-    register_logs_api(*server_, loop_, *searches_, *logs_);
+    register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_);
+    register_logs_api(*server_, loop_, *searches_, logs());
     register_map_api(*server_, loop_, *queries_, *edges_);
     promql::QueryOptions questions;
     questions.max_samples = std::min(kMaxQuerySamples, shares_.queries / kBytesPerSample);
     questions.shared_samples = std::make_shared<std::atomic<int64_t>>(
         static_cast<int64_t>(shares_.queries / kBytesPerSample));
-    register_prometheus_api(*server_, loop_, *queries_, *series_, std::move(questions));
+    register_prometheus_api(*server_, loop_, *queries_, series(), std::move(questions));
     register_prometheus_status(*server_, loop_, *queries_, *series_, status_info());
+    if (lake_) register_lake_api(*server_, loop_, *queries_, *lake_, *roller_);
     register_stream_api(*server_, hub_);
     register_alerts_api(*server_, *alerts_);
     register_silences_api(*server_, alerts_->silences());
@@ -266,6 +303,7 @@ class AppImpl final : public App {
                  static_cast<double>(memory_.resident()));
     writer.gauge("hms_collector_memory_full", "1 while writers are told to wait for memory.", {},
                  memory_.must_wait() ? 1 : 0);
+    if (lake_) write_lake_metrics(writer, *lake_, *roller_);
     write_stream_metrics(writer, hub_, *window_);
     write_alert_metrics(writer, *alerts_);
     write_canary_metrics(writer, *canaries_);
@@ -308,6 +346,7 @@ class AppImpl final : public App {
     for (auto* executor :
          {decoders_.get(), queries_.get(), searches_.get(), rule_runner_.get(), upkeep_.get()})
       executor->close();
+    if (roller_) roller_->stop();
     if (engine_) engine_->close();
   }
 
@@ -326,6 +365,11 @@ class AppImpl final : public App {
   std::unique_ptr<Executor> upkeep_;  // packs past days for the series store
   std::unique_ptr<SeriesStore> series_;
   std::unique_ptr<StorageEngine> engine_;
+  std::unique_ptr<Lake> lake_;            // null: none
+  std::unique_ptr<Roller> roller_;        // null without a lake, as what follows
+  std::unique_ptr<SpanStore> all_spans_;  // hot and lake
+  std::unique_ptr<LogStore> all_logs_;
+  std::unique_ptr<SeriesSource> all_series_;
   std::unique_ptr<Executor> decoders_, queries_, searches_, rule_runner_;
   std::unique_ptr<LiveWindow> window_;
   LiveHub hub_;

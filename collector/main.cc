@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 
 #include "collector/app.h"
+#include "collector/lake_command.h"
 #include "collector/options.h"
 #include "net/core/log.h"
 #include "net/io/signals.h"
@@ -62,6 +64,8 @@ int main(int argc, char** argv) {
   std::signal(
       SIGXFSZ,
       SIG_IGN);  // a limit on file sizes is a write that fails, told to senders as a full disk
+  if (argc > 1 && std::string_view(argv[1]) == "lake")
+    return collector::run_lake_command(argc - 2, argv + 2);
   const collector::CommandLine line =
       collector::read_command_line(argc, argv, [](const char* name) { return std::getenv(name); });
   if (line.action == collector::CommandLine::Action::exit) {

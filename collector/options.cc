@@ -19,12 +19,15 @@ constexpr uint64_t kMinMemory = 128ULL * 1024 * 1024;
 constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
 constexpr int64_t kMaxRetentionDays = 400;
 constexpr net::Millis kMinSeal{1'000}, kMaxSeal{6 * 3'600'000};
+constexpr uint64_t kMaxDisk = 100ULL * 1024 * 1024 * 1024 * 1024;
+constexpr uint64_t kMinCache = 16ULL * 1024 * 1024;
 constexpr std::string_view kOff = "off";
 
 /// What flags and the environment gave, as texts: a value that is not there leaves the file's.
 struct GivenTexts {
   std::string data, listen, otlp_listen, rules, config, log_format, log_level, memory,
-      retention_days, external_url;
+      retention_days, external_url, min_free_disk, lake, lake_at, lake_endpoint, lake_region,
+      lake_credentials, lake_cache;
 };
 
 struct Setting {
@@ -51,6 +54,25 @@ constexpr Setting kSettings[] = {
      &GivenTexts::memory},
     {"--retention-days", "HMS_RETENTION_DAYS", "whole days kept, 1 to 400 (30)",
      &GivenTexts::retention_days},
+    {"--min-free-disk", "HMS_MIN_FREE_DISK",
+     "free space below which the oldest days go first, 0 for none (1GiB)",
+     &GivenTexts::min_free_disk},
+    {"--lake", "HMS_LAKE",
+     "where days past the retention go: a folder, or s3://bucket/prefix (default: they are "
+     "dropped)",
+     &GivenTexts::lake},
+    {"--lake-endpoint", "HMS_LAKE_ENDPOINT",
+     "URL of the S3-compatible service (default: AWS's, of the region)",
+     &GivenTexts::lake_endpoint},
+    {"--lake-region", "HMS_LAKE_REGION", "the bucket's region (us-east-1)",
+     &GivenTexts::lake_region},
+    {"--lake-credentials", "HMS_LAKE_CREDENTIALS",
+     "file with the bucket's keys, in AWS's form (default: AWS_ACCESS_KEY_ID and its kin)",
+     &GivenTexts::lake_credentials},
+    {"--lake-cache", "HMS_LAKE_CACHE", "disk for what is read of a bucket, 16MiB or more (1GiB)",
+     &GivenTexts::lake_cache},
+    {"--lake-at", "HMS_LAKE_AT", "time of day (UTC) at which days are rolled to the lake (02:30)",
+     &GivenTexts::lake_at},
     {"--external-url", "HMS_EXTERNAL_URL", "how people reach this collector, for links in alerts",
      &GivenTexts::external_url},
 };
@@ -88,6 +110,30 @@ void apply_memory(const std::string& text, CollectorOptions& options, Faults& fa
   }
 }
 
+void apply_size(const char* flag, const std::string& text, uint64_t least, uint64_t& target,
+                Faults& faults) {
+  net::YamlErrors errors;
+  if (!net::parse_yaml("size: " + text, flag, errors)
+           .get("size")
+           .read_size(target, least, kMaxDisk) ||
+      !errors.empty()) {
+    faults.add(std::string(flag) + ": '" + text + "' is not a size from " + std::to_string(least) +
+               " to 100TiB, such as 2GiB");
+  }
+}
+
+/// "02:30" as minutes of the day.
+bool parse_minute(const std::string& text, uint32_t& minute) {
+  unsigned hours = 0, minutes = 0;
+  const char* const begin = text.data();
+  const bool shaped = text.size() == 5 && text[2] == ':';
+  if (!shaped || std::from_chars(begin, begin + 2, hours).ptr != begin + 2 ||
+      std::from_chars(begin + 3, begin + 5, minutes).ptr != begin + 5 || hours > 23 || minutes > 59)
+    return false;
+  minute = hours * 60 + minutes;
+  return true;
+}
+
 void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
   const std::pair<const std::string*, std::string*> texts[] = {
       {&given.data, &options.data},
@@ -97,12 +143,22 @@ void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
       {&given.config, &options.config},
       {&given.log_format, &options.log_format},
       {&given.log_level, &options.log_level},
-      {&given.external_url, &options.external_url}};
+      {&given.external_url, &options.external_url},
+      {&given.lake, &options.lake},
+      {&given.lake_endpoint, &options.lake_endpoint},
+      {&given.lake_region, &options.lake_region},
+      {&given.lake_credentials, &options.lake_credentials}};
   for (const auto& [from, to] : texts) {
     if (!from->empty()) *to = *from;
   }
   if (!given.memory.empty()) apply_memory(given.memory, options, faults);
   if (!given.retention_days.empty()) apply_retention(given.retention_days, options, faults);
+  if (!given.min_free_disk.empty())
+    apply_size("--min-free-disk", given.min_free_disk, 0, options.min_free_bytes, faults);
+  if (!given.lake_cache.empty())
+    apply_size("--lake-cache", given.lake_cache, kMinCache, options.lake_cache_bytes, faults);
+  if (!given.lake_at.empty() && !parse_minute(given.lake_at, options.lake_minute))
+    faults.add("--lake-at: '" + given.lake_at + "' is not a time of day such as 02:30");
 }
 
 void check_values(const CollectorOptions& options, Faults& faults) {
@@ -165,9 +221,28 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   series.get("seal_interval").read_duration(seal_interval, kMinSeal, kMaxSeal);
   options.seal_seconds = static_cast<uint32_t>(seal_interval.count() / 1000);
   if (series.present()) series.finish();
+  root.get("min_free_disk").read_size(options.min_free_bytes, 0, kMaxDisk);
+  root.get("lake").read(options.lake);
+  root.get("lake_endpoint").read(options.lake_endpoint);
+  root.get("lake_region").read(options.lake_region);
+  root.get("lake_credentials").read(options.lake_credentials);
+  root.get("lake_cache").read_size(options.lake_cache_bytes, kMinCache, kMaxDisk);
+  std::string at;
+  const net::YamlNode lake_at = root.get("lake_at");
+  if (lake_at.read(at) && !parse_minute(at, options.lake_minute))
+    lake_at.fail("'" + at + "' is not a time of day such as \"02:30\"");
   if (const net::YamlNode list = root.get("notifiers"); list.present())
     options.notifiers = read_notifiers(list);
   root.finish();
+}
+
+LakeSettings lake_settings(const CollectorOptions& options) {
+  LakeSettings out;
+  out.to = options.lake;
+  out.endpoint = options.lake_endpoint;
+  out.region = options.lake_region;
+  out.credentials = options.lake_credentials;
+  return out;
 }
 
 std::vector<std::string> config_keys() {
@@ -183,6 +258,13 @@ std::vector<std::string> config_keys() {
           "memory",
           "retention_days",
           "series.seal_interval",
+          "min_free_disk",
+          "lake",
+          "lake_at",
+          "lake_endpoint",
+          "lake_region",
+          "lake_credentials",
+          "lake_cache",
           "notifiers",
           "notifiers[].name",
           "notifiers[].type",

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "collector/alerts/notifier.h"
+#include "collector/lake/settings.h"
 #include "net/core/result.h"
 #include "net/core/yaml_reader.h"
 #include "net/io/tls_context.h"
@@ -30,7 +31,12 @@ struct CollectorOptions {
       external_url;  // how people reach this collector, for links in alerts; empty: http://<listen>
   uint64_t memory_bytes = 1024ULL * 1024 * 1024;  // shared out by memory_budget.h
   uint32_t retention_days = 30;
-  uint32_t seal_seconds = 1800;  // series.seal_interval
+  uint32_t seal_seconds = 1800;                     // series.seal_interval
+  uint64_t min_free_bytes = 1024ULL * 1024 * 1024;  // below: the oldest days go first
+  std::string lake;                                 // a folder, or s3://bucket/prefix; empty: none
+  uint32_t lake_minute = 150;                       // of the day, UTC
+  std::string lake_endpoint, lake_region = "us-east-1", lake_credentials;  // of a bucket
+  uint64_t lake_cache_bytes = 1024ULL * 1024 * 1024;
   std::vector<NotifierConfig> notifiers;
   std::optional<net::TlsSettings> tls;       // of listen; none: plain
   std::optional<net::TlsSettings> otlp_tls;  // of otlp_listen
@@ -54,6 +60,9 @@ struct CommandLine {
 
 /// Reads the configuration file's keys into `options`.
 void read_config(const net::YamlNode& root, CollectorOptions& options);
+
+/// Where the lake is, by these options.
+[[nodiscard]] LakeSettings lake_settings(const CollectorOptions& options);
 
 /// Keys of the file, as docs/config-collector.md lists them ("notifiers[].url").
 [[nodiscard]] std::vector<std::string> config_keys();

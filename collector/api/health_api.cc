@@ -59,6 +59,12 @@ void write_engine_metrics(telemetry::PromWriter& writer, const StorageEngine& en
   writer.gauge("hms_collector_batches_missing", "Gaps in the senders' sequences.", {},
                number(totals.batches_missing));
   const EngineCounters counters = engine.counters();
+  for (const auto& [reason, count] : {std::pair("age", counters.days_dropped_for_age),
+                                      std::pair("room", counters.days_dropped_for_room)}) {
+    writer.counter("hms_collector_days_dropped_total",
+                   "Days dropped because of their age, or for want of room.", {{"reason", reason}},
+                   number(count));
+  }
   writer.counter("hms_collector_batches_stored_total", "Batches stored since start.", {},
                  number(counters.batches_stored));
   writer.counter("hms_collector_batches_repeated_total", "Batches that were stored before.", {},

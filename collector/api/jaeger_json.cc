@@ -120,6 +120,7 @@ json jaeger_trace(const Trace& trace) {
   if (trace.cut)
     warnings = json::array(
         {"only the first " + std::to_string(SpanStore::kMaxSpansPerTrace) + " spans are shown"});
+  for (const std::string& sentence : trace.warnings) warnings.push_back(sentence);
   json result = {{"traceID", id},
                  {"spans", std::move(spans)},
                  {"processes", processes.take()},

@@ -75,8 +75,9 @@ QueryAnswer search(const LogStore& logs, const LogQuery& query,
   if (!page) return error_answer(page.error());
   json lines = json::array();
   for (const StoredLog& log : page->logs) lines.push_back(log_json(log));
-  const json body = {{"logs", std::move(lines)},
-                     {"cursor", page->cursor.empty() ? json(nullptr) : json(page->cursor)}};
+  json body = {{"logs", std::move(lines)},
+               {"cursor", page->cursor.empty() ? json(nullptr) : json(page->cursor)}};
+  if (!page->warnings.empty()) body["warnings"] = page->warnings;
   return {200, body.dump(-1, ' ', false, json::error_handler_t::replace)};
 }
 

@@ -44,6 +44,7 @@ void append_value(std::string& out, const StoredAttribute& attribute) {
 StoredAttribute attribute_of(std::string key, const ordered_json& value) {
   StoredAttribute out;
   out.key = std::move(key);
+  out.kind = Kind::empty;
   if (value.is_string()) {
     out.kind = Kind::text;
     out.text = value.get<std::string>();
@@ -106,6 +107,15 @@ void append_attributes_json(std::string& out, const std::vector<StoredAttribute>
 std::string attributes_json(const std::vector<StoredAttribute>& attributes) {
   std::string out;
   append_attributes_json(out, attributes);
+  return out;
+}
+
+std::string attribute_text(const StoredAttribute& attribute) {
+  if (attribute.kind == Kind::text || attribute.kind == Kind::json) return attribute.text;
+  std::string out;
+  if (attribute.kind != Kind::empty) append_value(out, attribute);
+  if (attribute.kind == Kind::real && out.size() > 2 && out.rfind(".0") == out.size() - 2)
+    out.resize(out.size() - 2);
   return out;
 }
 

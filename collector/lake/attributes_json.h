@@ -17,6 +17,8 @@ namespace hms::collector {
 
 void append_attributes_json(std::string& out, const std::vector<StoredAttribute>& attributes);
 [[nodiscard]] std::string attributes_json(const std::vector<StoredAttribute>& attributes);
+/// The value as people write it in a search: "text", "true", "5", "0.5".
+[[nodiscard]] std::string attribute_text(const StoredAttribute& attribute);
 [[nodiscard]] std::vector<StoredAttribute> attributes_of_json(std::string_view text);
 
 /// [{"time_unix_nano":1,"name":"x","attributes":{}}]; empty text for none.

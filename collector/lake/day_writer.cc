@@ -86,10 +86,10 @@ class DayWriter {
 
   Result<void> read_spans(const TableSpec& spec, ExternalSorter& sorter, TableTotals& totals) {
     return each_chunk(Table::span_chunk, [&](std::string_view value) -> Result<void> {
-      auto chunk = SpanChunk::decode(value);
+      auto chunk = decode_span_chunk(value);
       if (!chunk.ok()) return std::move(chunk).error();
-      for (size_t i = 0; i < chunk.value()->size(); ++i) {
-        const StoredSpan span = chunk.value()->span(i);
+      for (const telemetry::SpanView& view : chunk.value()->spans) {
+        const StoredSpan span = stored_span(*chunk.value(), view);
         note_service(span.service);
         span_row(span, row_, key_);
         totals.add(spec, row_.bytes());
@@ -101,10 +101,10 @@ class DayWriter {
 
   Result<void> read_logs(const TableSpec& spec, ExternalSorter& sorter, TableTotals& totals) {
     return each_chunk(Table::log_chunk, [&](std::string_view value) -> Result<void> {
-      auto chunk = LogChunk::decode(value);
+      auto chunk = decode_log_chunk(value);
       if (!chunk.ok()) return std::move(chunk).error();
-      for (size_t i = 0; i < chunk.value()->size(); ++i) {
-        const StoredLog log = chunk.value()->log(i);
+      for (const telemetry::LogView& view : chunk.value()->logs) {
+        const StoredLog log = stored_log(*chunk.value(), view);
         note_service(log.service);
         log_row(log, row_, key_);
         totals.add(spec, row_.bytes());

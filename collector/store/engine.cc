@@ -43,6 +43,7 @@ constexpr size_t kBusyGroup =
     8;  // batches; a sender that waits for each answer must not wait for company that never comes
 constexpr std::chrono::milliseconds kUpkeepEvery{1000};
 constexpr uint64_t kRetentionEveryNanos = 60'000'000'000;
+constexpr uint64_t kRoomEveryNanos = 10'000'000'000;
 constexpr std::string_view kFormatVersion = "2";
 
 uint64_t records_of(const AcceptedBatch& batch) {
@@ -111,6 +112,7 @@ class Engine final : public StorageEngine {
       : retention_days_(options.retention_days),
         keep_old_days_(options.keep_old_days),
         max_waiting_bytes_(options.max_waiting_bytes),
+        min_free_bytes_(options.min_free_bytes),
         clock_(options.clock ? options.clock : net::Clock(net::unix_nanos)),
         on_broken_(options.on_broken),
         stores_(std::move(stores)) {}
@@ -405,6 +407,7 @@ class Engine final : public StorageEngine {
         ledger_.forget(now, pending_upkeep_);
         drop_old_days();
       }
+      make_room(now);
       if (ledger_.dirty()) {
         ledger_.write(pending_upkeep_);
         ledger_.commit();
@@ -432,8 +435,27 @@ class Engine final : public StorageEngine {
     if (keep_old_days_) return;
     const uint32_t today = Family::of_unix_nanos(clock_()).day;
     for (const Family day : kv_->days()) {
-      if (day.day + retention_days_ < today) drop_day(day, "a day past the retention was dropped");
+      if (day.day + retention_days_ >= today) continue;
+      drop_day(day, "a day past the retention was dropped");
+      const std::lock_guard lock(mutex_);
+      ++counters_.days_dropped_for_age;
     }
+  }
+
+  /// One day at a time: what it took is free only after a while.
+  void make_room(uint64_t now) {
+    if (keep_old_days_ || min_free_bytes_ == 0 || now < room_after_) return;
+    room_after_ = now + kRoomEveryNanos;
+    const uint64_t free = kv_->stats().free_bytes;
+    if (free >= min_free_bytes_) return;
+    const auto days = kv_->days();
+    if (days.empty() || days.front() >= Family::of_unix_nanos(now)) return;
+    net::log_warn(
+        "the disk is nearly full: the oldest day is dropped before its time",
+        {{"day", days.front().day}, {"free_bytes", free}, {"floor_bytes", min_free_bytes_}});
+    drop_day(days.front(), "a day was dropped to make room");
+    const std::lock_guard lock(mutex_);
+    ++counters_.days_dropped_for_room;
   }
 
   void drop_day(Family day, std::string_view sentence) {
@@ -531,6 +553,7 @@ class Engine final : public StorageEngine {
   const uint32_t retention_days_;
   const bool keep_old_days_;
   const uint64_t max_waiting_bytes_;
+  const uint64_t min_free_bytes_;
   const net::Clock clock_;
   std::function<void(const Error&)> on_broken_;  // the commit thread's
   const std::vector<SignalStore*> stores_;
@@ -551,7 +574,7 @@ class Engine final : public StorageEngine {
 
   RecordedWrite pending_upkeep_;  // the commit thread's, as what follows
   std::set<Family> gone_days_;    // the lake has them
-  uint64_t last_retention_ = 0;
+  uint64_t last_retention_ = 0, room_after_ = 0;
   bool told_failing_ = false;
 
   std::thread thread_;

@@ -56,6 +56,7 @@ struct SenderLedger {
 
 /// Since start.
 struct EngineCounters {
+  uint64_t days_dropped_for_age = 0, days_dropped_for_room = 0;
   uint64_t batches_stored = 0, batches_repeated = 0, batches_failed = 0, batches_refused = 0,
            records_stored = 0;
 };
@@ -66,7 +67,9 @@ struct EngineOptions {
   bool keep_old_days =
       false;  // days past the retention wait for the lake (`retire_day`) instead of being dropped
   uint64_t max_waiting_bytes = 256ULL * 1024 * 1024;
-  net::Clock clock;  // Unix nanoseconds; default the wall clock
+  uint64_t min_free_bytes = 0;  // below: the oldest day is dropped, never today (not with
+                                // keep_old_days); 0: no floor
+  net::Clock clock;             // Unix nanoseconds; default the wall clock
   /// The disk failed in a way that only a restart heals. Thread: the commit thread. Default:
   /// batches go on being answered with an error.
   std::function<void(const net::Error&)> on_broken;

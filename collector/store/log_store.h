@@ -37,8 +37,9 @@ struct LogQuery {
   std::string cursor;                                           // from an earlier page
 };
 struct LogPage {
-  std::vector<StoredLog> logs;  // newest first
-  std::string cursor;           // empty: no more
+  std::vector<StoredLog> logs;        // newest first
+  std::string cursor;                 // empty: no more
+  std::vector<std::string> warnings;  // what may be missing (a part of the lake that is away)
 };
 
 class LogStore : public SignalStore {

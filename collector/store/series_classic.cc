@@ -110,6 +110,31 @@ std::vector<LabelSet> classic_labels(const LabelSet& histogram, const ClassicNam
   return out;
 }
 
+std::optional<ClassicQuestion> classic_question(const std::vector<CompiledMatcher>& matchers) {
+  std::optional<ClassicQuestion> out;
+  for (const CompiledMatcher& matcher : matchers) {
+    if (matcher.name() != "__name__" || matcher.matcher().kind != LabelMatcher::Kind::equal)
+      continue;
+    const auto name = classic_name(matcher.matcher().value);
+    if (!name) return std::nullopt;
+    out = ClassicQuestion{*name, {{"__name__", LabelMatcher::Kind::equal, name->histogram}}, {}};
+  }
+  if (!out) return std::nullopt;
+  for (const std::string& bound : classic_bounds()) {
+    const bool wanted =
+        std::all_of(matchers.begin(), matchers.end(), [&](const CompiledMatcher& matcher) {
+          return matcher.name() != "le" ||
+                 matcher.matches(out->name.part == ClassicPart::bucket ? bound : std::string());
+        });
+    if (wanted) out->bounds.push_back(bound);
+  }
+  for (const CompiledMatcher& matcher : matchers) {
+    if (matcher.name() != "__name__" && matcher.name() != "le")
+      out->matchers.push_back(matcher.matcher());
+  }
+  return out;
+}
+
 std::vector<Series> classic_series(const Series& histogram, const ClassicName& name,
                                    const std::vector<std::string>& bounds) {
   std::vector<Series> out;
@@ -138,31 +163,6 @@ std::vector<Series> classic_series(const Series& histogram, const ClassicName& n
                        [](const Sample& a, const Sample& b) { return a.t_millis < b.t_millis; });
     }
     out.push_back(std::move(series));
-  }
-  return out;
-}
-
-std::optional<ClassicQuestion> classic_question(const std::vector<CompiledMatcher>& matchers) {
-  std::optional<ClassicQuestion> out;
-  for (const CompiledMatcher& matcher : matchers) {
-    if (matcher.name() != "__name__" || matcher.matcher().kind != LabelMatcher::Kind::equal)
-      continue;
-    const auto name = classic_name(matcher.matcher().value);
-    if (!name) return std::nullopt;
-    out = ClassicQuestion{*name, {{"__name__", LabelMatcher::Kind::equal, name->histogram}}, {}};
-  }
-  if (!out) return std::nullopt;
-  for (const std::string& bound : classic_bounds()) {
-    const bool wanted =
-        std::all_of(matchers.begin(), matchers.end(), [&](const CompiledMatcher& matcher) {
-          return matcher.name() != "le" ||
-                 matcher.matches(out->name.part == ClassicPart::bucket ? bound : std::string());
-        });
-    if (wanted) out->bounds.push_back(bound);
-  }
-  for (const CompiledMatcher& matcher : matchers) {
-    if (matcher.name() != "__name__" && matcher.name() != "le")
-      out->matchers.push_back(matcher.matcher());
   }
   return out;
 }

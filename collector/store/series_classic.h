@@ -26,8 +26,8 @@ struct ClassicName {
 /// "+Inf" and the bounds, as `le` has them.
 [[nodiscard]] const std::vector<std::string>& classic_bounds();
 
-/// For "x_bucket" and its kin: the name, what to ask of the histograms instead, and what `le` must
-/// be.
+/// For a selector of "x_bucket" and its kin: the name, what to ask of the histograms instead, and
+/// what `le` may be.
 struct ClassicQuestion {
   ClassicName name;
   std::vector<LabelMatcher> matchers;

@@ -42,7 +42,7 @@ uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histo
 
 int64_t SeriesStoreImpl::oldest_kept() const {
   const int64_t now = now_millis_.load(std::memory_order_relaxed);
-  return now == 0 ? INT64_MIN : now - options_.retention_days * kDayMillis;
+  return now == 0 || options_.keep_expired ? INT64_MIN : now - options_.retention_days * kDayMillis;
 }
 
 std::vector<SeriesPtr> SeriesStoreImpl::find(const std::vector<CompiledMatcher>& matchers) const {

@@ -67,6 +67,7 @@ struct SelectLimits {
   int64_t interval_millis = 0;
   /// Points past the retention are not seen, though their day is still there (the lake reads it).
   bool hide_expired = false;
+  std::function<void(const std::string&)> warn;  // told what is missing from the answer
 };
 
 struct MetricMetadata {
@@ -115,6 +116,7 @@ struct SeriesStoreOptions {
       64ULL * 1024 *
       1024;  // of compressed points in memory: then they are stored as chunks and the log is cut
   uint32_t seal_seconds = 1800;  // or after this time
+  bool keep_expired = false;  // days past the retention wait for the lake, and are seen until then
   /// Runs the packing of past days on another thread; false: not now. Null: on the commit thread.
   /// What it was given must have run, or never run, before the store goes.
   std::function<bool(std::function<void()>)> run_beside;

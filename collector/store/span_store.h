@@ -39,9 +39,10 @@ struct StoredSpan {
 
 struct Trace {
   telemetry::TraceId id;
-  std::string x_trace;            // the text, when it is not the id itself
-  std::vector<StoredSpan> spans;  // by start time; each (span id, kind, service) once
-  bool cut = false;               // more than kMaxSpansPerTrace were stored
+  std::string x_trace;                // the text, when it is not the id itself
+  std::vector<StoredSpan> spans;      // by start time; each (span id, kind, service) once
+  bool cut = false;                   // more than kMaxSpansPerTrace were stored
+  std::vector<std::string> warnings;  // what may be missing (a part of the lake that is away)
 };
 
 struct TraceQuery {

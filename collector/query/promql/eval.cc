@@ -182,6 +182,9 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
     limits.interval_millis =
         common_interval(first, grid.size > 1 && !fixed ? grid.step : 0, range_millis);
   }
+  limits.warn = [this](const std::string& sentence) {
+    if (warnings_.size() < 10) warnings_.insert(sentence);
+  };
   auto found = source_.select(expr.matchers, first - range_millis, last, limits);
   if (!found) {
     if (found.error().code == net::Code::canceled) {

@@ -1,0 +1,191 @@
+// lake_logs.cc: log lines of the lake, newest first.
+#include <algorithm>
+#include <set>
+
+#include "collector/lake/attributes_json.h"
+#include "collector/lake/lake_questions.h"
+#include "collector/lake/lake_scan.h"
+
+namespace hms::collector {
+namespace {
+
+using net::Code;
+using net::Error;
+using net::Result;
+namespace at = log_column;
+
+using Line = std::pair<LakeLogPlace, StoredLog>;
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+/// `needle` is in lower case already.
+bool contains_folded(std::string_view text, std::string_view needle) {
+  return std::search(text.begin(), text.end(), needle.begin(), needle.end(),
+                     [](char a, char b) { return lower(a) == b; }) != text.end();
+}
+
+class LogSearch {
+ public:
+  LogSearch(const Lake& lake, const LogQuery& query, const LakeLogPlace& after, size_t limit,
+            const std::function<bool()>& cancelled, LakeWarnings& warnings)
+      : lake_(lake),
+        query_(query),
+        after_(after),
+        limit_(limit),
+        cancelled_(cancelled),
+        warnings_(warnings),
+        text_(query.text) {
+    std::transform(text_.begin(), text_.end(), text_.begin(), lower);
+  }
+
+  Result<std::vector<Line>> run() {
+    std::vector<uint32_t> days = lake_.days();
+    for (auto day = days.rbegin(); day != days.rend(); ++day) {
+      auto manifest = lake_.manifest(*day);
+      Result<void> searched;
+      if (manifest.ok())
+        searched = query_.trace_id.is_zero() ? by_columns(*day, *manifest.value())
+                                             : by_trace(*day, *manifest.value());
+      else
+        searched = manifest.error();
+      if (searched.ok()) continue;
+      if (searched.error().code == Code::canceled) return std::move(searched).error();
+      if (manifest.ok() || day_touches(*day, query_.start_unix_nanos, query_.end_unix_nanos))
+        warnings_.add(*day, searched.error());
+    }
+    std::vector<Line> out;
+    for (auto& node : found_) out.push_back(node);
+    return out;
+  }
+
+ private:
+  struct NewerFirst {
+    bool operator()(const Line& a, const Line& b) const { return a.first.before(b.first); }
+  };
+
+  Result<void> by_trace(uint32_t day, const LakeManifest& manifest) {
+    uint64_t number = 0;  // of one trace: few, so their order is enough to tell them apart
+    return each_row_of_trace(lake_, manifest, LakeTable::logs, at::trace_id, query_.trace_id,
+                             [&](const std::vector<ColumnValues>& columns, size_t i) {
+                               const LakeLogPlace place{
+                                   static_cast<uint64_t>(columns[at::time].integers[i]), day,
+                                   number++};
+                               if (after_.before(place) && fits(columns, i))
+                                 keep(place, columns, i);
+                               return true;
+                             });
+  }
+
+  Result<void> by_columns(uint32_t day, const LakeManifest& manifest) {
+    auto groups = groups_of(lake_, manifest, LakeTable::logs, lower_bound(), upper_bound(),
+                            [this](const RowGroupMeta& meta) {
+                              return may_hold(meta, at::service, query_.service) &&
+                                     may_hold(meta, at::level, query_.level) &&
+                                     may_hold(meta, at::severity, query_.severity);
+                            });
+    if (!groups.ok()) return std::move(groups).error();
+    for (const LakeGroup& group : groups.value()) {
+      const int64_t latest = group.meta().columns[at::time].max_integer();
+      if (found_.size() >= limit_ && static_cast<uint64_t>(latest) < found_.rbegin()->first.time)
+        break;
+      if (cancelled_ && cancelled_())
+        return Error{Code::canceled, net::Side::downstream, false, "log search cancelled"};
+      looked_at_ += static_cast<uint64_t>(group.meta().rows);
+      if (looked_at_ > kMaxRowsLookedAt) {
+        warnings_.add("the search ended after " + std::to_string(kMaxRowsLookedAt) +
+                      " rows of the lake; older lines may be missing: ask a shorter time");
+        return {};
+      }
+      if (auto searched = look_into(day, group); !searched.ok()) return searched;
+    }
+    return {};
+  }
+
+  static bool may_hold(const RowGroupMeta& meta, size_t column, const std::string& wanted) {
+    return wanted.empty() || meta.columns[column].may_hold(wanted);
+  }
+  int64_t lower_bound() const {
+    return static_cast<int64_t>(std::min<uint64_t>(query_.start_unix_nanos, INT64_MAX - 1)) + 1;
+  }
+  int64_t upper_bound() const {
+    return static_cast<int64_t>(
+        std::min<uint64_t>({query_.end_unix_nanos, after_.time, INT64_MAX}));
+  }
+
+  /// Reads the columns that decide; all others only of the pages with lines that fit.
+  Result<void> look_into(uint32_t day, const LakeGroup& group) {
+    std::vector<ColumnValues> columns(group.file->meta().columns.size());
+    std::vector<size_t> needed{at::service, at::time, at::level, at::severity, at::trace_id};
+    if (!text_.empty()) needed.insert(needed.end(), {at::message, at::attributes});
+    for (const size_t column : needed) {
+      auto values = group.file->read(group.index, column);
+      if (!values.ok()) return std::move(values).error();
+      columns[column] = std::move(values).value();
+    }
+    // Rows rise in time within a service and route only, so the whole group is looked at.
+    std::vector<std::pair<LakeLogPlace, size_t>> fitting;
+    for (size_t i = 0; i < static_cast<size_t>(group.meta().rows); ++i) {
+      const LakeLogPlace place{static_cast<uint64_t>(columns[at::time].integers[i]), day,
+                               group.first_row + i};
+      if (after_.before(place) && fits(columns, i)) fitting.emplace_back(place, i);
+    }
+    std::sort(fitting.begin(), fitting.end(),
+              [](const auto& a, const auto& b) { return a.first.before(b.first); });
+    if (fitting.size() > limit_) fitting.resize(limit_);
+    std::erase_if(fitting, [this](const auto& one) {
+      return found_.size() >= limit_ && !one.first.before(found_.rbegin()->first);
+    });
+    if (fitting.empty()) return {};
+    size_t first = SIZE_MAX, last = 0;
+    for (const auto& [place, row] : fitting) {
+      first = std::min(first, row);
+      last = std::max(last, row + 1);
+    }
+    auto rows = read_rows(group, first, last);
+    if (!rows.ok()) return std::move(rows).error();
+    for (const auto& [place, row] : fitting) keep(place, rows.value().columns, row - first);
+    return {};
+  }
+
+  bool fits(const std::vector<ColumnValues>& columns, size_t i) const {
+    const auto time = static_cast<uint64_t>(columns[at::time].integers[i]);
+    if (time <= query_.start_unix_nanos || time > query_.end_unix_nanos) return false;
+    const auto differs = [&](const std::string& wanted, size_t column) {
+      return !wanted.empty() && columns[column].texts[i] != wanted;
+    };
+    if (differs(query_.service, at::service) || differs(query_.level, at::level) ||
+        differs(query_.severity, at::severity))
+      return false;
+    if (text_.empty() || contains_folded(columns[at::message].texts[i], text_)) return true;
+    for (const StoredAttribute& a : attributes_of_json(columns[at::attributes].texts[i])) {
+      if (contains_folded(a.text, text_)) return true;
+    }
+    return false;
+  }
+
+  void keep(const LakeLogPlace& place, const std::vector<ColumnValues>& columns, size_t i) {
+    found_.emplace(place, log_of(columns, i));
+    if (found_.size() > limit_) found_.erase(std::prev(found_.end()));
+  }
+
+  const Lake& lake_;
+  const LogQuery& query_;
+  const LakeLogPlace& after_;
+  const size_t limit_;
+  const std::function<bool()>& cancelled_;
+  LakeWarnings& warnings_;
+  std::string text_;
+  uint64_t looked_at_ = 0;
+  std::set<Line, NewerFirst> found_;
+};
+
+}  // namespace
+
+Result<std::vector<Line>> lake_logs(const Lake& lake, const LogQuery& query,
+                                    const LakeLogPlace& after, size_t limit,
+                                    const std::function<bool()>& cancelled,
+                                    LakeWarnings& warnings) {
+  return LogSearch(lake, query, after, limit, cancelled, warnings).run();
+}
+
+}  // namespace hms::collector
