@@ -36,7 +36,7 @@ Exchange::Exchange(DataPath& data, const net::HttpLimits& limits)
 Exchange::~Exchange() = default;
 
 void Exchange::freshen(const net::HttpLimits& limits) {
-  if (request_codec_dirty_) *request_codec_ = H1Codec(H1Codec::Kind::request, limits);
+  if (request_codec_dirty_) request_codec_->start_over(limits);
   request_codec_dirty_ = false;
 }
 
@@ -49,7 +49,7 @@ void Exchange::begin(Session& session) {
   endpoint_ = nullptr;
   start_nanos_ = net::monotonic_nanos();
   times_ = {};
-  request_bytes_ = reply_bytes_ = attempt_nanos_ = 0;
+  request_bytes_ = reply_bytes_ = attempt_nanos_ = thrown_away_ = 0;
   attempts_ = upstream_name_ = 0;
   status_ = 0;
   error_ = LocalError::none;
@@ -113,7 +113,7 @@ void Exchange::probe_caller() {
 void Exchange::on_downstream_gone() {
   if (head_seen_ && !measured_) {
     ++data_.count.client_disconnects;
-    client_gone_ = true;
+    client_gone_ = !reply_complete_;  // a caller may stop an upload that has its answer
     if (!reply_started_) status_ = 0;
   }
   drop_upstream();

@@ -33,6 +33,7 @@ class Session;
 class Exchange final : public UpstreamUser {
  public:
   static constexpr size_t kReplayBytes = 64 * 1024;
+  static constexpr size_t kThrownAwayBytes = 1024 * 1024;
 
   explicit Exchange(DataPath& data, const net::HttpLimits& limits);
   ~Exchange();
@@ -92,6 +93,7 @@ class Exchange final : public UpstreamUser {
   void emit_head();
   void emit_body(std::string_view piece);
   void emit_tail();
+  void throw_away(size_t bytes);
   void pause_caller_if_upstream_full();
 
   void read_replies(std::string_view& input);
@@ -101,6 +103,8 @@ class Exchange final : public UpstreamUser {
   void learn_keep_alive(const net::MessageHead& head);
   void send_reply_piece(std::string_view piece);
   void on_reply_end(bool nothing_left);
+  void release_upstream(bool early);
+  void lose_upload();
   void on_reply_fault(LocalError error, std::string_view detail);
   void start_tunnel(std::string_view early);
   void pause_upstream_if_caller_full();
@@ -138,6 +142,7 @@ class Exchange final : public UpstreamUser {
   uint64_t start_nanos_ = 0;
   Timers times_;
   uint64_t request_bytes_ = 0, reply_bytes_ = 0;
+  uint64_t thrown_away_ = 0;  // of an upload that nobody wants
   uint32_t attempts_ = 0;
   uint32_t addresses_tried_ = 0;  // in this attempt, after the first one
   uint32_t upstream_name_ = 0;
@@ -159,6 +164,7 @@ class Exchange final : public UpstreamUser {
   // The reply
   bool reused_ = false;  // the attempt runs on a connection that was used before
   bool upstream_eof_ = false;
+  bool upstream_reusable_ = false;  // known at the reply's end
   bool reply_bytes_seen_ = false;
   bool reply_started_ = false;
   bool reply_complete_ = false;

@@ -190,7 +190,7 @@ void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {
   upstream_->set_user(this);
   reused_ = upstream_->requests > 0;
   upstream_eof_ = reply_bytes_seen_ = tail_sent_ = false;
-  if (reply_codec_dirty_) *reply_codec_ = H1Codec(H1Codec::Kind::response, data_.http_limits());
+  if (reply_codec_dirty_) reply_codec_->start_over(data_.http_limits());
   reply_codec_dirty_ = true;  // until its message has ended well
   if (is_head_) reply_codec_->expect_reply_to("HEAD");
   const bool measures =

@@ -14,6 +14,7 @@ using net::MessageHead;
 using telemetry::Direction;
 
 void Exchange::on_upstream_bytes(std::string_view bytes) {
+  if (reply_complete_) return lose_upload();  // a second answer: whose would it be?
   reply_bytes_seen_ = true;
   read_replies(bytes);
 }
@@ -122,8 +123,9 @@ void Exchange::forward_reply_head() {
     reply_chunked_ = !caller_minor_0_;
     if (caller_minor_0_) close_after_ = true;
   }
-  // An early refusal: the rest of the upload will not be read, so say that the connection ends.
-  if (!request_complete_ && head.status >= 400) close_after_ = true;
+  // A final answer instead of 100: will the body come, or the next request in its place?
+  if (!request_complete_ && request_bytes_ == 0 && request_codec_->head().has(KnownHeader::expect))
+    close_after_ = true;
   if (!caller_keep_alive_ || data_.draining() || session_->peer_sent_eof()) close_after_ = true;
   edit.close = close_after_;
   edit.say_keep_alive = caller_minor_0_ && !close_after_;
@@ -168,8 +170,7 @@ void Exchange::on_reply_end(bool nothing_left) {
   }
   out.flush(session_->stream());
   reply_complete_ = true;
-  const bool reusable =
-      nothing_left && reply_codec_->head().keep_alive && request_complete_ && !upstream_eof_;
+  upstream_reusable_ = nothing_left && reply_codec_->head().keep_alive;
   if (reply_codec_->head().keep_alive) {
     reply_codec_->next_message();
     reply_codec_dirty_ = false;
@@ -180,19 +181,42 @@ void Exchange::on_reply_end(bool nothing_left) {
     upstream_paused_ = false;
     upstream_->stream().resume_reading();
   }
-  in_flight_.release();
-  if (reusable) {
-    data_.pool().give_back(std::move(upstream_));
-  } else {
-    if (!request_complete_) upstream_->stream().mark_for_reset();
-    data_.pool().discard(std::move(upstream_));
+  if (request_complete_) {
+    release_upstream(false);
+    return finish(caller_keep_alive_ && !close_after_);
   }
-  if (!request_complete_) ++data_.count.early_replies;
-  finish(request_complete_ && caller_keep_alive_ && !close_after_);
+  ++data_.count.early_replies;
+  if (close_after_) {
+    drop_upstream();
+    return finish(false);
+  }
+  if (!nothing_left) lose_upload();
+  // The rest of the upload goes on to the service, which may be reading it (docs/http.md).
+}
+
+/// The reply is complete and so is the request. After an early answer the connection is not used
+/// again: a service that did not read the body may yet take it for a request of its own, and its
+/// answer would be the next caller's.
+void Exchange::release_upstream(bool early) {
+  in_flight_.release();
+  if (upstream_reusable_ && !upstream_eof_ && !early) {
+    data_.pool().give_back(std::move(upstream_));
+    return;
+  }
+  if (upstream_->stream().queued_bytes() > 0) upstream_->stream().mark_for_reset();
+  data_.pool().discard(std::move(upstream_));
+}
+
+/// The service answered early and takes no more of the upload: what still comes of it is thrown
+/// away, so that the caller may keep its connection.
+void Exchange::lose_upload() {
+  drop_upstream();
+  session_->resume(Session::upstream_slow);
 }
 
 void Exchange::on_upstream_eof() {
   upstream_eof_ = true;
+  if (reply_complete_) return;  // it may still read; if not, the next write tells
   if (!reply_bytes_seen_) {
     if (retry_after_failure(true)) return;
     ++endpoint_->failures;
@@ -210,6 +234,7 @@ void Exchange::on_upstream_eof() {
 }
 
 void Exchange::on_upstream_closed(const net::Error& error) {
+  if (reply_complete_) return lose_upload();
   if (!reply_bytes_seen_ && retry_after_failure(false)) return;
   ++endpoint_->failures;
   on_reply_fault(
@@ -218,6 +243,11 @@ void Exchange::on_upstream_closed(const net::Error& error) {
 }
 
 void Exchange::on_reply_fault(LocalError error, std::string_view detail) {
+  if (reply_complete_) {  // only the upload is at fault
+    error_ = error;
+    drop_upstream();
+    return finish(false);
+  }
   if (!reply_started_) {
     data_.reply_out.flush(session_->stream());  // interim replies
     return reply_locally(error, detail);

@@ -121,7 +121,8 @@ void Exchange::emit_tail() {
 
 void Exchange::on_request_body(std::string_view piece) {
   request_bytes_ += piece.size();
-  if (reply_complete_ || piece.empty()) return;  // answered early: nobody wants the rest
+  if (piece.empty()) return;
+  if (reply_complete_ && upstream_ == nullptr) return throw_away(piece.size());
   if (upstream_ == nullptr) {
     replay_.append(piece);  // bounded: the session pauses while we connect
     return;
@@ -129,7 +130,8 @@ void Exchange::on_request_body(std::string_view piece) {
   if (head_unsent_) emit_head();
   emit_body(piece);
   const bool worth_keeping =
-      replayable_ && (reused_ || (route_ != nullptr && route_->plan->config.retries.attempts > 0));
+      replayable_ && !reply_started_ &&
+      (reused_ || (route_ != nullptr && route_->plan->config.retries.attempts > 0));
   if (worth_keeping && replay_.size() + piece.size() <= kReplayBytes) {
     replay_.append(piece);
   } else if (replayable_) {
@@ -139,16 +141,24 @@ void Exchange::on_request_body(std::string_view piece) {
   if (!data_.request_out.roomy()) flush_request();
 }
 
+/// Of an upload that was answered early and that the service does not read.
+void Exchange::throw_away(size_t bytes) {
+  thrown_away_ += bytes;
+  if (thrown_away_ > kThrownAwayBytes) finish(false);
+}
+
 void Exchange::on_request_end() {
   request_complete_ = true;
-  if (upstream_ != nullptr && !reply_complete_) {
+  if (upstream_ != nullptr) {
     if (head_unsent_)
       emit_head();
     else
       emit_tail();
     flush_request();
   }
-  if (reply_complete_) finish(caller_keep_alive_ && !close_after_);
+  if (!reply_complete_) return;
+  if (upstream_ != nullptr) release_upstream(true);
+  finish(caller_keep_alive_ && !close_after_);
 }
 
 void Exchange::flush_request() {

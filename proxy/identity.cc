@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "net/core/log.h"
 #include "net/core/random.h"
@@ -41,7 +41,7 @@ net::Error fault_of(const std::string& folder, const std::string& what) {
 }
 
 net::Error write_fault(const std::string& folder) {
-  return fault_of(folder, std::string("cannot be written: ") + std::strerror(errno));
+  return fault_of(folder, "cannot be written: " + std::generic_category().message(errno));
 }
 
 /// On the disk before this returns, name and all: a boot number that comes again after a power cut

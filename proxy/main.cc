@@ -1,5 +1,7 @@
 // main.cc: hms-proxy. Reads flags, environment and file, then hands over to the Sidecar. Exit
 // codes: 0 asked to stop, 2 bad usage or configuration, 1 anything else.
+#include <malloc.h>
+
 #include <cstdio>
 
 #include "net/core/log.h"
@@ -51,9 +53,19 @@ int run(const hms::proxy::Options& options) {
   return (*sidecar)->run();
 }
 
+/// A second's batch of spans is some MiB that are needed for milliseconds. Left to itself malloc
+/// raises its threshold after the first one and keeps them in the heap for good.
+void give_memory_back() {
+  constexpr int kMappedFrom = 256 * 1024;
+  constexpr int kKeptAtMost = 512 * 1024;
+  mallopt(M_MMAP_THRESHOLD, kMappedFrom);
+  mallopt(M_TRIM_THRESHOLD, kKeptAtMost);
+}
+
 }  // namespace
 
 int main(int argument_count, char** arguments) {
+  give_memory_back();
   hms::net::ignore_sigpipe();
   const hms::proxy::Options options = hms::proxy::parse_options(argument_count, arguments);
   if (options.exit_code) {

@@ -63,6 +63,21 @@ void set_address(const Target& text, const std::string& flag, std::string& targe
     target = *text;
 }
 
+template <class Set>
+void set_number(const Target& text, const std::string& flag, int least, int most,
+                net::YamlErrors& errors, Set set) {
+  if (!text) return;
+  const bool digits = !text->empty() && text->size() <= 4 &&
+                      text->find_first_not_of("0123456789") == std::string::npos;
+  const int number = digits ? std::stoi(*text) : -1;
+  if (number < least || number > most)
+    errors.add({"", 0, 0, flag,
+                "'" + *text + "' is not a number from " + std::to_string(least) + " to " +
+                    std::to_string(most)});
+  else
+    set(number);
+}
+
 void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
   const auto source = [&](std::string_view flag) { return source_of(options, flag); };
   if (options.service) {
@@ -105,16 +120,10 @@ void overlay(const Options& options, Config& config, net::YamlErrors& errors) {
       config.collector_url = *options.collector;
   }
   if (options.spool_dir) config.spool_dir = *options.spool_dir;
-  if (options.threads) {
-    const std::string& text = *options.threads;
-    const bool number = !text.empty() && text.size() <= 3 &&
-                        text.find_first_not_of("0123456789") == std::string::npos;
-    const int threads = number ? std::stoi(text) : 0;
-    if (threads < 1 || threads > 256)
-      errors.add({"", 0, 0, source("--threads"), "'" + text + "' is not a number from 1 to 256"});
-    else
-      config.threads = static_cast<uint32_t>(threads);
-  }
+  set_number(options.threads, source("--threads"), 1, 256, errors,
+             [&config](int number) { config.threads = static_cast<uint32_t>(number); });
+  set_number(options.spin_us, source("--spin-us"), 0, static_cast<int>(kMostSpinMicros), errors,
+             [&config](int number) { config.spin = std::chrono::microseconds(number); });
   if (options.log_level) {
     if (auto level = net::parse_log_level(*options.log_level); !level.ok())
       errors.add({"", 0, 0, source("--log-level"), level.error().detail});
@@ -156,6 +165,9 @@ Options parse_options(int argument_count, char** arguments) {
   add_flag(app, options.spool_dir, "--spool-dir",
            "directory where the instance's identity is kept over restarts (HMS_SPOOL_DIR)");
   add_flag(app, options.threads, "--threads", "worker threads, default 1 (HMS_THREADS)");
+  add_flag(app, options.spin_us, "--spin-us",
+           "microseconds that a worker goes on polling before it sleeps, default 0, at most 1000 "
+           "(HMS_SPIN_US)");
   add_flag(app, options.access_log, "--access-log",
            "on or off: one JSON line a request on stdout (HMS_ACCESS_LOG)");
   add_flag(app, options.telemetry, "--telemetry",
@@ -189,6 +201,7 @@ Options parse_options(int argument_count, char** arguments) {
   from_environment(options, options.collector, "HMS_COLLECTOR");
   from_environment(options, options.spool_dir, "HMS_SPOOL_DIR");
   from_environment(options, options.threads, "HMS_THREADS");
+  from_environment(options, options.spin_us, "HMS_SPIN_US");
   from_environment(options, options.access_log, "HMS_ACCESS_LOG");
   from_environment(options, options.telemetry, "HMS_TELEMETRY");
   from_environment(options, options.log_level, "HMS_LOG_LEVEL");

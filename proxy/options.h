@@ -13,7 +13,7 @@ namespace hms::proxy {
 
 struct Options {
   std::optional<std::string> config_path, service, listen, protocol, app, outbound, admin,
-      collector, spool_dir, threads, log_level, access_log, telemetry;
+      collector, spool_dir, threads, spin_us, log_level, access_log, telemetry;
   std::string log_format = "json";
   bool check = false;
   std::vector<std::string> from_environment;  // the variables that were used: "HMS_THREADS"

@@ -9,6 +9,7 @@
 #include "net/core/log.h"
 #include "net/core/random.h"
 #include "net/http/url.h"
+#include "net/io/workers.h"
 #include "proxy/version.h"
 
 namespace hms::proxy {
@@ -71,6 +72,7 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
   sidecar->publish();
   if (auto bound = sidecar->bind(); !bound.ok()) return bound.error();
   sidecar->start_telemetry();
+  net::yield_to_workers();  // encoding and compressing a batch can wait, a request cannot
   return sidecar;
 }
 

@@ -13,6 +13,7 @@ ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& tr
     options.traces = &traces;
     options.ports = &ports;
     data_ = std::make_unique<DataPath>(worker_.loop(), std::move(options));
+    worker_.keep_polling(snapshot->config.spin);
     data_->apply(std::move(snapshot));
   });
 }
@@ -62,6 +63,7 @@ void ProxyWorker::set_own_addresses(std::vector<net::SocketAddress> inbound,
 
 void ProxyWorker::apply(SnapshotPtr snapshot) {
   worker_.loop().post([this, snapshot = std::move(snapshot)]() mutable {
+    worker_.keep_polling(snapshot->config.spin);
     data_->apply(std::move(snapshot));
     follow_protocol();
   });

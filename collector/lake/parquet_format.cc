@@ -381,10 +381,10 @@ void read_properties(ThriftReader& in, const ThriftReader::Field& field, Parquet
   if (list.size > 1'000 || (list.size > 0 && list.element != ThriftType::structure))
     return in.fail();
   for (size_t i = 0; i < list.size && !in.failed(); ++i) {
-    auto& [key, value] = meta.properties.emplace_back();
+    auto& property = meta.properties.emplace_back();
     read_struct(in, [&](const auto& part) {
       if (part.id != 1 && part.id != 2) return false;
-      (part.id == 1 ? key : value) = in.binary(part);
+      (part.id == 1 ? property.first : property.second) = in.binary(part);
       return true;
     });
   }

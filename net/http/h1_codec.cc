@@ -40,11 +40,16 @@ struct H1Codec::Impl {
     failed,
   };
 
-  Impl(Kind kind_of_message, const HttpLimits& wanted) : kind(kind_of_message), limits(wanted) {
-    limits.fields = std::min<uint16_t>(limits.fields, MessageHead::kMaxFields);
-    begin_message();
+  Impl(Kind kind_of_message, const HttpLimits& wanted) : kind(kind_of_message) {
+    start_over(wanted);
   }
 
+  void start_over(const HttpLimits& wanted) {
+    limits = wanted;
+    limits.fields = std::min<uint16_t>(limits.fields, MessageHead::kMaxFields);
+    answers = RequestKind::ordinary;
+    begin_message();
+  }
   Step next(std::string_view& input);
   Step finish();
   void begin_message();
@@ -639,6 +644,7 @@ std::string_view H1Codec::body() const noexcept { return impl_->body; }
 std::string_view H1Codec::trailers() const noexcept { return impl_->trailers; }
 const HttpFault& H1Codec::fault() const noexcept { return impl_->fault; }
 
+void H1Codec::start_over(const HttpLimits& limits) { impl_->start_over(limits); }
 void H1Codec::keep_head() { impl_->keep_head(); }
 void H1Codec::next_message() { impl_->next_message(); }
 

@@ -54,7 +54,7 @@ class H1Codec {
     upgrade,  // replies only, instead of `end`, after 101 or a 2xx to CONNECT: the rest is not HTTP
               // and stays in `input`. A request gives `end` even if it asks for an upgrade: whether
               // it happens is the other side's to say
-    failed,  // fault() says why; the connection is unusable
+    failed,   // fault() says why; the connection is unusable
   };
 
   H1Codec(Kind kind, const HttpLimits& limits);
@@ -75,6 +75,8 @@ class H1Codec {
   /// Copies the head out of the receive buffer (if it is still there), so that head() stays valid
   /// until next_message().
   void keep_head();
+  /// As new: for another connection. Allocates nothing.
+  void start_over(const HttpLimits& limits);
   /// Ready for the next message on the same connection.
   void next_message();
   /// Responses only, before feeding one: a reply to HEAD has no body; to CONNECT a 2xx turns into a

@@ -110,13 +110,21 @@ bool SocketAddress::is_loopback() const noexcept {
 }
 
 std::string SocketAddress::ip_text() const {
-  char text[INET6_ADDRSTRLEN] = "";
   if (storage_.any.sa_family == AF_INET6) {
+    char text[INET6_ADDRSTRLEN] = "";
     inet_ntop(AF_INET6, &storage_.v6.sin6_addr, text, sizeof(text));
-  } else {
-    inet_ntop(AF_INET, &storage_.v4.sin_addr, text, sizeof(text));
+    return text;
   }
-  return text;
+  // Once a connection: inet_ntop's printf would show.
+  const auto* const bytes = reinterpret_cast<const uint8_t*>(&storage_.v4.sin_addr);
+  std::string dotted;
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0) dotted += '.';
+    if (bytes[i] >= 100) dotted += static_cast<char>('0' + bytes[i] / 100);
+    if (bytes[i] >= 10) dotted += static_cast<char>('0' + bytes[i] / 10 % 10);
+    dotted += static_cast<char>('0' + bytes[i] % 10);
+  }
+  return dotted;
 }
 
 std::string SocketAddress::to_string() const {

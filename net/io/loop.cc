@@ -81,6 +81,7 @@ Loop::Impl::Impl(Loop& owner)
   uv_check_init(&uv, &check);
   uv_idle_init(&uv, &idle);
   uv_timer_init(&uv, &wheel_timer);
+  uv_idle_init(&uv, &spinner);
   uv_prepare_start(&prepare, [](uv_prepare_t* handle) {
     Impl& impl = of(as_handle(handle));
     impl.end_of_phase();
@@ -138,6 +139,13 @@ void Loop::Impl::wake_soon() { defer(loop); }
 
 void Loop::Impl::sleep() { uv_timer_stop(&wheel_timer); }
 
+void Loop::Impl::spin() {
+  spin_until = monotonic_nanos() + spin_nanos;
+  uv_idle_start(&spinner, [](uv_idle_t* handle) {
+    if (monotonic_nanos() >= of(as_handle(handle)).spin_until) uv_idle_stop(handle);
+  });
+}
+
 void Loop::Impl::close_all() {
   std::vector<std::function<void()>> dropped;
   {
@@ -156,6 +164,7 @@ void Loop::Impl::close_all() {
   uv_close(as_handle(&prepare), nullptr);
   uv_close(as_handle(&check), nullptr);
   uv_close(as_handle(&idle), nullptr);
+  uv_close(as_handle(&spinner), nullptr);
   uv_close(as_handle(&wheel_timer), nullptr);
   Leaks leaks{this};
   uv_walk(&uv, report_leak, &leaks);

@@ -64,6 +64,11 @@ struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
   void run_posted();
   void end_of_phase();
   void close_all();
+  /// An event came: with `keep_polling` the loop does not sleep for a while.
+  void stay_awake() {
+    if (spin_nanos != 0) spin();
+  }
+  void spin();
 
   // TimerWheel::Driver
   [[nodiscard]] uint64_t now_millis() const noexcept override { return uv_now(&uv); }
@@ -80,6 +85,9 @@ struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
   uv_check_t check{};      // after the poll
   uv_idle_t idle{};        // runs while deferred work waits: keeps the poll from sleeping
   uv_timer_t wheel_timer{};
+  uv_idle_t spinner{};  // runs while the loop polls without sleeping
+  uint64_t spin_nanos = 0;
+  uint64_t spin_until = 0;
   uint32_t turn = 0;  // wraps; only compared for equality
 
   DeferredList deferred;

@@ -201,6 +201,7 @@ void TcpStream::on_unwanted() {
 }
 
 void TcpStream::deliver(std::string_view bytes) {
+  loop_.impl().stay_awake();
   bytes_read_ += bytes.size();
   handler_->on_bytes(bytes);
 }

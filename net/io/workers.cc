@@ -1,12 +1,16 @@
 #include "net/io/workers.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <mutex>
 #include <utility>
 
 #include "net/core/check.h"
+#include "net/io/loop_impl.h"
 
 namespace hms::net {
 
@@ -41,6 +45,18 @@ void Worker::stop_and_join() {
   if (!thread_.joinable()) return;
   loop_->stop();
   thread_.join();
+}
+
+void Worker::keep_polling(std::chrono::microseconds after_an_event) noexcept {
+  loop_->impl().spin_nanos = static_cast<uint64_t>(after_an_event.count()) * 1'000;
+}
+
+void yield_to_workers() noexcept {
+  // Without the right to either nothing is lost but the order.
+  constexpr sched_param kNoPriority{};
+  constexpr int kNicer = 5;
+  sched_setscheduler(0, SCHED_BATCH, &kNoPriority);
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNicer);
 }
 
 }  // namespace hms::net

@@ -35,6 +35,7 @@ inline constexpr std::array kConfigKeys = {
               true},
     ConfigKey{"admin.address", "address", "127.0.0.1:15000", "127.0.0.1:15000", true},
     ConfigKey{"threads", "number", "1", "2", true},
+    ConfigKey{"spin_us", "number", "0", "50", false},
     ConfigKey{"telemetry", "on or off", "on", "off", false},
     ConfigKey{"access_log", "on or off", "off", "on", false},
     ConfigKey{"log_level", "debug, info, warn, error", "info", "debug", false},

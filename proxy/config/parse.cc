@@ -402,6 +402,11 @@ void read_document(const YamlNode& root, Reader& reader) {
     int64_t threads = 0;
     if (node.read_integer(threads, 1, 256)) config.threads = static_cast<uint32_t>(threads);
   }
+  if (const auto node = root.get("spin_us"); reader.first_time(node)) {
+    int64_t micros = 0;
+    if (node.read_integer(micros, 0, kMostSpinMicros))
+      config.spin = std::chrono::microseconds(micros);
+  }
   if (const auto node = root.get("telemetry"); reader.first_time(node))
     read_switch(node, config.telemetry);
   if (const auto node = root.get("access_log"); reader.first_time(node))

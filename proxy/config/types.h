@@ -6,6 +6,7 @@
 #pragma once
 
 #include <bitset>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -93,6 +94,8 @@ struct DrainConfig {
   Millis deadline{25'000};  // then what still runs is cut
 };
 
+constexpr int64_t kMostSpinMicros = 1'000;
+
 struct Config {
   std::string service;
   std::string service_version;
@@ -108,6 +111,7 @@ struct Config {
   std::string outbound_address;  // "": off
   std::string admin_address = "127.0.0.1:15000";
   uint32_t threads = 1;
+  std::chrono::microseconds spin{0};  // 0: workers sleep when there is nothing to do
   std::string spool_dir;
   uint64_t spool_bytes = 64ULL * 1024 * 1024;
   bool telemetry = true;

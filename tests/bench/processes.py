@@ -68,6 +68,19 @@ class Running:
         return total / 1024
 
 
+class Group:
+    """Several processes that are measured as one; the first one takes the callers."""
+
+    def __init__(self, members):
+        self.members, self.port = members, members[0].port
+
+    def cpu_nanos(self):
+        return sum(member.cpu_nanos() for member in self.members)
+
+    def resident_mib(self):
+        return sum(member.resident_mib() for member in self.members)
+
+
 class Stage:
     """Everything that a run starts, and its folder."""
 
@@ -87,6 +100,11 @@ class Stage:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+    def stop(self, running):
+        running.child.terminate()
+        running.child.wait(10)
+        self.children.remove(running.child)
 
     def start(self, name, cpu, command, port):
         with open(self.folder / f"{name}.log", "ab") as log:

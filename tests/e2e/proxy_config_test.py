@@ -17,14 +17,14 @@ class Usage(hms.TestCase):
     def test_help_and_version(self):
         code, out, _ = hms.run("hms-proxy", "--help")
         self.assertEqual(code, 0)
-        for flag in ("--config", "--check", "--service", "--listen", "--app", "--outbound", "--admin", "--collector", "--spool-dir", "--threads", "--log-format", "--access-log"):
+        for flag in ("--config", "--check", "--service", "--listen", "--app", "--outbound", "--admin", "--collector", "--spool-dir", "--threads", "--spin-us", "--log-format", "--access-log"):
             self.assertIn(flag, out)
         code, out, _ = hms.run("hms-proxy", "--version")
         self.assertEqual(code, 0)
         self.assertRegex(out, r"^hms-proxy \d+\.\d+\.\d+\n$")
 
     def test_bad_usage_is_exit_2_with_one_clear_sentence(self):
-        for arguments, words in ((["--frobnicate"], "--frobnicate"), (["--threads", "0", "--app", "127.0.0.1:1"], "--threads"), (["--listen", "nonsense", "--app", "127.0.0.1:1"], "--listen"),
+        for arguments, words in ((["--frobnicate"], "--frobnicate"), (["--threads", "0", "--app", "127.0.0.1:1"], "--threads"), (["--spin-us", "1001", "--app", "127.0.0.1:1"], "--spin-us"), (["--listen", "nonsense", "--app", "127.0.0.1:1"], "--listen"),
                                  (["--app", "no-port"], "--app"), (["--collector", "ftp://x", "--app", "127.0.0.1:1"], "--collector"), (["--log-format", "xml"], "--log-format"),
                                  (["--telemetry", "maybe", "--app", "127.0.0.1:1"], "--telemetry"), ([], "nothing to do"), (["--config", "/does/not/exist.yaml"], "/does/not/exist.yaml")):
             code, _, error = hms.run("hms-proxy", *arguments)

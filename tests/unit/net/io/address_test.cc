@@ -18,7 +18,8 @@ TEST_CASE("address: literal addresses are read and written back") {
   CHECK(text("8080") == "127.0.0.1:8080");
   CHECK(SocketAddress().to_string() == "0.0.0.0:0");
   CHECK(SocketAddress::parse("10.0.0.7:65535").value().port() == 65535);
-  CHECK(SocketAddress::parse("10.0.0.7:1").value().ip_text() == "10.0.0.7");
+  for (const std::string ip : {"10.0.0.7", "0.0.0.0", "255.199.100.99", "127.0.0.1", "9.10.200.1"})
+    CHECK(SocketAddress::parse(ip + ":1").value().ip_text() == ip);
 }
 
 TEST_CASE("address: what is no literal address is refused with a sentence") {

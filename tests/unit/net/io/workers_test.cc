@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "net/io/loop_impl.h"
 #include "tests/unit/net/io/tcp_pair.h"
 
 namespace hms::net {
@@ -122,6 +123,19 @@ TEST_CASE(
       server->acceptor.reset();
     });
   }
+}
+
+TEST_CASE("worker: after an event the loop polls on for as long as it was told, then sleeps") {
+  Loop loop;
+  loop.impl().stay_awake();
+  CHECK(uv_is_active(reinterpret_cast<uv_handle_t*>(&loop.impl().spinner)) == 0);
+  loop.impl().spin_nanos = 200'000;
+  loop.impl().stay_awake();
+  const auto polls = [&] {
+    return uv_is_active(reinterpret_cast<uv_handle_t*>(&loop.impl().spinner)) != 0;
+  };
+  CHECK(polls());
+  CHECK(loop.run_until([&] { return !polls(); }, Millis(10'000)));
 }
 
 }  // namespace hms::net
