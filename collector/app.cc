@@ -1,5 +1,7 @@
 #include "collector/app.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <utility>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "collector/api/logs_api.h"
 #include "collector/api/map_api.h"
 #include "collector/api/prometheus_api.h"
+#include "collector/api/prometheus_status.h"
 #include "collector/api/silences_api.h"
 #include "collector/api/static_files.h"
 #include "collector/api/stream_api.h"
@@ -27,6 +30,8 @@
 #include "collector/live/hub.h"
 #include "collector/live/publisher.h"
 #include "collector/live/window.h"
+#include "collector/memory_budget.h"
+#include "collector/query/promql/engine.h"
 #include "collector/store/engine.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
@@ -34,6 +39,7 @@
 #include "collector/store/span_store.h"
 #include "net/core/log.h"
 #include "net/http/server.h"
+#include "net/io/timer_wheel.h"
 
 namespace hms::collector {
 namespace {
@@ -48,6 +54,10 @@ constexpr size_t kMaxDecodesQueued = 2'000;
 constexpr size_t kMaxQueriesQueued = 500;
 constexpr size_t kMaxRulesQueued = 1'000;
 constexpr net::Millis kDrainDeadline{10'000};
+constexpr net::Millis kLookAtMemoryEvery{1'000};
+constexpr uint64_t kMaxQuerySamples = 20'000'000;
+constexpr uint64_t kBytesPerSample = 16;
+constexpr uint64_t kLeastWaiting = 128ULL * 1024 * 1024;  // the largest request must fit
 
 class AppImpl final : public App {
  public:
@@ -57,20 +67,25 @@ class AppImpl final : public App {
         spans_(make_span_store()),
         logs_(make_log_store()),
         edges_(make_service_edge_store()),
-        series_(make_series_store(series_options(options))),
+        upkeep_(make_executor(1, 4)),
+        series_(make_series_store(series_options(options, *upkeep_))),
         decoders_(make_executor(kDecodeThreads, kMaxDecodesQueued)),
         queries_(make_executor(kQueryThreads, kMaxQueriesQueued)),
         searches_(make_executor(kSearchThreads, kMaxQueriesQueued)),
         rule_runner_(make_executor(kRuleThreads, kMaxRulesQueued)),
         window_(make_live_window()),
-        hub_(loop) {}
+        hub_(loop),
+        shares_(share_memory(options.memory_bytes)),
+        memory_(options.memory_bytes),
+        memory_timer_(loop, [this] { look_at_memory(); }) {}
 
   ~AppImpl() override { close_storage(); }
 
   Result<void> open() {
     EngineOptions engine_options;
     engine_options.kv.directory = options_.data;
-    engine_options.kv.memory_bytes = options_.memory_bytes;
+    engine_options.kv.memory_bytes = shares_.storage;
+    engine_options.max_waiting_bytes = std::max(shares_.waiting, kLeastWaiting);
     engine_options.retention_days = options_.retention_days;
     engine_options.min_free_bytes = options_.min_free_bytes;
     engine_options.keep_old_days = !options_.lake.empty();
@@ -90,7 +105,10 @@ class AppImpl final : public App {
     if (auto watching = start_watching(); !watching.ok()) return watching;
     ReceiverOptions receiver;
     receiver.retention_days = options_.retention_days;
-    ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock());
+    ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock(),
+                                          IngestApi::kMaxMemoryInFlight,
+                                          [this] { return memory_.must_wait(); });
+    memory_timer_.arm(kLookAtMemoryEvery);
     register_routes();
     return {};
   }
@@ -115,9 +133,44 @@ class AppImpl final : public App {
   }
 
  private:
-  static SeriesStoreOptions series_options(const CollectorOptions& options) {
+  static SeriesStoreOptions series_options(const CollectorOptions& options, Executor& upkeep) {
     SeriesStoreOptions out;
     out.retention_days = options.retention_days;
+    out.seal_seconds = options.seal_seconds;
+    out.keep_expired = !options.lake.empty();
+    const uint64_t share = share_memory(options.memory_bytes).series;
+    out.seal_bytes = std::min<uint64_t>(out.seal_bytes, share / 4);
+    out.max_series_bytes = share / 4 * 3;
+    out.run_beside = [&upkeep](std::function<void()> work) {
+      return upkeep.try_run(std::move(work));
+    };
+    return out;
+  }
+
+  /// What /api/v1/status tells of how this program was started; no secrets.
+  StatusInfo status_info() const {
+    StatusInfo out;
+    out.flags = {{"data", options_.data},
+                 {"listen", listen_address_},
+                 {"otlp-listen", otlp_address_.empty() ? "off" : otlp_address_},
+                 {"rules", options_.rules},
+                 {"config", options_.config},
+                 {"log-format", options_.log_format},
+                 {"log-level", options_.log_level},
+                 {"memory", std::to_string(options_.memory_bytes)},
+                 {"retention-days", std::to_string(options_.retention_days)},
+                 {"external-url", options_.external_url}};
+    out.retention_days = options_.retention_days;
+    for (const auto& [name, value] : out.flags) {
+      std::string key = name;
+      std::replace(key.begin(), key.end(), '-', '_');
+      if (name != "config" && !value.empty()) out.yaml += key + ": \"" + value + "\"\n";
+    }
+    out.yaml += "series: {seal_interval: " + std::to_string(options_.seal_seconds) + "s}\n";
+    for (const NotifierConfig& notifier : options_.notifiers) {
+      if (out.yaml.find("notifiers:") == std::string::npos) out.yaml += "notifiers:\n";
+      out.yaml += "  - {name: \"" + notifier.name + "\", type: \"" + notifier.type + "\"}\n";
+    }
     return out;
   }
 
@@ -223,7 +276,12 @@ class AppImpl final : public App {
     register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_);
     register_logs_api(*server_, loop_, *searches_, logs());
     register_map_api(*server_, loop_, *queries_, *edges_);
-    register_prometheus_api(*server_, loop_, *queries_, series());
+    promql::QueryOptions questions;
+    questions.max_samples = std::min(kMaxQuerySamples, shares_.queries / kBytesPerSample);
+    questions.shared_samples = std::make_shared<std::atomic<int64_t>>(
+        static_cast<int64_t>(shares_.queries / kBytesPerSample));
+    register_prometheus_api(*server_, loop_, *queries_, series(), std::move(questions));
+    register_prometheus_status(*server_, loop_, *queries_, *series_, status_info());
     if (lake_) register_lake_api(*server_, loop_, *queries_, *lake_, *roller_);
     register_stream_api(*server_, hub_);
     register_alerts_api(*server_, *alerts_);
@@ -239,12 +297,34 @@ class AppImpl final : public App {
     write_engine_metrics(writer, *engine_);
     ingest_->write_metrics(writer);
     write_series_metrics(writer, *series_);
+    writer.gauge("hms_collector_memory_budget_bytes", "What --memory allows.", {},
+                 static_cast<double>(memory_.budget()));
+    writer.gauge("hms_collector_memory_resident_bytes", "What the process takes.", {},
+                 static_cast<double>(memory_.resident()));
+    writer.gauge("hms_collector_memory_full", "1 while writers are told to wait for memory.", {},
+                 memory_.must_wait() ? 1 : 0);
     if (lake_) write_lake_metrics(writer, *lake_, *roller_);
     write_stream_metrics(writer, hub_, *window_);
     write_alert_metrics(writer, *alerts_);
     write_canary_metrics(writer, *canaries_);
     write_server_metrics(writer, "api", server_->counters());
     if (otlp_server_) write_server_metrics(writer, "otlp", otlp_server_->counters());
+  }
+
+  void look_at_memory() {
+    memory_timer_.arm(kLookAtMemoryEvery);
+    const bool waited = memory_.must_wait();
+    uint64_t resident = resident_bytes();
+    if (resident > memory_.budget()) {
+      give_back_memory();  // what was freed but kept for later is nobody's
+      resident = resident_bytes();
+    }
+    if (resident > 0) memory_.look(resident);
+    if (memory_.must_wait() != waited) {
+      net::log_warn(waited ? "there is memory again; writers go on"
+                           : "more memory is taken than --memory allows; writers are told to wait",
+                    {{"resident", memory_.resident()}, {"memory", memory_.budget()}});
+    }
   }
 
   void reload_notifiers() {
@@ -263,7 +343,8 @@ class AppImpl final : public App {
 
   /// After this no thread but the loop's touches anything here.
   void close_storage() {
-    for (auto* executor : {decoders_.get(), queries_.get(), searches_.get(), rule_runner_.get()})
+    for (auto* executor :
+         {decoders_.get(), queries_.get(), searches_.get(), rule_runner_.get(), upkeep_.get()})
       executor->close();
     if (roller_) roller_->stop();
     if (engine_) engine_->close();
@@ -281,6 +362,7 @@ class AppImpl final : public App {
   std::unique_ptr<SpanStore> spans_;
   std::unique_ptr<LogStore> logs_;
   std::unique_ptr<ServiceEdgeStore> edges_;
+  std::unique_ptr<Executor> upkeep_;  // packs past days for the series store
   std::unique_ptr<SeriesStore> series_;
   std::unique_ptr<StorageEngine> engine_;
   std::unique_ptr<Lake> lake_;            // null: none
@@ -291,6 +373,9 @@ class AppImpl final : public App {
   std::unique_ptr<Executor> decoders_, queries_, searches_, rule_runner_;
   std::unique_ptr<LiveWindow> window_;
   LiveHub hub_;
+  const MemoryShares shares_;
+  MemoryGuard memory_;
+  net::Timer memory_timer_;
   std::unique_ptr<Alerts> alerts_;
   std::unique_ptr<RuleFiles> rule_files_;
   std::unique_ptr<CanaryController> canaries_;

@@ -15,9 +15,10 @@
 namespace hms::collector {
 namespace {
 
-constexpr uint64_t kMinMemory = 32ULL * 1024 * 1024;
+constexpr uint64_t kMinMemory = 128ULL * 1024 * 1024;
 constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
 constexpr int64_t kMaxRetentionDays = 400;
+constexpr net::Millis kMinSeal{1'000}, kMaxSeal{6 * 3'600'000};
 constexpr uint64_t kMaxDisk = 100ULL * 1024 * 1024 * 1024 * 1024;
 constexpr uint64_t kMinCache = 16ULL * 1024 * 1024;
 constexpr std::string_view kOff = "off";
@@ -49,8 +50,7 @@ constexpr Setting kSettings[] = {
     {"--config", "HMS_CONFIG", "configuration file (YAML)", &GivenTexts::config},
     {"--log-format", "HMS_LOG_FORMAT", "json or text (json)", &GivenTexts::log_format},
     {"--log-level", "HMS_LOG_LEVEL", "debug, info, warn or error (info)", &GivenTexts::log_level},
-    {"--memory", "HMS_MEMORY",
-     "storage memory, 32MiB or more: block cache and memtables together (256MiB)",
+    {"--memory", "HMS_MEMORY", "what the whole collector may take, 128MiB or more (1GiB)",
      &GivenTexts::memory},
     {"--retention-days", "HMS_RETENTION_DAYS", "whole days kept, 1 to 400 (30)",
      &GivenTexts::retention_days},
@@ -106,7 +106,7 @@ void apply_memory(const std::string& text, CollectorOptions& options, Faults& fa
            .get("memory")
            .read_size(options.memory_bytes, kMinMemory, kMaxMemory) ||
       !errors.empty()) {
-    faults.add("--memory: '" + text + "' is not a size from 32MiB to 64GiB, such as 512MiB");
+    faults.add("--memory: '" + text + "' is not a size from 128MiB to 64GiB, such as 512MiB");
   }
 }
 
@@ -216,6 +216,11 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   int64_t days = options.retention_days;
   root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
   options.retention_days = static_cast<uint32_t>(days);
+  const net::YamlNode series = root.get("series");
+  net::Millis seal_interval{options.seal_seconds * int64_t{1000}};
+  series.get("seal_interval").read_duration(seal_interval, kMinSeal, kMaxSeal);
+  options.seal_seconds = static_cast<uint32_t>(seal_interval.count() / 1000);
+  if (series.present()) series.finish();
   root.get("min_free_disk").read_size(options.min_free_bytes, 0, kMaxDisk);
   root.get("lake").read(options.lake);
   root.get("lake_endpoint").read(options.lake_endpoint);
@@ -252,6 +257,7 @@ std::vector<std::string> config_keys() {
           "external_url",
           "memory",
           "retention_days",
+          "series.seal_interval",
           "min_free_disk",
           "lake",
           "lake_at",

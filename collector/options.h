@@ -29,8 +29,9 @@ struct CollectorOptions {
   std::string log_level = "info";
   std::string
       external_url;  // how people reach this collector, for links in alerts; empty: http://<listen>
-  uint64_t memory_bytes = 256ULL * 1024 * 1024;
+  uint64_t memory_bytes = 1024ULL * 1024 * 1024;  // shared out by memory_budget.h
   uint32_t retention_days = 30;
+  uint32_t seal_seconds = 1800;                     // series.seal_interval
   uint64_t min_free_bytes = 1024ULL * 1024 * 1024;  // below: the oldest days go first
   std::string lake;                                 // a folder, or s3://bucket/prefix; empty: none
   uint32_t lake_minute = 150;                       // of the day, UTC

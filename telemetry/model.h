@@ -100,6 +100,14 @@ struct LogView {
 enum class PointKind : uint8_t { gauge, counter, histogram };
 enum class Temporality : uint8_t { delta, cumulative };
 
+/// A measurement that stands for its point: which trace was it?
+struct ExemplarView {
+  uint64_t time_unix_nanos = 0;
+  double value = 0;
+  TraceId trace_id;  // never zero
+  SpanId span_id;
+};
+
 struct MetricPointView {
   uint32_t resource = 0;
   std::string_view name;  // OpenTelemetry name ("http.server.request.duration") or Prometheus name
@@ -113,6 +121,7 @@ struct MetricPointView {
   uint32_t histogram = 0;  // index into the batch's histograms
   bool stale = false;      // OTLP flag "no recorded value"
   AttributeRange attributes;
+  uint32_t exemplars_begin = 0, exemplars_end = 0;  // of the batch's exemplars
 };
 
 /// What all batches share. Move-only: views point into `body` and `arena` (both stable under a
@@ -142,7 +151,8 @@ struct LogBatch : BatchStorage {
 struct MetricBatch : BatchStorage {
   std::vector<MetricPointView> points;
   std::vector<Histogram> histograms;
-  uint64_t buckets = 0;  // filled buckets in all of them, for the decoders' bound
+  std::vector<ExemplarView> exemplars;  // those with a trace
+  uint64_t buckets = 0;                 // filled buckets in all of them, for the decoders' bound
 };
 
 /// The value of `key` in a range, or nullptr.

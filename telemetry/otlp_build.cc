@@ -47,6 +47,8 @@ MetricPointView point_view(const MetricHead& metric, const PointHead& point) {
   view.time_unix_nanos = point.time_unix_nanos;
   view.stale = (point.flags & 1) != 0;
   view.attributes = point.attributes;
+  view.exemplars_begin = point.exemplars_begin;
+  view.exemplars_end = point.exemplars_end;
   return view;
 }
 
@@ -218,6 +220,21 @@ void RawExplicit::clear() {
 void RawSummary::clear() {
   quantiles.clear();
   count = 0, sum = 0;
+}
+
+PointHead begin_point(const MetricBatch& batch) noexcept {
+  PointHead point;
+  point.attributes.begin = attribute_mark(batch);
+  point.exemplars_begin = point.exemplars_end = static_cast<uint32_t>(batch.exemplars.size());
+  return point;
+}
+
+void add_exemplar(MetricBatch& batch, PointHead& point, const ExemplarView& exemplar) {
+  if (exemplar.trace_id.is_zero() || !std::isfinite(exemplar.value)) return;
+  if (point.exemplars_end - point.exemplars_begin >= kMaxExemplarsPerPoint) return;
+  if (batch.exemplars.size() >= kMaxExemplars) return;
+  batch.exemplars.push_back(exemplar);
+  point.exemplars_end = static_cast<uint32_t>(batch.exemplars.size());
 }
 
 std::string_view add_gauge(MetricBatch& batch, const MetricHead& metric, const PointHead& point,

@@ -29,6 +29,8 @@ inline constexpr size_t kMaxResources = 100'000;
 inline constexpr size_t kMaxBuckets = 8'000'000;
 inline constexpr size_t kMaxAttributesPerRecord = 128;
 inline constexpr size_t kMaxEventsPerSpan = 128;
+inline constexpr size_t kMaxExemplars = 1'000'000;
+inline constexpr size_t kMaxExemplarsPerPoint = 16;
 inline constexpr size_t kMaxBucketSlots = 16'384;
 inline constexpr size_t kMaxQuantiles = 64;
 inline constexpr int kMaxNesting = 16;  // of an attribute value
@@ -86,7 +88,13 @@ struct PointHead {
   AttributeRange attributes;
   uint64_t start_unix_nanos = 0, time_unix_nanos = 0;
   uint64_t flags = 0;  // bit 0: no recorded value
+  uint32_t exemplars_begin = 0, exemplars_end = 0;
 };
+/// Begins a point: what is appended to the batch from here on is its own.
+[[nodiscard]] PointHead begin_point(const MetricBatch& batch) noexcept;
+/// Keeps an exemplar of the point if it names a trace: the first 16 of a point, 1,000,000 of a
+/// body.
+void add_exemplar(MetricBatch& batch, PointHead& point, const ExemplarView& exemplar);
 struct RawBuckets {
   int64_t offset = 0;
   std::vector<uint64_t> counts;

@@ -8,6 +8,7 @@
 #include <map>
 #include <protozero/pbf_writer.hpp>
 #include <tuple>
+#include <unordered_map>
 
 #include "telemetry/recorder.h"
 #include "telemetry/text.h"
@@ -171,6 +172,15 @@ void add_buckets(pbf_writer& point, uint32_t tag, const std::vector<Histogram::B
   }
 }
 
+/// The trace that stands for a point: its slowest request.
+void add_exemplar(pbf_writer& point, const SpanRecord& span) {
+  pbf_writer exemplar(point, 11);
+  exemplar.add_fixed64(2, span.start_unix_nanos + span.duration_nanos);
+  exemplar.add_double(3, static_cast<double>(span.duration_nanos) / 1e9);
+  add_id(exemplar, 4, span.span_id);
+  add_id(exemplar, 5, span.trace_id);
+}
+
 /// A series with its names spelt out. Views into the deltas.
 struct SeriesName {
   std::string_view route, upstream;
@@ -181,16 +191,47 @@ struct SeriesName {
   }
   bool operator<(const SeriesName& other) const { return order() < other.order(); }
 };
-using SeriesMap = std::map<SeriesName, Histogram>;
+struct SeriesTotal {
+  Histogram duration;
+  const SpanRecord* slowest = nullptr;  // of the spans kept: its exemplar
+};
+using SeriesMap = std::map<SeriesName, SeriesTotal>;
+
+struct SeriesKeyHash {
+  size_t operator()(const SeriesKey& key) const noexcept {
+    uint64_t bits = uint64_t{key.route} << 32 | uint64_t{key.upstream} << 16 | key.status;
+    bits ^= uint64_t{static_cast<uint8_t>(key.method)} << 5 ^
+            uint64_t { static_cast<uint8_t>(key.error_type) } << 11 ^
+            uint64_t { static_cast<uint8_t>(key.direction) } << 10 ^ uint64_t { key.tls } << 9;
+    return static_cast<size_t>((bits ^ bits >> 29) * 0x9E3779B97F4A7C15ULL >> 16);
+  }
+};
+using SlowestSpans = std::unordered_map<SeriesKey, const SpanRecord*, SeriesKeyHash>;
+
+SlowestSpans slowest_spans(const RecorderDelta& delta) {
+  SlowestSpans out;
+  for (const SpanRecord& span : delta.spans) {
+    if (span.trace_id.is_zero() || span.transport != Transport::http) continue;
+    const SpanRecord*& slowest = out[span.key];
+    if (slowest == nullptr || span.duration_nanos > slowest->duration_nanos) slowest = &span;
+  }
+  return out;
+}
 
 SeriesMap joined(const std::vector<RecorderDelta>& deltas) {
   SeriesMap out;
   for (const RecorderDelta& delta : deltas) {
+    const SlowestSpans slowest = slowest_spans(delta);
     for (const SeriesDelta& series : delta.series) {
       SeriesName name{name_in(delta, series.key.route), name_in(delta, series.key.upstream),
                       series.key};
       name.key.route = 0, name.key.upstream = 0;
-      out[name].merge(series.duration);
+      SeriesTotal& total = out[name];
+      total.duration.merge(series.duration);
+      const auto span = slowest.find(series.key);
+      if (span != slowest.end() && (total.slowest == nullptr ||
+                                    span->second->duration_nanos > total.slowest->duration_nanos))
+        total.slowest = span->second;
     }
   }
   return out;
@@ -199,7 +240,7 @@ SeriesMap joined(const std::vector<RecorderDelta>& deltas) {
 void add_duration_metric(pbf_writer& scope_group, const SeriesMap& series, Direction direction,
                          uint64_t begin, uint64_t end) {
   const auto is_ours = [&](const auto& one) {
-    return one.first.key.direction == direction && one.second.count > 0;
+    return one.first.key.direction == direction && one.second.duration.count > 0;
   };
   if (std::none_of(series.begin(), series.end(), is_ours)) return;
   const bool server = direction == Direction::inbound;
@@ -212,7 +253,8 @@ void add_duration_metric(pbf_writer& scope_group, const SeriesMap& series, Direc
   data.add_enum(2, 1);  // delta
   for (const auto& one : series) {
     if (!is_ours(one)) continue;
-    const auto& [name, histogram] = one;
+    const SeriesName& name = one.first;
+    const Histogram& histogram = one.second.duration;
     pbf_writer point(data, 1);
     add_request_attributes(point, 1, name.key, name.route, name.upstream);
     point.add_fixed64(2, begin);
@@ -223,6 +265,7 @@ void add_duration_metric(pbf_writer& scope_group, const SeriesMap& series, Direc
     if (histogram.zero_count > 0) point.add_fixed64(7, histogram.zero_count);
     add_buckets(point, 8, histogram.positive);
     add_buckets(point, 9, histogram.negative);
+    if (one.second.slowest != nullptr) add_exemplar(point, *one.second.slowest);
     if (histogram.has_min_max) {
       point.add_double(12, histogram.min);
       point.add_double(13, histogram.max);

@@ -228,13 +228,27 @@ void read_extremes(Raw& raw, Value point) {
   raw.has_max = point.get("max").present(), raw.max = point.get("max").real();
 }
 
+void read_exemplars(MetricBatch& batch, PointHead& point, Value list) {
+  list.each([&](Value item) {
+    ExemplarView exemplar;
+    exemplar.time_unix_nanos = item.get("timeUnixNano").unsigned_integer();
+    const Value integer = item.get("asInt");
+    exemplar.value =
+        integer.present() ? static_cast<double>(integer.integer()) : item.get("asDouble").real();
+    if (!take_id(item.get("traceId"), exemplar.trace_id)) return;
+    if (!take_id(item.get("spanId"), exemplar.span_id)) exemplar.span_id = {};
+    add_exemplar(batch, point, exemplar);
+  });
+}
+
 std::string_view read_point(MetricBatch& batch, const MetricHead& metric, std::string_view kind,
                             Value data, Value value, Scratch& scratch) {
-  PointHead point;
+  PointHead point = begin_point(batch);
   point.start_unix_nanos = value.get("startTimeUnixNano").unsigned_integer();
   point.time_unix_nanos = value.get("timeUnixNano").unsigned_integer();
   point.flags = value.get("flags").unsigned_integer();
   point.attributes = read_attributes(batch, value.get("attributes"));
+  read_exemplars(batch, point, value.get("exemplars"));
   const int64_t temporality = data.get("aggregationTemporality").integer();
   if (kind == "exponentialHistogram") {
     RawExponential& raw = scratch.exponential;
@@ -289,12 +303,13 @@ void read_record(MetricBatch& batch, Tally& tally, uint32_t resource, Value reco
     data.get("dataPoints").each([&](Value point) {
       tally.next();
       const auto mark = attribute_mark(batch);
-      const size_t points = batch.points.size();
+      const size_t points = batch.points.size(), exemplars = batch.exemplars.size();
       const auto reason = read_point(batch, metric, kind, data, point, scratch);
       if (reason.empty()) return;
       tally.reject(reason);
       batch.attributes.resize(mark);
       batch.points.resize(points);
+      batch.exemplars.resize(exemplars);
     });
   }
 }

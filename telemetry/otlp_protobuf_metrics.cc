@@ -1,4 +1,6 @@
 // otlp_protobuf_metrics.cc: metrics and their data points from protobuf.
+#include <algorithm>
+
 #include "telemetry/otlp_protobuf.h"
 
 namespace hms::telemetry::otlp {
@@ -21,6 +23,33 @@ void append_all(Range range, std::vector<T>& out) {
     if (out.size() > kMaxBucketSlots) return;  // one more than allowed: refused further on
     out.push_back(value);
   }
+}
+
+void read_exemplar(MetricBatch& batch, PointHead& point, std::string_view bytes) {
+  ExemplarView exemplar;
+  pbf_reader reader = reader_of(bytes);
+  while (reader.next()) {
+    switch (reader.tag_and_type()) {
+      case fixed64_field(2):
+        exemplar.time_unix_nanos = reader.get_fixed64();
+        break;
+      case fixed64_field(3):
+        exemplar.value = reader.get_double();
+        break;
+      case fixed64_field(6):
+        exemplar.value = signed_fixed_as_double(reader);
+        break;
+      case message_field(4):
+        if (!take_id(view_of(reader), exemplar.span_id)) exemplar.span_id = {};
+        break;
+      case message_field(5):
+        if (!take_id(view_of(reader), exemplar.trace_id)) exemplar.trace_id = {};
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  add_exemplar(batch, point, exemplar);
 }
 
 /// The fields that all kinds of points have; attributes and flags have another number in each.
@@ -67,8 +96,7 @@ bool read_summed_field(Raw& raw, pbf_reader& reader) {
 
 std::string_view read_number(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
                              bool is_sum, int64_t temporality, bool monotonic) {
-  PointHead point;
-  point.attributes.begin = attribute_mark(batch);
+  PointHead point = begin_point(batch);
   double value = 0;
   bool has_value = false;
   pbf_reader reader = reader_of(bytes);
@@ -80,6 +108,9 @@ std::string_view read_number(MetricBatch& batch, const MetricHead& metric, std::
         break;
       case fixed64_field(6):
         value = signed_fixed_as_double(reader), has_value = true;
+        break;
+      case message_field(5):
+        read_exemplar(batch, point, view_of(reader));
         break;
       default:
         reader.skip();
@@ -115,8 +146,7 @@ std::string_view read_exponential(MetricBatch& batch, const MetricHead& metric,
                                   std::string_view bytes, int64_t temporality,
                                   RawExponential& raw) {
   raw.clear();
-  PointHead point;
-  point.attributes.begin = attribute_mark(batch);
+  PointHead point = begin_point(batch);
   pbf_reader reader = reader_of(bytes);
   while (reader.next()) {
     if (read_point_field<1, 10>(batch, point, reader)) continue;
@@ -134,6 +164,9 @@ std::string_view read_exponential(MetricBatch& batch, const MetricHead& metric,
       case message_field(9):
         read_buckets(raw.negative, view_of(reader));
         break;
+      case message_field(11):
+        read_exemplar(batch, point, view_of(reader));
+        break;
       default:
         reader.skip();
     }
@@ -145,8 +178,7 @@ std::string_view read_exponential(MetricBatch& batch, const MetricHead& metric,
 std::string_view read_explicit(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
                                int64_t temporality, RawExplicit& raw) {
   raw.clear();
-  PointHead point;
-  point.attributes.begin = attribute_mark(batch);
+  PointHead point = begin_point(batch);
   pbf_reader reader = reader_of(bytes);
   while (reader.next()) {
     if (read_point_field<9, 10>(batch, point, reader)) continue;
@@ -166,6 +198,9 @@ std::string_view read_explicit(MetricBatch& batch, const MetricHead& metric, std
         if (const auto bound = reader.get_double(); raw.bounds.size() <= kMaxBucketSlots)
           raw.bounds.push_back(bound);
         break;
+      case message_field(8):
+        read_exemplar(batch, point, view_of(reader));
+        break;
       default:
         reader.skip();
     }
@@ -177,8 +212,7 @@ std::string_view read_explicit(MetricBatch& batch, const MetricHead& metric, std
 std::string_view read_summary(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
                               RawSummary& raw) {
   raw.clear();
-  PointHead point;
-  point.attributes.begin = attribute_mark(batch);
+  PointHead point = begin_point(batch);
   pbf_reader reader = reader_of(bytes);
   while (reader.next()) {
     if (read_point_field<7, 8>(batch, point, reader)) continue;
@@ -248,7 +282,7 @@ void read_data(MetricBatch& batch, Tally& tally, const MetricHead& metric, DataK
     tally.next();
     const auto point = view_of(reader);
     const auto mark = attribute_mark(batch);
-    const size_t points = batch.points.size();
+    const size_t points = batch.points.size(), exemplars = batch.exemplars.size();
     std::string_view reason;
     switch (kind) {
       case DataKind::gauge:
@@ -271,6 +305,7 @@ void read_data(MetricBatch& batch, Tally& tally, const MetricHead& metric, DataK
     tally.reject(reason);
     batch.attributes.resize(mark);
     batch.points.resize(points);
+    batch.exemplars.resize(exemplars);
   }
 }
 
@@ -314,6 +349,10 @@ void read_metric(MetricBatch& batch, Tally& tally, uint32_t resource, std::strin
 
 net::Result<void> read_protobuf(MetricBatch& batch, Tally& tally) {
   Scratch scratch;
+  // Growing by doubling moves everything several times; few senders write attributes and points of
+  // fewer bytes than these.
+  batch.attributes.reserve(std::min(batch.body->size() / 24, kMaxAttributes));
+  batch.points.reserve(std::min(batch.body->size() / 128, kMaxRecords));
   return guarded(batch, [&](uint32_t resource, std::string_view, std::string_view bytes) {
     read_metric(batch, tally, resource, bytes, scratch);
   });

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "net/core/random.h"
+#include "telemetry/hash.h"
 
 namespace hms::telemetry {
 namespace {
@@ -236,6 +237,11 @@ size_t write_b3_single(const TraceContext& context, char* out) noexcept {
   out[51] = '-';
   write_hex(context.parent_span_id, out + 52);
   return 68;
+}
+
+std::array<uint64_t, 2> hash_128(std::string_view text, uint64_t seed) noexcept {
+  const XXH128_hash_t made = XXH3_128bits_withSeed(text.data(), text.size(), seed);
+  return {made.low64, made.high64};
 }
 
 }  // namespace hms::telemetry

@@ -13,6 +13,7 @@
 #include "collector/alerts/recording.h"
 #include "collector/alerts/rule_state.h"
 #include "collector/alerts/security.h"
+#include "collector/query/promql/shared_results.h"
 #include "net/core/log.h"
 
 namespace hms::collector {
@@ -61,6 +62,12 @@ void evaluate(const QueryContext& context, Job& job) {
   options.max_samples = kMaxSamples;
   options.timeout = kEvaluationTimeout;
   options.cancelled = [&context] { return context.cancelled.load(std::memory_order_relaxed); };
+  // Rules of one moment have much in common.
+  options.shared_results = std::make_shared<promql::SharedResults>(job.t_millis);
+  for (const size_t group : job.groups) {
+    for (const auto& rule : job.rules->groups[group].rules)
+      options.shared_results->note(*rule.expression);
+  }
   for (const size_t group : job.groups) {
     const auto& rules = job.rules->groups[group].rules;
     for (size_t rule = 0; rule < rules.size(); ++rule) {

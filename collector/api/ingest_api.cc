@@ -30,12 +30,14 @@ const char* path_text(IngestPath path) {
 }  // namespace
 
 IngestApi::IngestApi(net::Loop& loop, Executor& executor, StorageEngine& engine,
-                     ReceiverOptions options, net::Clock clock, uint64_t max_memory_in_flight)
+                     ReceiverOptions options, net::Clock clock, uint64_t max_memory_in_flight,
+                     std::function<bool()> must_wait)
     : loop_(loop),
       executor_(executor),
       engine_(engine),
       options_(options),
       clock_(clock ? std::move(clock) : net::Clock(net::unix_nanos)),
+      must_wait_(std::move(must_wait)),
       max_memory_in_flight_(max_memory_in_flight) {}
 
 void IngestApi::register_routes(net::HttpServer& server, bool with_ingest) {
@@ -64,6 +66,10 @@ void IngestApi::handle(IngestPath path, net::Request& request, const net::ReplyP
     send(path, *reply,
          storage_failure(path, content_type, Error{Code::overloaded, net::Side::self, true, what}));
   };
+  if (must_wait_ && must_wait_()) {
+    overloaded("the collector's memory is full for the moment");
+    return;
+  }
   if (bytes_in_flight_ + bytes > kMaxBytesInFlight) {
     overloaded("too many requests are being stored");
     return;

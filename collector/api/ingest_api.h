@@ -3,12 +3,14 @@
 //
 // The loop only hands over: decoding runs on the executor, storing on the commit thread, and the
 // answer comes back by `post`, behind what the observers were handed. Limits: 256 MiB of bodies and
-// 512 MiB of decoded batches not yet answered, and the executor's queue: beyond any of them 503
-// with Retry-After, nothing kept. Thread: the loop's.
+// 512 MiB of decoded batches not yet answered, the executor's queue, and what
+// `must_wait` says of memory: beyond any of them 429 with Retry-After, nothing kept. Thread: the
+// loop's.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -28,8 +30,10 @@ class IngestApi {
   static constexpr uint64_t kMaxMemoryInFlight = 512ULL * 1024 * 1024;
 
   /// All must outlive this; the executor and the engine must be closed before this is destroyed.
+  /// `must_wait` is asked before each request; null: never.
   IngestApi(net::Loop& loop, Executor& executor, StorageEngine& engine, ReceiverOptions options,
-            net::Clock clock, uint64_t max_memory_in_flight = kMaxMemoryInFlight);
+            net::Clock clock, uint64_t max_memory_in_flight = kMaxMemoryInFlight,
+            std::function<bool()> must_wait = nullptr);
 
   /// The OTLP paths, and /ingest too when asked.
   void register_routes(net::HttpServer& server, bool with_ingest);
@@ -51,6 +55,7 @@ class IngestApi {
   StorageEngine& engine_;
   const ReceiverOptions options_;
   const net::Clock clock_;
+  const std::function<bool()> must_wait_;
   // Replies belong to the loop's thread, so the others are only given a number.
   std::map<uint64_t, Waiting> waiting_;
   uint64_t next_number_ = 1;

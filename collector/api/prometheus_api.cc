@@ -21,6 +21,7 @@ namespace {
 using net::Result;
 
 constexpr size_t kMaxSelectors = 64;
+constexpr uint64_t kMaxExemplars = 50'000;              // of one answer
 constexpr int64_t kMaxTimeMillis = 18'000'000'000'000;  // query_parameters' latest
 
 net::Error invalid(std::string_view parameter, const std::string& why) {
@@ -103,9 +104,9 @@ struct QueryRequest {
   bool stats = false;
 };
 
-Result<QueryRequest> read_query(const Form& form) {
+Result<QueryRequest> read_query(const Form& form, const promql::QueryOptions& defaults) {
   QueryRequest out;
-  out.options = api_query_options();
+  out.options = defaults;
   auto expression = promql::parse(form.text("query"));
   if (!expression) return invalid("query", expression.error().detail);
   out.expression = std::move(*expression);
@@ -182,6 +183,7 @@ Result<SeriesRequest> read_series_request(const Form& form) {
 Result<std::set<LabelSet>> find_series(const SeriesSource& source, const SeriesRequest& request,
                                        const std::function<bool()>& cancelled) {
   SelectLimits limits;
+  limits.hide_expired = true;
   limits.cancelled = cancelled;
   std::set<LabelSet> out;
   // No selector: everything.
@@ -279,6 +281,51 @@ QueryAnswer metadata_answer(const SeriesSource& source, const std::string& metri
   return {200, success_json(data + "}")};
 }
 
+void collect_selectors(const promql::Expr& expr, std::vector<std::vector<LabelMatcher>>& out) {
+  if (expr.kind == promql::NodeKind::vector_selector && out.size() < kMaxSelectors)
+    out.push_back(expr.matchers);
+  for (const auto& child : expr.children) collect_selectors(*child, out);
+}
+
+void append_exemplar_json(std::string& out, const Exemplar& exemplar) {
+  out += R"({"labels":{"trace_id":")" + telemetry::to_hex(exemplar.trace_id);
+  if (!exemplar.span_id.is_zero()) out += R"(","span_id":")" + telemetry::to_hex(exemplar.span_id);
+  out += R"("},"value":")";
+  telemetry::append_json_number(out, exemplar.value);
+  out += R"(","timestamp":)";
+  telemetry::append_json_number(out, static_cast<double>(exemplar.t_millis) / 1000);
+  out += '}';
+}
+
+QueryAnswer exemplars_answer(const SeriesSource& source, const promql::Expr& expression,
+                             int64_t start, int64_t end, const std::function<bool()>& cancelled) {
+  std::vector<std::vector<LabelMatcher>> selectors;
+  collect_selectors(expression, selectors);
+  SelectLimits limits;
+  limits.max_samples = kMaxExemplars;
+  limits.cancelled = cancelled;
+  std::map<LabelSet, std::vector<Exemplar>> found;
+  for (const auto& selector : selectors) {
+    auto series = source.exemplars(selector, start, end, limits);
+    if (!series) return answer_of(series.error());
+    for (ExemplarSeries& one : *series)
+      found.try_emplace(std::move(one.labels), std::move(one.exemplars));
+  }
+  std::string data = "[";
+  for (const auto& [labels, exemplars] : found) {
+    if (data.size() > 1) data += ',';
+    data += "{\"seriesLabels\":";
+    append_labels_json(data, labels);
+    data += ",\"exemplars\":[";
+    for (size_t i = 0; i < exemplars.size(); ++i) {
+      if (i > 0) data += ',';
+      append_exemplar_json(data, exemplars[i]);
+    }
+    data += "]}";
+  }
+  return {200, success_json(data + "]")};
+}
+
 void refuse(net::Reply& reply, const net::Error& error) {
   net::send_error(reply, 400, "bad_data", error.detail);
 }
@@ -289,8 +336,10 @@ constexpr QueryLimits kPromqlLimits{.deadline = net::Millis{150'000}};
 /// The handlers' common parts.
 class PrometheusApi {
  public:
-  PrometheusApi(net::Loop& loop, Executor& executor, const SeriesSource& source, net::Clock clock)
+  PrometheusApi(net::Loop& loop, Executor& executor, const SeriesSource& source,
+                promql::QueryOptions defaults, net::Clock clock)
       : loop_(loop),
+        defaults_(std::move(defaults)),
         executor_(executor),
         source_(source),
         clock_(clock ? std::move(clock) : net::Clock(net::unix_nanos)) {}
@@ -298,7 +347,7 @@ class PrometheusApi {
   void query(net::Request& request, const net::ReplyPtr& reply) {
     const auto form = Form::read(request);
     if (!form) return refuse(*reply, form.error());
-    auto read = read_query(*form);
+    auto read = read_query(*form, defaults_);
     if (!read) return refuse(*reply, read.error());
     const auto time = form->time_millis("time", now_millis());
     if (!time) return refuse(*reply, time.error());
@@ -330,7 +379,7 @@ class PrometheusApi {
                                     "zero or negative query resolution step widths are not "
                                     "accepted. Try a positive integer"));
     }
-    auto read = read_query(*form);
+    auto read = read_query(*form, defaults_);
     if (!read) return refuse(*reply, read.error());
     run_query(
         loop_, executor_, reply,
@@ -376,6 +425,24 @@ class PrometheusApi {
               });
   }
 
+  void query_exemplars(net::Request& request, const net::ReplyPtr& reply) {
+    const auto form = Form::read(request);
+    if (!form) return refuse(*reply, form.error());
+    auto expression = promql::parse(form->text("query"));
+    if (!expression) return refuse(*reply, invalid("query", expression.error().detail));
+    const auto start = form->time_millis("start", 0);
+    if (!start) return refuse(*reply, start.error());
+    const auto end = form->time_millis("end", kMaxTimeMillis);
+    if (!end) return refuse(*reply, end.error());
+    if (*end < *start)
+      return refuse(*reply, invalid("end", "end timestamp must not be before start time"));
+    run_query(
+        loop_, executor_, reply,
+        [this, expression = std::move(*expression), s = *start, e = *end](const auto& cancelled) {
+          return exemplars_answer(source_, *expression, s, e, cancelled);
+        });
+  }
+
  private:
   template <class Work>
   void ask(net::Request& request, const net::ReplyPtr& reply, Work work) {
@@ -391,31 +458,34 @@ class PrometheusApi {
   [[nodiscard]] int64_t now_millis() const { return static_cast<int64_t>(clock_() / 1'000'000); }
 
   net::Loop& loop_;
+  const promql::QueryOptions defaults_;
   Executor& executor_;
   const SeriesSource& source_;
   net::Clock clock_;
 };
 
-// Grafana takes the version to know what may be asked. No `features`: with them it would take us
-// for Mimir.
-constexpr std::string_view kBuildInfo =
-    R"({"status":"success","data":{"version":"3.0.0","revision":"hms-ops","branch":"","buildUser":"","buildDate":"","goVersion":""}})";
-
 }  // namespace
-
-promql::QueryOptions api_query_options() {
-  promql::QueryOptions out;
-  out.max_samples = 20'000'000;
-  return out;
-}
 
 void write_series_metrics(telemetry::PromWriter& writer, const SeriesStore& store) {
   const SeriesStore::Stats stats = store.stats();
   const auto number = [](uint64_t value) { return static_cast<double>(value); };
   writer.gauge("hms_collector_series", "Series known.", {}, number(stats.series));
+  writer.gauge("hms_collector_series_bytes",
+               "Memory of the series besides their points, as counted against --memory.", {},
+               number(stats.series_bytes));
   writer.gauge("hms_collector_series_head_samples", "Samples in memory, not yet in chunks.", {},
                number(stats.head_samples));
   writer.gauge("hms_collector_series_head_bytes", "Bytes of them.", {}, number(stats.head_bytes));
+  writer.counter("hms_collector_series_compacted_samples_total",
+                 "Samples of past days packed into large chunks.", {},
+                 number(stats.compacted_samples));
+  writer.counter("hms_collector_series_compacted_bytes_total", "Bytes they were packed into.", {},
+                 number(stats.compacted_bytes));
+  writer.counter("hms_collector_series_rollup_bytes_total",
+                 "Bytes of their roll-ups to a minute and an hour.", {},
+                 number(stats.rollup_bytes));
+  writer.counter("hms_collector_series_corrupt_chunks_total", "Corrupt chunks met since the start.",
+                 {}, number(stats.corrupt_chunks));
   writer.counter("hms_collector_series_samples_appended_total", "Samples stored.", {},
                  number(stats.samples_appended));
   writer.counter("hms_collector_series_samples_rejected_total",
@@ -427,8 +497,10 @@ void write_series_metrics(telemetry::PromWriter& writer, const SeriesStore& stor
 }
 
 void register_prometheus_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                             const SeriesSource& source, net::Clock clock) {
-  const auto api = std::make_shared<PrometheusApi>(loop, executor, source, std::move(clock));
+                             const SeriesSource& source, promql::QueryOptions defaults,
+                             net::Clock clock) {
+  const auto api = std::make_shared<PrometheusApi>(loop, executor, source, std::move(defaults),
+                                                   std::move(clock));
   using Handler = void (PrometheusApi::*)(net::Request&, const net::ReplyPtr&);
   const auto route = [&](std::string_view method, std::string_view path, Handler handler) {
     server.route(method, path, [api, handler](net::Request& request, const net::ReplyPtr& reply) {
@@ -440,16 +512,10 @@ void register_prometheus_api(net::HttpServer& server, net::Loop& loop, Executor&
     route(method, "/api/v1/query_range", &PrometheusApi::query_range);
     route(method, "/api/v1/series", &PrometheusApi::series);
     route(method, "/api/v1/labels", &PrometheusApi::labels);
-    // No exemplars are kept yet; Grafana asks all the same.
-    server.route(method, "/api/v1/query_exemplars", [](net::Request&, const net::ReplyPtr& reply) {
-      reply->send(200, "application/json", "{\"status\":\"success\",\"data\":[]}");
-    });
+    route(method, "/api/v1/query_exemplars", &PrometheusApi::query_exemplars);
   }
   route("GET", "/api/v1/label/{name}/values", &PrometheusApi::label_values);
   route("GET", "/api/v1/metadata", &PrometheusApi::metadata);
-  server.route("GET", "/api/v1/status/buildinfo", [](net::Request&, const net::ReplyPtr& reply) {
-    reply->send(200, "application/json", std::string(kBuildInfo));
-  });
 }
 
 }  // namespace hms::collector

@@ -1,10 +1,10 @@
 // prometheus_api.h: the Prometheus HTTP API: /api/v1/query, query_range, series, labels,
-// label/{name}/values, metadata, query_exemplars, status/buildinfo. GET, and POST with a form body
-// where Prometheus takes it.
+// label/{name}/values, metadata, query_exemplars. GET, and POST with a form body where Prometheus
+// takes it. /status is in prometheus_status.h.
 //
 // Questions run on the executor, answers leave on the loop; a caller that leaves cancels its
 // question. Errors: 400 bad_data, 422 execution, 503 timeout, canceled, unavailable. Limits: 11,000
-// steps, 20,000,000 samples in memory a query, 2 minutes (`timeout` lowers it). /rules and /alerts
+// steps, what `defaults` says of samples and time (`timeout` lowers it). /rules and /alerts
 // are in alerts_api. Thread: the loop's. Source: prometheus/docs/querying/api.md.
 #pragma once
 
@@ -17,14 +17,12 @@
 
 namespace hms::collector {
 
-/// Of the API's queries. Alerts and canaries choose their own.
-[[nodiscard]] promql::QueryOptions api_query_options();
-
 /// hms_collector_series_* of the store's own figures.
 void write_series_metrics(telemetry::PromWriter& writer, const SeriesStore& store);
 
 /// All must outlive the server; the executor must be closed before `source` goes.
 void register_prometheus_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                             const SeriesSource& source, net::Clock clock = net::Clock());
+                             const SeriesSource& source, promql::QueryOptions defaults,
+                             net::Clock clock = net::Clock());
 
 }  // namespace hms::collector

@@ -48,6 +48,7 @@ std::string_view content_type_of(OtlpFormat format) {
 int grpc_code(int status) {
   switch (status) {
     case 413:
+    case 429:
       return 8;  // RESOURCE_EXHAUSTED
     case 503:
       return 14;  // UNAVAILABLE
@@ -64,6 +65,8 @@ std::string_view error_type(int status) {
       return "too_large";
     case 415:
       return "unsupported";
+    case 429:
+      return "overloaded";
     case 503:
       return "unavailable";
     case 500:
@@ -320,8 +323,9 @@ std::variant<Received, IngestReply> receive(IngestRequest request, uint64_t now_
 IngestReply storage_failure(IngestPath path, const std::string& content_type, const Error& error) {
   const bool later = error.code == Code::overloaded || error.code == Code::no_space ||
                      error.code == Code::unavailable || error.code == Code::io;
-  IngestReply reply = refusal(path, content_type, later ? 503 : 500,
-                              "nothing of this request was stored: " + error.detail);
+  const int status = error.code == Code::overloaded ? 429 : later ? 503 : 500;
+  IngestReply reply =
+      refusal(path, content_type, status, "nothing of this request was stored: " + error.detail);
   if (later) reply.headers.emplace_back("Retry-After", error.code == Code::overloaded ? "1" : "5");
   return reply;
 }

@@ -297,6 +297,12 @@ class FederatedSeries final : public SeriesSource {
   }
 
   std::vector<MetricMetadata> metadata() const override { return hot_.metadata(); }
+  /// Of the hot days: exemplars lead to traces, and are not kept in the lake.
+  Result<std::vector<ExemplarSeries>> exemplars(const std::vector<LabelMatcher>& matchers,
+                                                int64_t start, int64_t end,
+                                                const SelectLimits& limits) const override {
+    return hot_.exemplars(matchers, start, end, limits);
+  }
 
  private:
   bool reaches_lake(int64_t start, int64_t end) const {

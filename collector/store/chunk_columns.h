@@ -56,6 +56,7 @@ class ColumnReader {
   double real();
   std::string_view raw(size_t length);
   std::string_view text();
+  [[nodiscard]] std::string_view rest() const noexcept { return in_; }
   /// A count of things that each take at least `least_bytes` of what is left; more is a corrupt
   /// chunk.
   size_t count(size_t least_bytes = 1);

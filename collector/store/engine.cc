@@ -34,7 +34,6 @@ using net::Error;
 using net::Result;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr uint64_t kMaxWaitingMemory = 256ULL * 1024 * 1024;
 constexpr size_t kMaxWaitingWrites = 10'000;
 constexpr uint64_t kGatherBytes = 4ULL * 1024 * 1024;
 constexpr uint64_t kMaxGroupBytes =
@@ -56,8 +55,8 @@ uint64_t records_of(const AcceptedBatch& batch) {
 }
 
 /// One batch alone may hold more than all together: it is taken when nothing else waits.
-uint64_t waiting_memory_of(const IngestUnit& unit) {
-  return std::max(unit.bytes, std::min(unit.memory_bytes, kMaxWaitingMemory));
+uint64_t waiting_memory_of(const IngestUnit& unit, uint64_t most) {
+  return std::max(unit.bytes, std::min(unit.memory_bytes, most));
 }
 
 /// Keeps what was written, to be written again.
@@ -112,6 +111,7 @@ class Engine final : public StorageEngine {
   Engine(const EngineOptions& options, std::vector<SignalStore*> stores)
       : retention_days_(options.retention_days),
         keep_old_days_(options.keep_old_days),
+        max_waiting_bytes_(options.max_waiting_bytes),
         min_free_bytes_(options.min_free_bytes),
         clock_(options.clock ? options.clock : net::Clock(net::unix_nanos)),
         on_broken_(options.on_broken),
@@ -137,10 +137,10 @@ class Engine final : public StorageEngine {
   }
 
   void append(IngestUnit unit, Done done) override {
-    const uint64_t bytes = unit.bytes, memory = waiting_memory_of(unit);
+    const uint64_t bytes = unit.bytes, memory = waiting_memory_of(unit, max_waiting_bytes_);
     {
       const std::lock_guard lock(mutex_);
-      if (!closing_ && waiting_memory_ + memory <= kMaxWaitingMemory) {
+      if (!closing_ && waiting_memory_ + memory <= max_waiting_bytes_) {
         waiting_bytes_ += bytes;
         waiting_memory_ += memory;
         waiting_.push_back({std::move(unit), std::move(done), 0});
@@ -286,7 +286,7 @@ class Engine final : public StorageEngine {
            (group.empty() || bytes + waiting_.front().unit.bytes <= kMaxGroupBytes)) {
       const IngestUnit& unit = waiting_.front().unit;
       bytes += unit.bytes;
-      waiting_memory_ -= waiting_memory_of(unit);
+      waiting_memory_ -= waiting_memory_of(unit, max_waiting_bytes_);
       group.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
@@ -552,6 +552,7 @@ class Engine final : public StorageEngine {
 
   const uint32_t retention_days_;
   const bool keep_old_days_;
+  const uint64_t max_waiting_bytes_;
   const uint64_t min_free_bytes_;
   const net::Clock clock_;
   std::function<void(const Error&)> on_broken_;  // the commit thread's

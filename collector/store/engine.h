@@ -5,8 +5,8 @@
 // MiB) and written as one atomic group with their senders' high-water marks; `done` comes after the
 // write-ahead log is synced. A batch whose identity was stored before is answered like the first
 // time and stored not again. Observers see each newly stored batch once, after it is durable.
-// Retention drops whole days. Limits: 256 MiB of batches waiting (beyond: Code::overloaded,
-// answered 503 with Retry-After). Nothing above this header knows RocksDB.
+// Retention drops whole days. Limits: max_waiting_bytes of batches waiting (beyond:
+// Code::overloaded, answered 429 with Retry-After). Nothing above this header knows RocksDB.
 #pragma once
 
 #include <cstdint>
@@ -66,6 +66,7 @@ struct EngineOptions {
   uint32_t retention_days = 30;
   bool keep_old_days =
       false;  // days past the retention wait for the lake (`retire_day`) instead of being dropped
+  uint64_t max_waiting_bytes = 256ULL * 1024 * 1024;
   uint64_t min_free_bytes = 0;  // below: the oldest day is dropped, never today (not with
                                 // keep_old_days); 0: no floor
   net::Clock clock;             // Unix nanoseconds; default the wall clock

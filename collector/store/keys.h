@@ -22,7 +22,10 @@ enum class Table : uint8_t {
   log_head = 0x23,    // chunk number: small, to be merged; without a number: the next one
   series_log = 0x30,  // metric points as they came, until sealed into chunks
   series_chunk = 0x31,
-  service_edge = 0x40,  // the service map's nodes and edges in slots of ten seconds
+  series_exemplar = 0x32,
+  series_rollup = 0x33,     // points of a past day, thinned to a minute and to an hour
+  series_compacted = 0x34,  // mark of a day whose chunks are packed and thinned
+  service_edge = 0x40,      // the service map's nodes and edges in slots of ten seconds
   // meta
   schema = 0x01,      // format version
   batch_mark = 0x02,  // sender -> high-water mark and the gaps below it
@@ -32,7 +35,7 @@ enum class Table : uint8_t {
   silence = 0x06,
   canary = 0x07,
   canary_record = 0x08,
-  lake_day = 0x0A,        // day -> how far it is on its way to the lake
+  lake_day = 0x0A,  // day -> how far it is on its way to the lake
 };
 
 inline void append_u8(std::string& out, uint8_t v) { out.push_back(static_cast<char>(v)); }

@@ -52,34 +52,13 @@ uint64_t read_xor(ColumnReader& in, uint64_t before) {
   return before ^ change;
 }
 
-using Buckets = std::vector<telemetry::Histogram::Bucket>;
-
 void write_buckets(ColumnWriter& out, const Buckets& now, const Buckets& before) {
-  // (index, change) of buckets that differ; walked twice, so that the number of them can go first.
-  const auto walk = [&](const auto& visit) {
-    size_t n = 0;
-    size_t b = 0;
-    while (n < now.size() || b < before.size()) {
-      if (b == before.size() || (n < now.size() && now[n].index < before[b].index)) {
-        visit(now[n].index, static_cast<int64_t>(now[n].count));
-        ++n;
-      } else if (n == now.size() || before[b].index < now[n].index) {
-        visit(before[b].index, minus(0, static_cast<int64_t>(before[b].count)));
-        ++b;
-      } else {
-        const int64_t change =
-            minus(static_cast<int64_t>(now[n].count), static_cast<int64_t>(before[b].count));
-        if (change != 0) visit(now[n].index, change);
-        ++n;
-        ++b;
-      }
-    }
-  };
+  // Walked twice, so that the number of those that differ can go first.
   uint64_t changed = 0;
-  walk([&](int32_t, int64_t) { ++changed; });
+  for_each_bucket_change(now, before, [&](int32_t, int64_t) { ++changed; });
   out.varint(changed);
   int64_t last = 0;
-  walk([&](int32_t index, int64_t change) {
+  for_each_bucket_change(now, before, [&](int32_t index, int64_t change) {
     out.zigzag(index - last);
     last = index;
     out.zigzag(change);
@@ -90,25 +69,17 @@ bool read_buckets(ColumnReader& in, Buckets& buckets) {
   const size_t changed = in.count(2);
   if (in.failed() || changed > kMaxHistogramBuckets) return false;
   if (changed == 0) return true;
-  Buckets out;
-  out.reserve(buckets.size() + changed);
-  size_t b = 0;
+  Buckets changes;
+  changes.reserve(changed);
   int64_t index = 0;
   for (size_t i = 0; i < changed; ++i) {
     const int64_t gap = in.zigzag();
     if (in.failed() || (i > 0 && gap <= 0) || gap > INT32_MAX || gap < INT32_MIN) return false;
     index += gap;
     if (index > INT32_MAX || index < INT32_MIN) return false;
-    while (b < buckets.size() && buckets[b].index < index) out.push_back(buckets[b++]);
-    uint64_t count = 0;
-    if (b < buckets.size() && buckets[b].index == index) count = buckets[b++].count;
-    count += static_cast<uint64_t>(in.zigzag());
-    if (count != 0) out.push_back({static_cast<int32_t>(index), count});
+    changes.push_back({static_cast<int32_t>(index), static_cast<uint64_t>(in.zigzag())});
   }
-  while (b < buckets.size()) out.push_back(buckets[b++]);
-  if (in.failed() || out.size() > kMaxHistogramBuckets) return false;
-  buckets = std::move(out);
-  return true;
+  return !in.failed() && apply_bucket_changes(changes, buckets);
 }
 
 constexpr std::array<uint32_t, 256> make_crc_table() {
@@ -122,6 +93,70 @@ constexpr std::array<uint32_t, 256> make_crc_table() {
 }
 
 }  // namespace
+
+bool apply_bucket_changes(const Buckets& changes, Buckets& buckets) {
+  if (changes.empty()) return true;
+  // The usual case: counts of buckets that are there already rise.
+  size_t b = 0;
+  bool in_place = true;
+  for (const auto& change : changes) {
+    while (b < buckets.size() && buckets[b].index < change.index) ++b;
+    if (b == buckets.size() || buckets[b].index != change.index ||
+        buckets[b].count + change.count == 0) {
+      in_place = false;
+      break;
+    }
+  }
+  if (in_place) {
+    b = 0;
+    for (const auto& change : changes) {
+      while (buckets[b].index < change.index) ++b;
+      buckets[b].count += change.count;
+    }
+    return true;
+  }
+  Buckets out;
+  out.reserve(buckets.size() + changes.size());
+  b = 0;
+  for (const auto& change : changes) {
+    while (b < buckets.size() && buckets[b].index < change.index) out.push_back(buckets[b++]);
+    uint64_t count = change.count;
+    if (b < buckets.size() && buckets[b].index == change.index) count += buckets[b++].count;
+    if (count != 0) out.push_back({change.index, count});
+  }
+  while (b < buckets.size()) out.push_back(buckets[b++]);
+  if (out.size() > kMaxHistogramBuckets) return false;
+  buckets = std::move(out);
+  return true;
+}
+
+std::string checked_chunk(uint8_t version, std::string_view rest) {
+  const uint32_t crc = crc32c(rest);
+  std::string stored(1, static_cast<char>(version));
+  for (int shift = 0; shift < 32; shift += 8)
+    stored.push_back(static_cast<char>((crc >> shift) & 0xFF));
+  stored += rest;
+  return stored;
+}
+
+net::Result<std::string_view> open_checked_chunk(uint8_t version, std::string_view stored) {
+  const auto corrupt = [](const char* what) {
+    return net::Error{net::Code::corrupt, net::Side::self, false, what};
+  };
+  if (stored.size() < 5) return corrupt("series chunk is too short");
+  const auto found = static_cast<uint8_t>(stored[0]);
+  if (found != version) {
+    return net::Error{net::Code::unsupported, net::Side::self, false,
+                      "series chunk has version " + std::to_string(found) +
+                          ", this program reads versions 1 and 2"};
+  }
+  uint32_t crc = 0;
+  for (size_t i = 0; i < 4; ++i)
+    crc |= static_cast<uint32_t>(static_cast<uint8_t>(stored[1 + i])) << (8 * i);
+  const std::string_view rest = stored.substr(5);
+  if (crc32c(rest) != crc) return corrupt("series chunk fails its checksum");
+  return rest;
+}
 
 uint32_t crc32c(std::string_view bytes) noexcept {
   static constexpr std::array<uint32_t, 256> kTable = make_crc_table();
@@ -281,11 +316,7 @@ std::string seal_blocks(const std::vector<BlockPtr>& blocks) {
     out.zigzag(minus(block->last_millis, block->first_millis));
     out.text(block->bytes);
   }
-  const uint32_t crc = crc32c(out.bytes());
-  std::string stored(1, static_cast<char>(kVersion));
-  for (int shift = 0; shift < 32; shift += 8)
-    stored.push_back(static_cast<char>((crc >> shift) & 0xFF));
-  return stored + out.bytes();
+  return checked_chunk(kVersion, out.bytes());
 }
 
 net::Result<std::vector<Block>> open_blocks(std::string_view stored, int64_t start_millis,
@@ -293,19 +324,9 @@ net::Result<std::vector<Block>> open_blocks(std::string_view stored, int64_t sta
   const auto corrupt = [](const char* what) {
     return net::Error{net::Code::corrupt, net::Side::self, false, what};
   };
-  if (stored.size() < 5) return corrupt("series chunk is too short");
-  if (static_cast<uint8_t>(stored[0]) != kVersion) {
-    return net::Error{net::Code::unsupported, net::Side::self, false,
-                      "series chunk has version " +
-                          std::to_string(static_cast<uint8_t>(stored[0])) +
-                          ", this program reads version 1"};
-  }
-  uint32_t crc = 0;
-  for (size_t i = 0; i < 4; ++i)
-    crc |= static_cast<uint32_t>(static_cast<uint8_t>(stored[1 + i])) << (8 * i);
-  const std::string_view body = stored.substr(5);
-  if (crc32c(body) != crc) return corrupt("series chunk fails its checksum");
-  ColumnReader in(body);
+  const auto body = open_checked_chunk(kVersion, stored);
+  if (!body) return body.error();
+  ColumnReader in(*body);
   const size_t count = in.count(5);
   if (count > kMaxBlocks) return corrupt("series chunk has too many blocks");
   std::vector<Block> out;

@@ -84,5 +84,35 @@ void write_histogram_change(ColumnWriter& out, const telemetry::Histogram& now,
 [[nodiscard]] bool read_histogram_change(ColumnReader& in, telemetry::Histogram& histogram);
 
 [[nodiscard]] uint32_t crc32c(std::string_view bytes) noexcept;
+/// version u8, CRC-32C of the rest, the rest.
+[[nodiscard]] std::string checked_chunk(uint8_t version, std::string_view rest);
+/// The rest of a stored chunk. Errors: corrupt, unsupported (another version).
+[[nodiscard]] net::Result<std::string_view> open_checked_chunk(uint8_t version,
+                                                               std::string_view stored);
+
+using Buckets = std::vector<telemetry::Histogram::Bucket>;
+/// Visits (index, change) of the buckets that differ, in rising order.
+template <class Visit>
+void for_each_bucket_change(const Buckets& now, const Buckets& before, const Visit& visit) {
+  const auto wrapped = [](uint64_t a, uint64_t b) { return static_cast<int64_t>(a - b); };
+  size_t n = 0;
+  size_t b = 0;
+  while (n < now.size() || b < before.size()) {
+    if (b == before.size() || (n < now.size() && now[n].index < before[b].index)) {
+      visit(now[n].index, wrapped(now[n].count, 0));
+      ++n;
+    } else if (n == now.size() || before[b].index < now[n].index) {
+      visit(before[b].index, wrapped(0, before[b].count));
+      ++b;
+    } else {
+      const int64_t change = wrapped(now[n].count, before[b].count);
+      if (change != 0) visit(now[n].index, change);
+      ++n;
+      ++b;
+    }
+  }
+}
+/// `changes` rise in index; a count's change wraps. False: more buckets than there may be.
+[[nodiscard]] bool apply_bucket_changes(const Buckets& changes, Buckets& buckets);
 
 }  // namespace hms::collector

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 
 namespace hms::collector {
 namespace {
@@ -162,6 +163,28 @@ std::vector<Series> classic_series(const Series& histogram, const ClassicName& n
                        [](const Sample& a, const Sample& b) { return a.t_millis < b.t_millis; });
     }
     out.push_back(std::move(series));
+  }
+  return out;
+}
+
+std::vector<ExemplarSeries> classic_exemplars(const LabelSet& histogram,
+                                              const std::vector<Exemplar>& exemplars,
+                                              const ClassicQuestion& question) {
+  if (question.name.part != ClassicPart::bucket)
+    return {{renamed(histogram, question.name), exemplars}};
+  std::map<std::string_view, std::vector<Exemplar>> by_bound;
+  for (const Exemplar& exemplar : exemplars) {
+    const auto bound = std::find_if(kBounds.begin(), kBounds.end(),
+                                    [&](const Bound& one) { return exemplar.value <= one.value; });
+    if (bound != kBounds.end()) by_bound[bound->text].push_back(exemplar);
+  }
+  std::vector<ExemplarSeries> out;
+  for (const std::string& text : question.bounds) {
+    const auto found = by_bound.find(text);
+    if (found == by_bound.end()) continue;
+    LabelSet labels = renamed(histogram, question.name);
+    put(labels, "le", text);
+    out.push_back({std::move(labels), std::move(found->second)});
   }
   return out;
 }

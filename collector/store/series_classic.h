@@ -33,8 +33,14 @@ struct ClassicQuestion {
   std::vector<LabelMatcher> matchers;
   std::vector<std::string> bounds;
 };
+
+/// Nothing: the matchers ask for no classic name.
 [[nodiscard]] std::optional<ClassicQuestion> classic_question(
     const std::vector<CompiledMatcher>& matchers);
+/// A histogram's exemplars under its classic names: each in the first bucket that holds it.
+[[nodiscard]] std::vector<ExemplarSeries> classic_exemplars(const LabelSet& histogram,
+                                                            const std::vector<Exemplar>& exemplars,
+                                                            const ClassicQuestion& question);
 
 /// The classic series of one histogram series (only those whose `le` is in `bounds`, for buckets).
 [[nodiscard]] std::vector<Series> classic_series(const Series& histogram, const ClassicName& name,

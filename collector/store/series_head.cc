@@ -96,6 +96,16 @@ void SeriesHead::begin_sealing() {
   late_.clear();
 }
 
+bool SeriesHead::Snapshot::reaches(int64_t begin, int64_t end) const {
+  return std::any_of(blocks.begin(), blocks.end(),
+                     [&](const BlockPtr& block) {
+                       return block->first_millis < end && block->last_millis >= begin;
+                     }) ||
+         std::any_of(plain.begin(), plain.end(), [&](const SeriesPoint& point) {
+           return point.t_millis < end && point.t_millis >= begin;
+         });
+}
+
 void SeriesHead::snapshot(int64_t start_millis, int64_t end_millis, Snapshot& out) const {
   if (first_millis_ > end_millis || last_millis_ <= start_millis) return;
   const auto take = [&](const BlockPtr& block) {

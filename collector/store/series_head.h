@@ -34,6 +34,16 @@ class SeriesHead {
   [[nodiscard]] int64_t first_millis() const noexcept { return first_millis_; }
   [[nodiscard]] int64_t last_millis() const noexcept { return last_millis_; }
   [[nodiscard]] size_t bytes() const noexcept;
+  /// Brings what add() will touch near.
+  void prefetch() const noexcept {
+    if (!open_) return;
+    const auto* bytes = reinterpret_cast<const char*>(open_.get());
+    for (size_t line = 0; line < sizeof(BlockWriter); line += 64)
+      __builtin_prefetch(bytes + line, 1);
+  }
+  [[nodiscard]] size_t blocks() const noexcept {
+    return closed_.size() + sealing_.size() + (open_ ? 1 : 0);
+  }
 
   /// Closes what there is and hands it over to be stored; it stays readable until drop_sealing().
   void begin_sealing();
@@ -44,6 +54,8 @@ class SeriesHead {
   struct Snapshot {
     std::vector<BlockPtr> blocks;
     std::vector<SeriesPoint> plain;
+    /// Whether there is a point in [begin, end).
+    [[nodiscard]] bool reaches(int64_t begin, int64_t end) const;
   };
   void snapshot(int64_t start_millis, int64_t end_millis, Snapshot& out) const;
 

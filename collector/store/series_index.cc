@@ -77,6 +77,39 @@ SeriesIndex::Postings SeriesIndex::candidates(const std::vector<CompiledMatcher>
   return std::move(*best);
 }
 
+namespace {
+
+void keep_largest(std::vector<Cardinality::Row>& rows, size_t limit) {
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return a.value != b.value ? a.value > b.value : a.name < b.name;
+  });
+  if (rows.size() > limit) rows.resize(limit);
+}
+
+}  // namespace
+
+Cardinality SeriesIndex::cardinality(size_t limit) const {
+  Cardinality out;
+  out.series = all_.size();
+  for (const auto& [name, values] : labels_) {
+    uint64_t bytes = 0;
+    for (const auto& [value, ids] : values) {
+      bytes += value.size() * ids.size();
+      if (name == "__name__") out.series_by_metric.push_back({value, ids.size()});
+      out.series_by_pair.push_back({name + "=" + value, ids.size()});
+      // Pairs are many: now and then only the largest are carried on.
+      if (out.series_by_pair.size() > 4 * limit + 1000) keep_largest(out.series_by_pair, limit);
+    }
+    out.label_pairs += values.size();
+    out.values_by_label.push_back({name, values.size()});
+    out.bytes_by_label.push_back({name, bytes});
+  }
+  for (auto* rows :
+       {&out.series_by_metric, &out.values_by_label, &out.bytes_by_label, &out.series_by_pair})
+    keep_largest(*rows, limit);
+  return out;
+}
+
 std::vector<uint32_t> SeriesIndex::find(const std::vector<CompiledMatcher>& matchers) const {
   std::vector<uint32_t> out = candidates(matchers);
   std::erase_if(out, [&](uint32_t id) {

@@ -35,6 +35,7 @@ class SeriesIndex {
   void remove(uint32_t id, const LabelSet& labels);
   /// Numbers of the series that match, rising.
   [[nodiscard]] std::vector<uint32_t> find(const std::vector<CompiledMatcher>& matchers) const;
+  [[nodiscard]] Cardinality cardinality(size_t limit) const;
 
  private:
   using Postings = std::vector<uint32_t>;

@@ -1,6 +1,7 @@
 // series_recovery.cc: start-up: definitions, who has points on which day, and the heads from the
 // log. See series_store_impl.h.
 #include <algorithm>
+#include <array>
 
 #include "collector/store/keys.h"
 #include "collector/store/series_definition.h"
@@ -40,9 +41,7 @@ net::Result<void> SeriesStoreImpl::recover_definitions(const KvReader& reader) {
             metrics_.try_emplace(definition->metric.name, definition->metric).first->second;
         if (metric.help.empty()) metric.help = definition->metric.help;
         next_id_ = std::max(next_id_, series->id + 1);
-        index_.add(series->id, series->labels);
-        by_labels_.emplace(series->labels, series.get());
-        series_.emplace(series->id, std::move(series));
+        keep_series(std::move(series));
         return true;
       });
   if (broken > 0)
@@ -61,6 +60,7 @@ net::Result<void> SeriesStoreImpl::recover_days(const KvReader& reader) {
                                  return true;
                                });
     if (!scanned) return scanned;
+    if (reader.get(day, table_key(Table::series_compacted)).ok()) compacted_.insert(day.day);
   }
   return {};
 }
@@ -91,9 +91,7 @@ net::Result<void> SeriesStoreImpl::recover_log(const KvReader& reader) {
     const StoredSeries* series = known(id);
     return series == nullptr ? nullptr : series->total.histogram;
   };
-  log.point = [&](uint32_t id, SeriesPoint point) {
-    StoredSeries* series = known(id);
-    if (series == nullptr) return;
+  const auto apply = [&](StoredSeries* series, const SeriesPoint& point) {
     Total& total = series->total;
     if (point.histogram) {
       total.histogram = point.histogram;
@@ -103,9 +101,43 @@ net::Result<void> SeriesStoreImpl::recover_log(const KvReader& reader) {
     total.last_millis = std::max(total.last_millis, point.t_millis);
     if (series->head.add(point)) ++points;
   };
+  // The log goes from series to series, and each is away from the caches: a point waits for a few
+  // others while its series comes near. A histogram waits for nothing, it is what the next one of
+  // its series is told from.
+  struct Coming {
+    StoredSeries* series = nullptr;
+    SeriesPoint point;
+  };
+  std::array<Coming, 32> coming;
+  size_t next = 0;
+  const auto settle = [&](Coming& one) {
+    if (one.series != nullptr) apply(one.series, one.point);
+    one.series = nullptr;
+  };
+  const auto settle_all = [&] {
+    for (size_t i = 0; i < coming.size(); ++i) settle(coming[(next + i) % coming.size()]);
+  };
+  log.point = [&](uint32_t id, SeriesPoint point) {
+    StoredSeries* series = known(id);
+    if (series == nullptr) return;
+    if (point.histogram) {
+      settle_all();
+      apply(series, point);
+      return;
+    }
+    prefetch_series(series);
+    if (const Coming& half = coming[(next + coming.size() / 2) % coming.size()];
+        half.series != nullptr)
+      half.series->head.prefetch();
+    settle(coming[next]);
+    coming[next] = {series, std::move(point)};
+    next = (next + 1) % coming.size();
+  };
   for (auto& [key, entry] : entries) {
     epoch_ = std::max(epoch_, read_be32(std::string_view(key).substr(1)) + 1);
-    if (auto read = read_series_log(entry.second, log); !read) {
+    auto read = read_series_log(entry.second, log);
+    settle_all();
+    if (!read) {
       ++broken;
       net::log_error("an entry of the series log is corrupt; what follows in it is lost",
                      {{"day", entry.first.day}, {"error", read.error().detail}});

@@ -23,8 +23,14 @@ uint64_t SeriesStoreImpl::head_bytes() const {
 
 // The engine calls this only when everything that earlier calls wrote is on disk.
 void SeriesStoreImpl::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
+  now_millis_.store(static_cast<int64_t>(now_unix_nanos / 1'000'000), std::memory_order_relaxed);
   finish_written(writer);
   remove_dead(writer);
+  if (!marks_pending_.empty()) {
+    const std::unique_lock lock(mutex_);
+    compacted_.insert(marks_pending_.begin(), marks_pending_.end());
+    marks_pending_.clear();
+  }
   const uint64_t bytes = head_bytes();
   head_bytes_.store(bytes, std::memory_order_relaxed);
   const uint64_t now_seconds = now_unix_nanos / 1'000'000'000;
@@ -33,7 +39,8 @@ void SeriesStoreImpl::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
       (due || bytes > options_.seal_bytes)) {
     begin_sealing(now_unix_nanos);
   }
-  seal_some(writer);
+  seal_some(now_seconds, writer);
+  compact_some(now_unix_nanos, writer);
 }
 
 void SeriesStoreImpl::begin_sealing(uint64_t now_unix_nanos) {
@@ -51,7 +58,7 @@ void SeriesStoreImpl::begin_sealing(uint64_t now_unix_nanos) {
   log_sequence_ = 0;
 }
 
-void SeriesStoreImpl::seal_some(KvWriter& writer) {
+void SeriesStoreImpl::seal_some(uint64_t now_seconds, KvWriter& writer) {
   uint64_t bytes = 0;
   while (!to_seal_.empty() && written_.size() < kSealSeriesAtOnce && bytes < kSealBytesAtOnce) {
     SeriesPtr series = std::move(to_seal_.back());
@@ -66,6 +73,7 @@ void SeriesStoreImpl::seal_some(KvWriter& writer) {
         sealed_until_millis_ = std::max(sealed_until_millis_, block->last_millis);
       }
       writer.put(Family{day}, series_chunk_key(series->id, sealing_epoch_), stored);
+      note_sealed(day, now_seconds, writer);
     }
     written_.push_back(std::move(series));
   }
@@ -92,6 +100,8 @@ void SeriesStoreImpl::finish_written(KvWriter& writer) {
 void SeriesStoreImpl::forget_day(Family day) {
   const std::unique_lock lock(mutex_);
   days_.erase(day.day);
+  compacted_.erase(day.day);
+  sealed_into_.erase(day.day);
   for (const auto& [id, series] : series_) {
     const bool lives = !series->head.empty() || series->staged ||
                        std::any_of(days_.begin(), days_.end(),
@@ -109,11 +119,14 @@ void SeriesStoreImpl::remove_dead(KvWriter& writer) {
     const auto found = series_.find(id);
     if (found == series_.end() || !found->second->head.empty()) continue;
     writer.remove(Family::meta(), series_definition_key(id));
-    by_labels_.erase(found->second->labels);
+    series_bytes_.fetch_sub(series_memory(found->second->labels), std::memory_order_relaxed);
     index_.remove(id, found->second->labels);
     series_.erase(found);
   }
   dead_.clear();
+  by_labels_.clear();
+  for (const auto& [id, series] : series_)
+    by_labels_.insert(label_hash(series->labels), series.get());
 }
 
 }  // namespace hms::collector

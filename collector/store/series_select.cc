@@ -5,12 +5,27 @@
 #include "collector/store/keys.h"
 #include "collector/store/series_classic.h"
 #include "collector/store/series_definition.h"
+#include "collector/store/series_rollup.h"
 #include "collector/store/series_store_impl.h"
 
 namespace hms::collector {
 namespace {
 
 constexpr uint32_t kScanGap = 8;  // series numbers this close are read in one scan
+
+/// Of what was added to a series from these two places on, only the points in (start, end] stay.
+void keep_range(Series& series, size_t first_sample, size_t first_histogram, int64_t start,
+                int64_t end) {
+  const auto trim = [start, end](auto& points, size_t first) {
+    const auto outside = [&](const auto& point) {
+      return point.t_millis <= start || point.t_millis > end;
+    };
+    const auto from = points.begin() + static_cast<std::ptrdiff_t>(first);
+    points.erase(std::remove_if(from, points.end(), outside), points.end());
+  };
+  trim(series.samples, first_sample);
+  trim(series.histograms, first_histogram);
+}
 
 /// What points weigh against a limit on samples: a number one, a histogram as much as the numbers
 /// it takes the room of.
@@ -25,6 +40,11 @@ uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histo
 
 }  // namespace
 
+int64_t SeriesStoreImpl::oldest_kept() const {
+  const int64_t now = now_millis_.load(std::memory_order_relaxed);
+  return now == 0 || options_.keep_expired ? INT64_MIN : now - options_.retention_days * kDayMillis;
+}
+
 std::vector<SeriesPtr> SeriesStoreImpl::find(const std::vector<CompiledMatcher>& matchers) const {
   const std::shared_lock lock(mutex_);
   std::vector<SeriesPtr> out;
@@ -37,6 +57,8 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<Label
                                                          const SelectLimits& limits) const {
   auto compiled = compile_matchers(matchers);
   if (!compiled) return compiled.error();
+  // A day is dropped whole; points that are past the retention before that are not shown.
+  if (limits.hide_expired) start_millis = std::max(start_millis, oldest_kept());
   auto found = select_series(*compiled, start_millis, end_millis, limits);
   if (found && found->empty()) {
     const auto question = classic_question(*compiled);
@@ -118,9 +140,11 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select_series(
 net::Result<void> SeriesStoreImpl::read_disk(std::vector<Found>& found, int64_t start, int64_t end,
                                              const SelectLimits& limits) const {
   uint64_t samples = 0;
-  std::vector<std::pair<uint32_t, std::vector<Found*>>> days;
+  std::vector<std::pair<uint32_t, Wanted>> days;
+  std::set<uint32_t> thinned;
   {
     const std::shared_lock lock(mutex_);
+    if (limits.interval_millis > 0) thinned = compacted_;
     const int64_t first_day = std::max<int64_t>(start, 0) / kDayMillis;
     for (auto day = days_.lower_bound(
              static_cast<uint32_t>(std::min<int64_t>(first_day, Family::kMeta - 1)));
@@ -133,16 +157,67 @@ net::Result<void> SeriesStoreImpl::read_disk(std::vector<Found>& found, int64_t 
       if (!wanted.empty()) days.emplace_back(day->first, std::move(wanted));
     }
   }
-  for (const auto& [day, wanted] : days) {
+  for (auto& [day, wanted] : days) {
+    if (thinned.contains(day)) {
+      if (auto read = read_thinned(Family{day}, wanted, start, end, limits, samples); !read)
+        return read;
+    }
     if (auto read = read_day(Family{day}, wanted, start, end, limits, samples); !read) return read;
   }
   return {};
 }
 
-// Series numbers rise in `wanted`; those that lie close together are read in one scan.
-net::Result<void> SeriesStoreImpl::read_day(Family day, const std::vector<Found*>& wanted,
-                                            int64_t start, int64_t end, const SelectLimits& limits,
+net::Result<void> SeriesStoreImpl::read_day(Family day, const Wanted& wanted, int64_t start,
+                                            int64_t end, const SelectLimits& limits,
                                             uint64_t& samples) const {
+  return read_chunks(
+      day, wanted, start, end, limits, samples, [](uint32_t id) { return series_chunk_key(id, 0); },
+      1);
+}
+
+net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted, int64_t start,
+                                                int64_t end, const SelectLimits& limits,
+                                                uint64_t& samples) const {
+  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  // Late points that are still in memory belong between all points of their day.
+  Wanted late;
+  std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(late),
+               [&](const Found* one) { return one->memory.reaches(begin, begin + kDayMillis); });
+  std::erase_if(wanted,
+                [&](const Found* one) { return one->memory.reaches(begin, begin + kDayMillis); });
+  for (const RollupLevel& level : kRollupLevels) {
+    if (limits.interval_millis % level.millis != 0) continue;
+    std::vector<std::pair<size_t, size_t>> before;
+    for (const Found* one : wanted)
+      before.emplace_back(one->out.samples.size(), one->out.histograms.size());
+    // With the whole day's points, so that none found means none thinned.
+    auto read = read_chunks(
+        day, wanted, begin - 1, begin + kDayMillis - 1, limits, samples,
+        [&](uint32_t id) { return series_rollup_key(level.number, id); }, 2);
+    if (!read) return read;
+    Wanted rest;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      Series& out = wanted[i]->out;
+      if (out.samples.size() == before[i].first && out.histograms.size() == before[i].second) {
+        rest.push_back(wanted[i]);
+        continue;
+      }
+      keep_range(out, before[i].first, before[i].second, start, end);
+    }
+    wanted = std::move(rest);
+  }
+  wanted.insert(wanted.end(), late.begin(), late.end());
+  std::sort(wanted.begin(), wanted.end(),
+            [](const Found* a, const Found* b) { return a->series->id < b->series->id; });
+  return {};
+}
+
+// Series numbers rise in `wanted`; those that lie close together are read in one scan.
+net::Result<void> SeriesStoreImpl::read_chunks(Family day, const Wanted& wanted, int64_t start,
+                                               int64_t end, const SelectLimits& limits,
+                                               uint64_t& samples,
+                                               const std::function<std::string(uint32_t)>& key_of,
+                                               size_t id_at) const {
   size_t first = 0;
   while (first < wanted.size()) {
     size_t last = first;
@@ -152,21 +227,18 @@ net::Result<void> SeriesStoreImpl::read_day(Family day, const std::vector<Found*
     size_t at = first;
     net::Result<void> failure;
     auto scanned = reader_->scan(
-        day, series_chunk_key(wanted[first]->series->id, 0),
-        series_chunk_key(wanted[last]->series->id + 1, 0),
+        day, key_of(wanted[first]->series->id), key_of(wanted[last]->series->id + 1),
         [&](std::string_view key, std::string_view value) {
-          if (key.size() != 9) return true;
-          const uint32_t id = read_be32(key.substr(1));
+          if (key.size() != id_at + 8) return true;
+          const uint32_t id = read_be32(key.substr(id_at));
           while (at <= last && wanted[at]->series->id < id) ++at;
           if (at > last || wanted[at]->series->id != id) return true;
           Series& out = wanted[at]->out;
           const size_t first_sample = out.samples.size();
           const size_t first_histogram = out.histograms.size();
-          auto blocks = open_blocks(value, start, end);
-          bool good = blocks.ok();
-          for (size_t i = 0; good && i < blocks->size(); ++i)
-            good = read_block((*blocks)[i], start, end, out.samples, out.histograms);
+          const bool good = read_series_chunk(value, start, end, out.samples, out.histograms);
           if (!good) {
+            corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
             failure = net::Error{net::Code::corrupt, net::Side::self, false,
                                  "series chunk of day " + std::to_string(day.day) + ", series " +
                                      std::to_string(id) + " is corrupt"};
@@ -199,6 +271,7 @@ net::Result<std::vector<LabelSet>> SeriesStoreImpl::series(
     const SelectLimits& limits) const {
   auto compiled = compile_matchers(matchers);
   if (!compiled) return compiled.error();
+  if (limits.hide_expired) start_millis = std::max(start_millis, oldest_kept());
   const auto present = [&](const StoredSeries& one) {
     {
       const std::lock_guard lock(stripe(one.id));
@@ -249,6 +322,11 @@ net::Result<std::vector<LabelSet>> SeriesStoreImpl::series(
   }
   std::sort(out.begin(), out.end());
   return out;
+}
+
+Cardinality SeriesStoreImpl::cardinality(size_t limit) const {
+  const std::shared_lock lock(mutex_);
+  return index_.cardinality(limit);
 }
 
 std::vector<MetricMetadata> SeriesStoreImpl::metadata() const {

@@ -79,6 +79,7 @@ void SeriesStoreImpl::stage(const AcceptedBatch& batch, const telemetry::MetricP
   } else {
     stage_number(*series, point, t);
   }
+  stage_exemplars(*series, *batch.metrics, point, t, writer);
   for (size_t i = before; i < staged_points_.size(); ++i)
     mark_day(*series, staged_points_[i].point.t_millis, writer);
 }
@@ -171,13 +172,13 @@ void SeriesStoreImpl::stage_point(StoredSeries& series, SeriesPoint point) {
 StoredSeries* SeriesStoreImpl::find_or_make(const telemetry::MetricBatch& batch,
                                             const telemetry::MetricPointView& point) {
   raw_series_key(batch, point, raw_key_);
-  if (const auto known = by_raw_key_.find(raw_key_); known != by_raw_key_.end())
-    return known->second;
+  const SeriesByKey::Hash key = by_raw_key_.hash(raw_key_);
+  if (StoredSeries* known = by_raw_key_.find(key); known != nullptr) return known;
   LabelSet labels = series_labels(batch, point);
-  StoredSeries* series = nullptr;
-  if (const auto known = by_labels_.find(labels); known != by_labels_.end()) {
-    series = known->second;
-  } else if (series_.size() < options_.max_series) {
+  StoredSeries* series = find_labels(labels);
+  if (series != nullptr) {
+    // Known under another form of the same labels.
+  } else if (has_room()) {
     MetricMetadata metric;
     metric.name = labels.front().second;
     for (const auto& [name, value] : labels) {
@@ -193,7 +194,7 @@ StoredSeries* SeriesStoreImpl::find_or_make(const telemetry::MetricBatch& batch,
     return nullptr;
   }
   if (by_raw_key_.size() > 4 * options_.max_series) by_raw_key_.clear();
-  by_raw_key_.emplace(raw_key_, series);
+  by_raw_key_.insert(key, series);
   return series;
 }
 
@@ -201,13 +202,52 @@ StoredSeries& SeriesStoreImpl::make_series(LabelSet labels, MetricMetadata metri
   auto series = std::make_shared<StoredSeries>();
   series->id = next_id_++;
   series->labels = std::move(labels);
-  StoredSeries& made = *series;
+  {
+    const std::unique_lock lock(mutex_);
+    metrics_.try_emplace(metric.name, metric);
+  }
+  return keep_series(std::move(series));
+}
+
+StoredSeries& SeriesStoreImpl::keep_series(std::shared_ptr<StoredSeries> series) {
+  StoredSeries& kept = *series;
+  by_labels_.insert(label_hash(kept.labels), &kept);
+  series_bytes_.fetch_add(series_memory(kept.labels), std::memory_order_relaxed);
   const std::unique_lock lock(mutex_);
-  metrics_.try_emplace(metric.name, metric);
-  index_.add(made.id, made.labels);
-  by_labels_.emplace(made.labels, &made);
-  series_.emplace(made.id, std::move(series));
-  return made;
+  index_.add(kept.id, kept.labels);
+  series_.emplace_hint(series_.end(), kept.id, std::move(series));
+  return kept;
+}
+
+SeriesByKey::Hash SeriesStoreImpl::label_hash(const LabelSet& labels) {
+  std::string bytes;
+  for (const auto& [name, value] : labels) {
+    for (const std::string* text : {&name, &value}) {
+      const auto size = static_cast<uint32_t>(text->size());
+      for (int shift = 0; shift < 32; shift += 8)
+        bytes.push_back(static_cast<char>((size >> shift) & 0xFF));
+      bytes += *text;
+    }
+  }
+  return by_labels_.hash(bytes);
+}
+
+StoredSeries* SeriesStoreImpl::find_labels(const LabelSet& labels) {
+  return by_labels_.find(label_hash(labels));
+}
+
+uint64_t series_memory(const LabelSet& labels) noexcept {
+  constexpr uint64_t kSeries = sizeof(StoredSeries) + sizeof(BlockWriter) + 300;
+  constexpr uint64_t kLabel = sizeof(LabelSet::value_type) + 40;
+  constexpr size_t kInside = 15;  // bytes of a text that need no memory of their own
+  uint64_t out = kSeries;
+  for (const auto& [name, value] : labels) {
+    out += kLabel;
+    if (name.size() > kInside) out += name.size() + 17;
+    // Once here, and once in the index if no other series has it.
+    out += (value.size() > kInside ? 2 * value.size() + 34 : 0) + 48;
+  }
+  return out;
 }
 
 void SeriesStoreImpl::define(StoredSeries& series, KvWriter& writer) {
@@ -235,13 +275,12 @@ void SeriesStoreImpl::mark_day(StoredSeries& series, int64_t t_millis, KvWriter&
 
 void SeriesStoreImpl::count_overflow(int64_t now_millis, KvWriter& writer) {
   LabelSet labels = {{"__name__", std::string(kOverflowName)}};
-  const auto known = by_labels_.find(labels);
+  StoredSeries* const known = find_labels(labels);
   StoredSeries& series =
-      known != by_labels_.end()
-          ? *known->second
-          : make_series(std::move(labels),
-                        {std::string(kOverflowName), "counter",
-                         "Points refused because there are too many series.", ""});
+      known != nullptr ? *known
+                       : make_series(std::move(labels),
+                                     {std::string(kOverflowName), "counter",
+                                      "Points refused because there are too many series.", ""});
   define(series, writer);
   Total& total = staged_total(series);
   total.value += static_cast<double>(overflowed_in_group_);
@@ -255,16 +294,25 @@ void SeriesStoreImpl::committed(std::span<const AcceptedBatch> /*group*/) {
     series->staged = false;
   }
   uint64_t refused = 0;
-  for (const StagedPoint& staged : staged_points_) {
-    const std::lock_guard lock(stripe(staged.series->id));
+  std::unique_lock<std::mutex> lock;
+  for (size_t i = 0; i < staged_points_.size(); ++i) {
+    const StagedPoint& staged = staged_points_[i];
+    if (i + 16 < staged_points_.size()) prefetch_series(staged_points_[i + 16].series);
+    if (i + 8 < staged_points_.size()) staged_points_[i + 8].series->head.prefetch();
+    std::mutex& wanted = stripe(staged.series->id);
+    if (lock.mutex() != &wanted) {
+      lock = {};
+      lock = std::unique_lock(wanted);
+    }
     if (!staged.series->head.add(staged.point)) ++refused;
   }
+  lock = {};
   samples_appended_.fetch_add(staged_points_.size() - refused, std::memory_order_relaxed);
   head_samples_.fetch_add(staged_points_.size() - refused, std::memory_order_relaxed);
   samples_rejected_.fetch_add(refused, std::memory_order_relaxed);
   overflowed_.fetch_add(overflowed_in_group_, std::memory_order_relaxed);
   if (!staged_days_.empty()) {
-    const std::unique_lock lock(mutex_);
+    const std::unique_lock tables(mutex_);
     for (const auto& [day, id] : staged_days_) days_[day].insert(id);
   }
   std::move(staged_log_keys_.begin(), staged_log_keys_.end(), std::back_inserter(log_keys_));
@@ -289,7 +337,21 @@ SeriesStore::Stats SeriesStoreImpl::stats() const {
   {
     const std::shared_lock lock(mutex_);
     out.series = series_.size();
+    for (const auto& [id, series] : series_) {
+      const std::lock_guard stripe_lock(stripe(id));
+      if (series->head.empty()) continue;
+      out.head_blocks += series->head.blocks();
+      const int64_t first = series->head.first_millis(), last = series->head.last_millis();
+      out.head_first_millis =
+          out.head_first_millis == 0 ? first : std::min(out.head_first_millis, first);
+      out.head_last_millis = std::max(out.head_last_millis, last);
+    }
   }
+  out.compacted_samples = compacted_samples_.load(std::memory_order_relaxed);
+  out.compacted_bytes = compacted_bytes_.load(std::memory_order_relaxed);
+  out.rollup_bytes = rollup_bytes_.load(std::memory_order_relaxed);
+  out.series_bytes = series_bytes_.load(std::memory_order_relaxed);
+  out.corrupt_chunks = corrupt_chunks_.load(std::memory_order_relaxed);
   out.head_samples = head_samples_.load(std::memory_order_relaxed);
   out.samples_appended = samples_appended_.load(std::memory_order_relaxed);
   out.samples_rejected = samples_rejected_.load(std::memory_order_relaxed);

@@ -17,6 +17,7 @@
 
 #include "collector/store/signal_store.h"
 #include "telemetry/histogram.h"
+#include "telemetry/ids.h"
 
 namespace hms::collector {
 
@@ -46,10 +47,26 @@ struct Series {
       histograms;  // rising in time; a series has one or the other, or both after a change of kind
 };
 
+struct Exemplar {
+  int64_t t_millis = 0;
+  double value = 0;
+  telemetry::TraceId trace_id;
+  telemetry::SpanId span_id;  // zero when not known
+};
+struct ExemplarSeries {
+  LabelSet labels;
+  std::vector<Exemplar> exemplars;  // rising in time
+};
+
 struct SelectLimits {
   uint64_t max_samples = 50'000'000;
   uint64_t max_series = 500'000;
-  std::function<bool()> cancelled;               // asked now and then; true gives Code::canceled
+  std::function<bool()> cancelled;  // asked now and then; true gives Code::canceled
+  /// Not 0: of each interval of this length (left-open, counted from 1970) only the first, last,
+  /// least and greatest point and counter resets matter, so that thinned points will do.
+  int64_t interval_millis = 0;
+  /// Points past the retention are not seen, though their day is still there (the lake reads it).
+  bool hide_expired = false;
   std::function<void(const std::string&)> warn;  // told what is missing from the answer
 };
 
@@ -71,16 +88,38 @@ class SeriesSource {
       const std::vector<LabelMatcher>& matchers, int64_t start_millis, int64_t end_millis,
       const SelectLimits& limits) const = 0;
   [[nodiscard]] virtual std::vector<MetricMetadata> metadata() const = 0;
+  /// Exemplars of matching series in [start, end]; series without one are left out. Sources that
+  /// keep none have none.
+  [[nodiscard]] virtual net::Result<std::vector<ExemplarSeries>> exemplars(
+      const std::vector<LabelMatcher>& /*matchers*/, int64_t /*start_millis*/,
+      int64_t /*end_millis*/, const SelectLimits& /*limits*/) const {
+    return std::vector<ExemplarSeries>();
+  }
+};
+
+/// What makes series many: counts by metric, by label, by pair, the largest first.
+struct Cardinality {
+  struct Row {
+    std::string name;
+    uint64_t value = 0;
+  };
+  uint64_t series = 0, label_pairs = 0;
+  std::vector<Row> series_by_metric, values_by_label, bytes_by_label, series_by_pair;
 };
 
 struct SeriesStoreOptions {
   uint64_t max_series = 200'000;  // beyond: points are counted in {__name__="hms_overflow"} instead
+  uint64_t max_series_bytes = UINT64_MAX;  // the same, by the memory that all series take
   uint32_t retention_days =
       30;  // older points are rejected, as are those more than 5 minutes ahead of their arrival
   uint64_t seal_bytes =
       64ULL * 1024 *
       1024;  // of compressed points in memory: then they are stored as chunks and the log is cut
   uint32_t seal_seconds = 1800;  // or after this time
+  bool keep_expired = false;  // days past the retention wait for the lake, and are seen until then
+  /// Runs the packing of past days on another thread; false: not now. Null: on the commit thread.
+  /// What it was given must have run, or never run, before the store goes.
+  std::function<bool(std::function<void()>)> run_beside;
 };
 
 class SeriesStore : public SignalStore, public SeriesSource {
@@ -88,8 +127,14 @@ class SeriesStore : public SignalStore, public SeriesSource {
   struct Stats {
     uint64_t series = 0, head_samples = 0, samples_appended = 0, samples_rejected = 0,
              overflowed = 0, head_bytes = 0;
+    uint64_t head_blocks = 0, corrupt_chunks = 0;
+    uint64_t series_bytes = 0;  // of labels, index and what a series holds besides its points
+    uint64_t compacted_samples = 0, compacted_bytes = 0, rollup_bytes = 0;  // since the start
+    int64_t head_first_millis = 0, head_last_millis = 0;                    // 0: nothing in memory
   };
   [[nodiscard]] virtual Stats stats() const = 0;
+  /// The first `limit` rows of each table. Cost: a walk through all label values.
+  [[nodiscard]] virtual Cardinality cardinality(size_t limit) const = 0;
 };
 [[nodiscard]] std::unique_ptr<SeriesStore> make_series_store(const SeriesStoreOptions& options);
 

@@ -17,8 +17,8 @@
 #include <optional>
 #include <set>
 #include <shared_mutex>
-#include <unordered_map>
 
+#include "collector/store/series_by_key.h"
 #include "collector/store/series_head.h"
 #include "collector/store/series_index.h"
 #include "collector/store/series_log.h"
@@ -51,16 +51,43 @@ struct StoredSeries {
   bool staged = false;   // it has points in the group being prepared
   Total total, staged_total;
   uint32_t last_day = 0;  // the day marked last
+  uint32_t exemplar_slot = 0;
+  double exemplar_value = 0;  // the greatest of that slot
   // under the stripe's lock
   SeriesHead head;
   int64_t sealed_until_millis = INT64_MIN;  // no stored chunk has a later point
 };
 using SeriesPtr = std::shared_ptr<StoredSeries>;
 
+/// Points go from series to series, and each is away from the caches: this brings one near.
+inline void prefetch_series(const StoredSeries* series) noexcept {
+  const auto* bytes = reinterpret_cast<const char*>(series);
+  for (size_t line = 0; line < sizeof(StoredSeries); line += 64)
+    __builtin_prefetch(bytes + line, 1);
+}
+
 struct StagedPoint {
   StoredSeries* series;
   SeriesPoint point;
 };
+
+/// A series' day packed: what to write in place of what. Keys are of the day's family.
+struct CompactedSeries {
+  uint32_t id = 0;
+  std::vector<std::pair<std::string, std::string>> puts;
+  std::vector<std::string> removes;
+  uint64_t samples = 0, bytes = 0, rollup_bytes = 0;
+};
+
+/// Adds the points in (start, end] of a stored chunk of either version. False: it is corrupt.
+[[nodiscard]] bool read_series_chunk(std::string_view stored, int64_t start, int64_t end,
+                                     std::vector<Sample>& samples,
+                                     std::vector<HistogramSample>& histograms);
+/// The first key of a series' thinned points.
+[[nodiscard]] std::string series_rollup_key(uint8_t level, uint32_t series);
+
+/// What a series takes in memory besides its points: measured at 100,000 of them, rounded up.
+[[nodiscard]] uint64_t series_memory(const LabelSet& labels) noexcept;
 
 class SeriesStoreImpl final : public SeriesStore {
  public:
@@ -86,6 +113,10 @@ class SeriesStoreImpl final : public SeriesStore {
                                             const SelectLimits& limits) const override;
   std::vector<MetricMetadata> metadata() const override;
   Stats stats() const override;
+  Cardinality cardinality(size_t limit) const override;
+  net::Result<std::vector<ExemplarSeries>> exemplars(const std::vector<LabelMatcher>& matchers,
+                                                     int64_t start_millis, int64_t end_millis,
+                                                     const SelectLimits& limits) const override;
 
  private:
   // ingest
@@ -94,12 +125,22 @@ class SeriesStoreImpl final : public SeriesStore {
   void stage_histogram(StoredSeries& series, const telemetry::MetricPointView& point, int64_t t,
                        telemetry::Histogram value);
   void stage_point(StoredSeries& series, SeriesPoint point);
+  void stage_exemplars(StoredSeries& series, const telemetry::MetricBatch& batch,
+                       const telemetry::MetricPointView& point, int64_t t, KvWriter& writer);
   Total& staged_total(StoredSeries& series);
   std::optional<int64_t> begin_of_delta(const Total& total, const telemetry::MetricPointView& point,
                                         int64_t t) const;
   StoredSeries* find_or_make(const telemetry::MetricBatch& batch,
                              const telemetry::MetricPointView& point);
   StoredSeries& make_series(LabelSet labels, MetricMetadata metric);
+  /// Into all tables; takes the lock.
+  StoredSeries& keep_series(std::shared_ptr<StoredSeries> series);
+  StoredSeries* find_labels(const LabelSet& labels);
+  SeriesByKey::Hash label_hash(const LabelSet& labels);
+  bool has_room() const {
+    return series_.size() < options_.max_series &&
+           series_bytes_.load(std::memory_order_relaxed) < options_.max_series_bytes;
+  }
   void define(StoredSeries& series, KvWriter& writer);
   void mark_day(StoredSeries& series, int64_t t_millis, KvWriter& writer);
   void write_log(Family family, KvWriter& writer);
@@ -109,9 +150,25 @@ class SeriesStoreImpl final : public SeriesStore {
   // sealing
   void begin_sealing(uint64_t now_unix_nanos);
   void finish_written(KvWriter& writer);
-  void seal_some(KvWriter& writer);
+  void seal_some(uint64_t now_seconds, KvWriter& writer);
   void remove_dead(KvWriter& writer);
   uint64_t head_bytes() const;
+
+  // compaction
+  struct Slice {
+    Family day;
+    std::vector<uint32_t> ids;
+    size_t next = 0;  // of ids: the first not done
+    std::vector<CompactedSeries> done;
+    std::atomic<bool> finished{false};
+  };
+  std::optional<Family> day_to_compact(uint64_t now_seconds) const;
+  void compact_some(uint64_t now_unix_nanos, KvWriter& writer);
+  void take_slice(KvWriter& writer);
+  void finish_compaction(KvWriter& writer);
+  void note_sealed(uint32_t day, uint64_t now_seconds, KvWriter& writer);
+  void run_slice(Slice& slice) const;
+  std::optional<CompactedSeries> compact_series(Family day, uint32_t id) const;
 
   // recovery
   net::Result<void> recover_definitions(const KvReader& reader);
@@ -131,9 +188,22 @@ class SeriesStoreImpl final : public SeriesStore {
                                                  const SelectLimits& limits) const;
   net::Result<void> read_disk(std::vector<Found>& found, int64_t start, int64_t end,
                               const SelectLimits& limits) const;
-  net::Result<void> read_day(Family day, const std::vector<Found*>& wanted, int64_t start,
-                             int64_t end, const SelectLimits& limits, uint64_t& samples) const;
-  std::mutex& stripe(uint32_t id) const { return stripes_[id % kStripes]; }
+  using Wanted = std::vector<Found*>;
+  net::Result<void> read_day(Family day, const Wanted& wanted, int64_t start, int64_t end,
+                             const SelectLimits& limits, uint64_t& samples) const;
+  /// Reads thinned points where there are some, and leaves in `wanted` the series that have none.
+  net::Result<void> read_thinned(Family day, Wanted& wanted, int64_t start, int64_t end,
+                                 const SelectLimits& limits, uint64_t& samples) const;
+  /// `key_of` gives a series' first key, the number of the series standing `id_at` bytes in.
+  net::Result<void> read_chunks(Family day, const Wanted& wanted, int64_t start, int64_t end,
+                                const SelectLimits& limits, uint64_t& samples,
+                                const std::function<std::string(uint32_t)>& key_of,
+                                size_t id_at) const;
+  net::Result<std::vector<Exemplar>> read_exemplars(uint32_t series, int64_t start,
+                                                    int64_t end) const;
+  int64_t oldest_kept() const;
+  // Neighbours share a stripe: the points of a batch come mostly in the order of their series.
+  std::mutex& stripe(uint32_t id) const { return stripes_[id / 64 % kStripes]; }
 
   const SeriesStoreOptions options_;
   const KvReader* reader_ = nullptr;
@@ -146,8 +216,9 @@ class SeriesStoreImpl final : public SeriesStore {
   mutable std::array<std::mutex, kStripes> stripes_;
 
   // the commit thread's
-  std::unordered_map<std::string, StoredSeries*> by_raw_key_;
-  std::map<LabelSet, StoredSeries*> by_labels_;
+  SeriesByKey by_raw_key_;
+  SeriesByKey by_labels_;  // by label_bytes()
+  std::atomic<uint64_t> series_bytes_{0};
   uint32_t next_id_ = 1;
   std::vector<StagedPoint> staged_points_;
   std::vector<StoredSeries*> staged_series_, staged_definitions_;
@@ -164,9 +235,19 @@ class SeriesStoreImpl final : public SeriesStore {
   std::vector<SeriesPtr> to_seal_, written_;
   std::vector<uint32_t> dead_;
   int64_t sealed_until_millis_ = INT64_MIN;  // of all stored chunks, kept in meta
+  std::shared_ptr<Slice> slice_;             // handed to another thread until `finished`
+  std::optional<Family> compacting_;
+  uint32_t compact_from_ = 0;
+  bool sealed_while_compacting_ = false;
+  std::vector<uint32_t> marks_pending_;       // written, not yet known to be durable
+  std::map<uint32_t, uint64_t> sealed_into_;  // day -> Unix seconds of the last chunk
+  std::set<uint32_t> compacted_;              // mutex_
+  std::atomic<int64_t> now_millis_{0};        // the engine's clock, for exact expiry
+  std::atomic<uint64_t> compacted_samples_{0}, compacted_bytes_{0}, rollup_bytes_{0};
 
   std::atomic<uint64_t> samples_appended_{0}, samples_rejected_{0}, overflowed_{0}, head_bytes_{0},
       head_samples_{0};
+  mutable std::atomic<uint64_t> corrupt_chunks_{0};  // met by questions since the start
 };
 
 }  // namespace hms::collector

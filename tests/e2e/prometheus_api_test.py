@@ -110,7 +110,43 @@ class PrometheusApi(hms.TestCase):
         self.assertEqual(self.ask("label/nothing/values")[1]["data"], [])
         status, reply = self.ask("metadata", metric="http_server_request_duration_seconds")
         self.assertEqual(reply["data"], {"http_server_request_duration_seconds": [{"type": "histogram", "help": "Duration of requests.", "unit": "s"}]})
-        self.assertEqual(self.ask("query_exemplars", query="queue_depth", start=0, end=1)[1], {"status": "success", "data": []})
+
+    def test_exemplars_lead_from_a_slow_point_to_its_trace(self):
+        point = duration_points(self.end, 1, 98, 2)[0]
+        slow, fast = "0af7651916cd43dd8448eb211c80319c", "00000000000000000000000000000abc"
+        point["exemplars"] = [{"timeUnixNano": str(self.end * NANOS), "asDouble": 2.0, "traceId": slow, "spanId": "b7ad6b7169203331"},
+                              {"timeUnixNano": str(self.end * NANOS), "asDouble": 0.1, "traceId": fast, "spanId": "b7ad6b7169203332"},
+                              {"timeUnixNano": str(self.end * NANOS), "asDouble": 9.0}]
+        body = {"resourceMetrics": [{"resource": {"attributes": attributes(service__name="claims")}, "scopeMetrics": [{"metrics": [
+            {"name": "http.server.request.duration", "unit": "s", "exponentialHistogram": {"aggregationTemporality": 1, "dataPoints": [point]}}]}]}]}
+        self.assertEqual(hms.post_json(self.collector.address("otlp"), "/v1/metrics", body).status, 200)
+        labels = {"service_name": "claims", "http_route": "/claims/{id}", "http_response_status_code": "200"}
+        exemplar = {"labels": {"trace_id": slow, "span_id": "b7ad6b7169203331"}, "value": "2", "timestamp": self.end}
+        for _ in range(2):
+            status, reply = self.ask("query_exemplars", query="http_server_request_duration_seconds", start=self.end - 60, end=self.end)
+            self.assertEqual((status, reply["data"]), (200, [{"seriesLabels": dict(labels, __name__="http_server_request_duration_seconds"), "exemplars": [exemplar]}]), reply)
+            question = "histogram_quantile(0.9, sum by (le) (rate(http_server_request_duration_seconds_bucket[5m])))"
+            status, reply = self.ask("query_exemplars", "POST", query=question, start=self.end - 60, end=self.end)
+            self.assertEqual(reply["data"], [{"seriesLabels": dict(labels, __name__="http_server_request_duration_seconds_bucket", le="2.5"), "exemplars": [exemplar]}])
+            self.assertEqual(self.ask("query_exemplars", query=question, start=self.end - 600, end=self.end - 60)[1]["data"], [])
+            self.collector.kill()  # they are as durable as the points
+            self.collector = self.launch()
+
+    def test_status_and_the_cardinality_explorer(self):
+        self.feed()
+        status, reply = self.ask("status/tsdb")
+        self.assertEqual(status, 200, reply)
+        data = reply["data"]
+        self.assertEqual(data["headStats"]["numSeries"], 2)
+        self.assertGreaterEqual(data["headStats"]["maxTime"], (self.end - 1) * 1000)
+        self.assertEqual(data["seriesCountByMetricName"], [{"name": "http_server_request_duration_seconds", "value": 1}, {"name": "queue_depth", "value": 1}])
+        self.assertIn({"name": "service_name=claims", "value": 2}, data["seriesCountByLabelValuePair"])
+        self.assertIn({"name": "http_route", "value": 1}, data["labelValueCountByLabelName"])
+        self.assertEqual(len(self.ask("status/tsdb", limit=1)[1]["data"]["memoryInBytesByLabelName"]), 1)
+        self.assertEqual(self.ask("status/tsdb", limit=0)[0], 400)
+        self.assertEqual(self.ask("status/runtimeinfo")[1]["data"]["storageRetention"], "30d")
+        self.assertEqual(self.ask("status/flags")[1]["data"]["data"], self.data)
+        self.assertIn("retention_days", self.ask("status/config")[1]["data"]["yaml"])
 
     def test_limits_and_stats(self):
         self.feed()

@@ -7,6 +7,7 @@
 #include "collector/store/series_chunk.h"
 #include "collector/store/series_definition.h"
 #include "collector/store/series_log.h"
+#include "collector/store/series_packed.h"
 
 using namespace hms::collector;
 
@@ -32,6 +33,19 @@ void read_as_chunk(std::string_view bytes) {
   if (!again || again->size() != kept.size()) std::abort();
 }
 
+void read_as_packed(std::string_view bytes) {
+  // The runs themselves, and any bytes in place of them.
+  ColumnWriter body;
+  body.zigzag(0);
+  body.zigzag(1);
+  body.raw(seal_chunk(kPackedVersion, bytes));
+  PointColumns points;
+  for (const std::string& stored : {checked_chunk(kPackedVersion, body.bytes()),
+                                    checked_chunk(kPackedVersion, bytes), std::string(bytes)})
+    static_cast<void>(
+        unpack_points(stored, INT64_MIN, INT64_MAX, points.samples, points.histograms));
+}
+
 void read_as_log(std::string_view bytes) {
   SeriesLogReader reader;
   HistogramPtr last;
@@ -51,6 +65,7 @@ void read_as_log(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   read_as_chunk(bytes);
+  read_as_packed(bytes);
   read_as_log(bytes);
   const auto definition = read_definition(bytes);
   if (definition && definition->labels.size() > bytes.size()) std::abort();

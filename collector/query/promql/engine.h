@@ -9,6 +9,7 @@
 // and kMax... below.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,7 +38,11 @@ struct QueryOptions {
   uint64_t max_samples =
       50'000'000;  // held in memory at once, counted as Prometheus counts: one a point
   uint64_t max_series = 500'000;  // a selector
+  /// Samples that all questions which share it may hold together, besides each one's maximum.
+  std::shared_ptr<std::atomic<int64_t>> shared_samples;
   net::Millis timeout{120'000};
+  /// What other questions of the same moment have in common with this one; null: nothing.
+  std::shared_ptr<class SharedResults> shared_results;
   int64_t lookback_millis = 300'000;  // how old the newest sample of an instant selector may be
   std::function<bool()> cancelled;    // asked now and then from the evaluating thread
 };

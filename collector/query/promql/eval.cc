@@ -8,11 +8,24 @@
 #include <unordered_map>
 
 #include "collector/query/promql/functions.h"
+#include "collector/query/promql/shared_results.h"
 
 namespace hms::collector::promql {
 namespace {
 
 constexpr int64_t kDefaultSubqueryStep = 60'000;  // Prometheus's default evaluation interval
+
+/// The longest interval on whose borders all windows begin and end, of those that points are
+/// thinned to; 0: none. A window has at least five of them: where a series begins inside one,
+/// rate() extrapolates by up to half an interval.
+int64_t common_interval(int64_t first, int64_t step, int64_t range) {
+  for (const int64_t interval : {int64_t{3'600'000}, int64_t{60'000}}) {
+    if (first % interval == 0 && step % interval == 0 && range % interval == 0 &&
+        range >= 5 * interval)
+      return interval;
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -25,7 +38,7 @@ Evaluator::Evaluator(const SeriesSource& source, const QueryOptions& options, in
       deadline_nanos_(net::monotonic_nanos() +
                       static_cast<uint64_t>(std::max<int64_t>(options.timeout.count(), 0)) *
                           1'000'000),
-      budget_(options.max_samples) {}
+      budget_(options.max_samples, options.shared_samples) {}
 
 net::Result<void> Evaluator::check() {
   if (options_.cancelled && options_.cancelled()) {
@@ -42,6 +55,11 @@ net::Result<void> Evaluator::check() {
 
 net::Result<void> Evaluator::charge(Charge& to, uint64_t amount) {
   if (amount > budget_.left()) {
+    if (budget_.crowded()) {
+      return net::Error{net::Code::overloaded, net::Side::self, true,
+                        "other questions hold the memory that --memory allows for questions; try "
+                        "again, or ask for fewer series or a shorter time"};
+    }
     return net::Error{net::Code::too_large, net::Side::downstream, false,
                       "query processing would load too many samples into memory: the limit is " +
                           std::to_string(budget_.maximum())};
@@ -62,6 +80,21 @@ void Evaluator::inform(const Expr& at, std::string sentence) {
 
 net::Result<Evaluated> Evaluator::eval(const Expr& expr, const Grid& grid) {
   if (auto going_on = check(); !going_on) return going_on.error();
+  if (!options_.shared_results) return evaluate(expr, grid);
+  const std::string key = options_.shared_results->key_of(expr, grid);
+  if (key.empty()) return evaluate(expr, grid);
+  if (const auto* known = options_.shared_results->find(key); known != nullptr) {
+    Evaluated out;
+    if (auto paid = charge(out.charge, known->size()); !paid) return paid.error();
+    out.series = *known;
+    return out;
+  }
+  Answer answer = evaluate(expr, grid);
+  if (answer && !answer->ordered) options_.shared_results->keep(key, answer->series);
+  return answer;
+}
+
+net::Result<Evaluated> Evaluator::evaluate(const Expr& expr, const Grid& grid) {
   switch (expr.kind) {
     case NodeKind::number:
       return number(expr.number, grid);
@@ -133,17 +166,22 @@ std::optional<int64_t> Evaluator::fixed_time(const Expr& expr) const {
 }
 
 net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& grid,
-                                                  int64_t range_millis, Charge& to) {
+                                                  int64_t range_millis, Charge& to, bool thinned) {
   const std::optional<int64_t> fixed = fixed_time(expr);
   const int64_t first = fixed.value_or(grid.start) - expr.offset_millis;
   const int64_t last = fixed.value_or(grid.last()) - expr.offset_millis;
   SelectLimits limits;
   limits.max_samples = budget_.left();
   limits.max_series = options_.max_series;
+  limits.hide_expired = true;
   const uint64_t deadline = deadline_nanos_;
   limits.cancelled = [this, deadline] {
     return net::monotonic_nanos() > deadline || (options_.cancelled && options_.cancelled());
   };
+  if (thinned) {
+    limits.interval_millis =
+        common_interval(first, grid.size > 1 && !fixed ? grid.step : 0, range_millis);
+  }
   limits.warn = [this](const std::string& sentence) {
     if (warnings_.size() < 10) warnings_.insert(sentence);
   };
@@ -168,7 +206,8 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
 
 net::Result<Evaluated> Evaluator::selector(const Expr& expr, const Grid& grid, bool timestamps) {
   Charge raw_charge;
-  auto found = fetch(expr, grid, options_.lookback_millis, raw_charge);
+  // The newest point before each step is all that counts; timestamp() wants nothing else either.
+  auto found = fetch(expr, grid, options_.lookback_millis, raw_charge, true);
   if (!found) return found.error();
   const std::optional<int64_t> fixed = fixed_time(expr);
   Evaluated out;
@@ -215,7 +254,7 @@ net::Result<Evaluated> Evaluator::selector(const Expr& expr, const Grid& grid, b
   return out;
 }
 
-net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid) {
+net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid, bool thinned) {
   const Expr& inner = unwrap(expr);
   if (inner.kind == NodeKind::subquery) return subquery_data(inner, grid);
   const Expr& selected = *inner.children[0];
@@ -223,7 +262,7 @@ net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid)
   out.range_millis = inner.range_millis;
   out.offset_millis = selected.offset_millis;
   out.fixed_at = fixed_time(selected);
-  auto found = fetch(selected, grid, inner.range_millis, out.charge);
+  auto found = fetch(selected, grid, inner.range_millis, out.charge, thinned);
   if (!found) return found.error();
   for (Series& series : *found) {
     RangeSeries points;

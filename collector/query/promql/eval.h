@@ -7,7 +7,10 @@
 // one thread. Limits: QueryOptions; what is held is charged to the Budget and given back.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -35,13 +38,30 @@ struct Grid {
 
 class Budget {
  public:
-  explicit Budget(uint64_t maximum) : maximum_(maximum) {}
-  [[nodiscard]] uint64_t left() const noexcept { return used_ >= maximum_ ? 0 : maximum_ - used_; }
+  explicit Budget(uint64_t maximum, std::shared_ptr<std::atomic<int64_t>> shared = nullptr)
+      : maximum_(maximum), shared_(std::move(shared)) {}
+  [[nodiscard]] uint64_t left() const noexcept {
+    const uint64_t own = used_ >= maximum_ ? 0 : maximum_ - used_;
+    if (!shared_) return own;
+    const int64_t all = shared_->load(std::memory_order_relaxed);
+    return all <= 0 ? 0 : std::min(own, static_cast<uint64_t>(all));
+  }
+  /// Whether it is others that leave no room.
+  [[nodiscard]] bool crowded() const noexcept { return used_ + left() < maximum_; }
   [[nodiscard]] uint64_t maximum() const noexcept { return maximum_; }
 
  private:
   friend class Charge;
+  void take(uint64_t amount) noexcept {
+    used_ += amount;
+    if (shared_) shared_->fetch_sub(static_cast<int64_t>(amount), std::memory_order_relaxed);
+  }
+  void give(uint64_t amount) noexcept {
+    used_ -= amount;
+    if (shared_) shared_->fetch_add(static_cast<int64_t>(amount), std::memory_order_relaxed);
+  }
   uint64_t maximum_;
+  std::shared_ptr<std::atomic<int64_t>> shared_;
   uint64_t used_ = 0;
 };
 
@@ -61,10 +81,10 @@ class Charge {
   void add(Budget& budget, uint64_t amount) noexcept {
     budget_ = &budget;
     amount_ += amount;
-    budget.used_ += amount;
+    budget.take(amount);
   }
   void release() noexcept {
-    if (budget_ != nullptr) budget_->used_ -= amount_;
+    if (budget_ != nullptr) budget_->give(amount_);
     budget_ = nullptr;
     amount_ = 0;
   }
@@ -139,7 +159,9 @@ class Evaluator {
 
   [[nodiscard]] net::Result<Evaluated> eval(const Expr& expr, const Grid& grid);
   /// A range selector or a sub-query.
-  [[nodiscard]] net::Result<RangeData> range_data(const Expr& expr, const Grid& grid);
+  /// `thinned`: the function over it needs the first, last, least and greatest points only.
+  [[nodiscard]] net::Result<RangeData> range_data(const Expr& expr, const Grid& grid,
+                                                  bool thinned = false);
 
   [[nodiscard]] std::vector<std::string> warnings() const {
     return {warnings_.begin(), warnings_.end()};
@@ -151,11 +173,12 @@ class Evaluator {
   using Answer = net::Result<Evaluated>;
 
   // eval.cc
+  Answer evaluate(const Expr& expr, const Grid& grid);
   Answer number(double value, const Grid& grid);
   Answer selector(const Expr& expr, const Grid& grid, bool timestamps);
   Answer negate(const Expr& expr, const Grid& grid);
   net::Result<std::vector<Series>> fetch(const Expr& selector, const Grid& grid,
-                                         int64_t range_millis, Charge& charge);
+                                         int64_t range_millis, Charge& charge, bool thinned);
   net::Result<RangeData> subquery_data(const Expr& expr, const Grid& grid);
   std::optional<int64_t> fixed_time(const Expr& expr) const;
 

@@ -387,6 +387,23 @@ class Slider {
   size_t sample_begin_ = 0, sample_end_ = 0, histogram_begin_ = 0, histogram_end_ = 0;
 };
 
+/// Whether a window's first, last, least and greatest points and its counter resets decide.
+bool reads_thinned(FunctionId id) {
+  switch (id) {
+    case FunctionId::rate:
+    case FunctionId::increase:
+    case FunctionId::delta:
+    case FunctionId::min_over_time:
+    case FunctionId::max_over_time:
+    case FunctionId::last_over_time:
+    case FunctionId::first_over_time:
+    case FunctionId::present_over_time:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 net::Result<Evaluated> Evaluator::range_function(const Expr& expr, const Grid& grid) {
@@ -404,7 +421,7 @@ net::Result<Evaluated> Evaluator::range_function(const Expr& expr, const Grid& g
     parameters.push_back(std::move(*values));
   }
   HMS_ENSURE(ranged != nullptr);  // the parser has checked the argument's type
-  auto data = range_data(*ranged, grid);
+  auto data = range_data(*ranged, grid, reads_thinned(id));
   if (!data) return data.error();
   if (id == FunctionId::double_exponential_smoothing) {
     for (size_t p = 0; p < 2; ++p) {

@@ -570,6 +570,41 @@ TEST_CASE("otlp json: a trace request as the OpenTelemetry exporter sends it, ke
   CHECK(span.links_end == 1);
 }
 
+TEST_CASE(
+    "otlp: exemplars with a trace are kept with their point, those of refused points are not") {
+  const auto point_of = [](uint64_t count) {
+    return [count](pbf_writer& p) {
+      p.add_fixed64(4, count);
+      p.add_fixed64(7, 1);
+      for (const char* trace : {"0123456789abcdef", "too short"}) {
+        pbf_writer exemplar(p, 11);
+        exemplar.add_fixed64(2, 5);
+        exemplar.add_double(3, 0.25);
+        exemplar.add_bytes(4, "abcdefgh");
+        exemplar.add_bytes(5, trace);
+      }
+    };
+  };
+  const auto decoded = metrics({metric_of("h", 10, {point_of(9), point_of(1)}, 1)});
+  REQUIRE(decoded.batch.points.size() == 1);
+  const MetricPointView& point = decoded.batch.points[0];
+  REQUIRE(point.exemplars_end - point.exemplars_begin == 1);
+  REQUIRE(decoded.batch.exemplars.size() == 1);
+  const ExemplarView& exemplar = decoded.batch.exemplars[point.exemplars_begin];
+  CHECK(exemplar.value == 0.25);
+  CHECK(exemplar.time_unix_nanos == 5);
+  CHECK(exemplar.trace_id.bytes[0] == '0');
+  CHECK(exemplar.span_id.bytes[7] == 'h');
+  const auto json = decode_metrics(
+      R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"g","gauge":{"dataPoints":[{"asInt":"12","exemplars":[
+      {"timeUnixNano":"7","asInt":"3","traceId":"00000000000000000000000000000001","spanId":"0000000000000002"},{"asDouble":1}]}]}}]}]}]})",
+      OtlpFormat::json);
+  REQUIRE(json);
+  REQUIRE(json->batch.exemplars.size() == 1);
+  CHECK(json->batch.exemplars[0].value == 3);
+  CHECK(json->batch.points[0].exemplars_end == 1);
+}
+
 TEST_CASE("otlp json: metrics of every kind") {
   auto decoded = decode_metrics(R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[
       {"name":"g","unit":"By","gauge":{"dataPoints":[{"asInt":"12","timeUnixNano":"9"},{"asDouble":"NaN"}]}},

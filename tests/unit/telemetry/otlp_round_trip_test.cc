@@ -168,6 +168,31 @@ TEST_CASE(
   CHECK(batch.points[1].name == "http.client.request.duration");
 }
 
+TEST_CASE("otlp round trip: a point's exemplar is its slowest request") {
+  Recorder recorder;
+  const SeriesKey key = key_of(recorder, "/claims", 200);
+  for (uint8_t i = 1; i <= 3; ++i) {
+    recorder.add(key, i * 1'000'000ULL);
+    SpanRecord span;
+    span.trace_id.bytes[15] = i;
+    span.span_id.bytes[7] = i;
+    span.start_unix_nanos = 50;
+    span.duration_nanos = (i == 2 ? 9 : i) * 1'000'000ULL;
+    span.key = key;
+    recorder.add_span(span, {}, {});
+  }
+  std::vector<RecorderDelta> deltas;
+  deltas.push_back(recorder.flip(100));
+  const auto decoded = decoded_metrics(std::move(deltas));
+  REQUIRE(decoded.batch.points.size() == 1);
+  REQUIRE(decoded.batch.exemplars.size() == 1);
+  const ExemplarView& exemplar = decoded.batch.exemplars[0];
+  CHECK(exemplar.trace_id.bytes[15] == 2);
+  CHECK(exemplar.span_id.bytes[7] == 2);
+  CHECK(exemplar.value == doctest::Approx(0.009));
+  CHECK(exemplar.time_unix_nanos == 50 + 9'000'000);
+}
+
 TEST_CASE("otlp round trip: the programs' own metrics are cumulative sums and gauges") {
   const std::vector<OwnMetric> own = {
       {"hms_proxy_connections", {{"listener", "inbound"}}, 7, false},

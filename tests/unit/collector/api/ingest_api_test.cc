@@ -41,11 +41,11 @@ TEST_CASE("ingest_api: decoded batches that are not answered yet are bounded by 
   REQUIRE(loop.run_until([&] { return engine.held_count == 1; }, net::Millis(10'000)));
   send();
   REQUIRE(answered(1));
-  CHECK(statuses == std::vector<int>{503});
+  CHECK(statuses == std::vector<int>{429});
   engine.release();
   REQUIRE(answered(2));
   send();
   REQUIRE(answered(3));
-  CHECK(statuses == std::vector<int>{503, 202, 202});
+  CHECK(statuses == std::vector<int>{429, 202, 202});
   executor->close();
 }

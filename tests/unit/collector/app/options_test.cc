@@ -37,7 +37,7 @@ TEST_CASE(
   const test::TemporaryDirectory directory;
   const std::string file = write(directory,
                                  "data: /from/file\nlisten: 127.0.0.1:1\notlp_listen: "
-                                 "\"127.0.0.1:2\"\nretention_days: 7\nmemory: 64MiB\n");
+                                 "\"127.0.0.1:2\"\nretention_days: 7\nmemory: 256MiB\n");
   const CommandLine line =
       read({"--config", file.c_str(), "--listen", "127.0.0.1:3"},
            {{"HMS_LISTEN", "127.0.0.1:4"}, {"HMS_OTLP_LISTEN", "127.0.0.1:5"}});
@@ -46,7 +46,7 @@ TEST_CASE(
   CHECK(line.options.listen == "127.0.0.1:3");
   CHECK(line.options.otlp_listen == "127.0.0.1:5");
   CHECK(line.options.retention_days == 7);
-  CHECK(line.options.memory_bytes == 64ULL << 20);
+  CHECK(line.options.memory_bytes == 256ULL << 20);
   CHECK(line.options.log_format == "json");
 }
 

@@ -179,7 +179,7 @@ TEST_CASE("receiver: what the sender dropped is read by reason; what does not fi
   CHECK(accepted(request).unit.reported_dropped.at("spool_full") == 2);
 }
 
-TEST_CASE("receiver: a full disk and an overload are 503 with Retry-After, a bug is 500") {
+TEST_CASE("receiver: a full disk is 503 and an overload 429, both with Retry-After, a bug is 500") {
   const auto failure = [](net::Code code) {
     return storage_failure(IngestPath::traces, "application/json",
                            {code, net::Side::self, true, "why"});
@@ -187,9 +187,9 @@ TEST_CASE("receiver: a full disk and an overload are 503 with Retry-After, a bug
   for (const net::Code code :
        {net::Code::no_space, net::Code::overloaded, net::Code::unavailable, net::Code::io}) {
     const IngestReply reply = failure(code);
-    CHECK(reply.status == 503);
+    CHECK(reply.status == (code == net::Code::overloaded ? 429 : 503));
     CHECK_FALSE(net::header_value(reply.headers, "retry-after").empty());
-    CHECK(json::parse(reply.body).at("code") == 14);
+    CHECK(json::parse(reply.body).at("code") == (code == net::Code::overloaded ? 8 : 14));
   }
   CHECK(failure(net::Code::corrupt).status == 500);
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "collector/query/promql/shared_results.h"
 #include "tests/unit/collector/query/memory_source.h"
 
 using namespace hms::collector;
@@ -38,6 +39,47 @@ Series histogram_series(const std::string& name, int per_step, int steps) {
 }
 
 }  // namespace
+
+TEST_CASE(
+    "promql: what questions of one moment have in common is asked of the source once, and answers "
+    "stay the same") {
+  struct Counting : MemorySource {
+    hms::net::Result<std::vector<Series>> select(const std::vector<LabelMatcher>& matchers,
+                                                 int64_t start, int64_t end,
+                                                 const SelectLimits& limits) const override {
+      ++selections;
+      return MemorySource::select(matchers, start, end, limits);
+    }
+    mutable int selections = 0;
+  };
+  Counting source;
+  source.load(10'000, "requests_total{job=\"api\",code=\"200\"} 0+10x180");
+  source.load(10'000, "requests_total{job=\"web\",code=\"500\"} 0+1x180");
+  const std::vector<std::string> questions = {
+      "sum by (job) (rate(requests_total[5m])) > 0 unless sum by (job) (rate(requests_total[5m])) "
+      "> 100",
+      "sum(rate(requests_total[5m])) / count(rate(requests_total[5m]))",
+      "rate(requests_total{code=\"500\"}[5m])", "requests_total"};
+  const auto answers = [&](QueryOptions options) {
+    std::vector<std::string> out;
+    for (const std::string& question : questions) {
+      const PromqlEngine engine(source);
+      const auto value = engine.instant(**parse(question), 1'700'000, options);
+      REQUIRE(value.ok());
+      for (const VectorElement& element : value->vector)
+        out.push_back(labels_text(element.labels) + std::to_string(element.value));
+    }
+    return out;
+  };
+  const auto alone = answers({});
+  CHECK(source.selections == 6);
+  source.selections = 0;
+  QueryOptions options;
+  options.shared_results = std::make_shared<SharedResults>(1'700'000);
+  for (const std::string& question : questions) options.shared_results->note(**parse(question));
+  CHECK(answers(options) == alone);
+  CHECK(source.selections == 3);
+}
 
 TEST_CASE("promql: scalars need no data") {
   const MemorySource source;

@@ -115,6 +115,7 @@ struct Fixture {
   void seal() {
     const int64_t far = kNow + 10 * 365 * kDay;
     for (int i = 0; i < 4; ++i) maintain(far);
+    maintain(kNow);  // the clock again
   }
   std::vector<Series> select(const std::string& name, int64_t start = 0,
                              int64_t end = kNow + kDay) const {
@@ -246,7 +247,7 @@ TEST_CASE("series store: the points survive a seal, a restart, and both") {
 TEST_CASE("series store: a crash in the middle of a seal shows no point twice") {
   Fixture f;
   f.put(Batch().gauge("g", kNow, 1).gauge("g", kNow + 1000, 2));
-  f.maintain(kNow + 10 * 365 * kDay);  // chunks written, log not yet cut
+  f.maintain(kNow + 7200'000);  // chunks written, log not yet cut
   CHECK(f.keys(0x30) == 1);
   CHECK(f.keys(0x31) == 1);
   CHECK(f.values("g") == "0:1 1000:2 ");
@@ -487,4 +488,101 @@ TEST_CASE("series store: questions may be asked while points come in and are sea
   REQUIRE(found.ok());
   CHECK((*found)[0].samples.back().value >= 400);
   CHECK((*found)[0].samples.size() == static_cast<size_t>((*found)[0].samples.back().value) + 1);
+}
+
+namespace {
+
+/// A day of two gauges and a histogram, every ten seconds, two days ago; a counter reset and a late
+/// point among them.
+void fill_past_day(Fixture& f) {
+  const int64_t begin = kNow / kDay * kDay - 2 * kDay;
+  for (int64_t t = begin; t < begin + kDay; t += 600'000) {
+    Batch batch;
+    for (int64_t u = t; u < t + 600'000; u += 10'000) {
+      batch.gauge("level", u, static_cast<double>((u / 10'000) % 977));
+      batch.gauge("rare", u / 3'600'000 * 3'600'000, 1);
+      batch.histogram("took", u - 10'000, u, {0.1, 0.2 + static_cast<double>(u % 70'000) / 1e5});
+    }
+    f.put(std::move(batch), t + 600'000);
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "series store: a past day is packed and thinned, and answers as before, whenever it is "
+    "killed") {
+  Fixture f;
+  fill_past_day(f);
+  f.seal();
+  const std::string level = f.values("level"), took = f.values("took_seconds"),
+                    rare = f.values("rare");
+  CHECK(f.keys(0x33) == 0);
+  const int64_t later = kNow + 11 * 365 * kDay;
+  for (int step = 0; step < 6; ++step) {
+    f.maintain(later);
+    f.maintain(kNow);
+    CHECK(f.values("level") == level);
+    CHECK(f.values("took_seconds") == took);
+    f.restart();
+    CHECK(f.values("level") == level);
+    CHECK(f.values("took_seconds") == took);
+    CHECK(f.values("rare") == rare);
+  }
+  for (int step = 0; step < 6; ++step) f.maintain(later);
+  f.maintain(kNow);
+  CHECK(f.keys(0x34) == 3);  // also the days at its edges
+  CHECK(f.keys(0x33) == 4);  // two levels of two series; the rare one is not worth it
+  CHECK(f.values("level") == level);
+}
+
+TEST_CASE(
+    "series store: thinned points are read when an interval will do, and not after late points") {
+  Fixture f;
+  fill_past_day(f);
+  f.seal();
+  for (int step = 0; step < 6; ++step) f.maintain(kNow + 11 * 365 * kDay);
+  f.maintain(kNow);
+  const int64_t begin = kNow / kDay * kDay - 2 * kDay;
+  const auto points = [&](int64_t interval) {
+    SelectLimits limits;
+    limits.interval_millis = interval;
+    auto found = f.store->select({{"__name__", LabelMatcher::Kind::equal, "level"}}, begin,
+                                 begin + 12 * 3'600'000, limits);
+    REQUIRE(found.ok());
+    REQUIRE(found->size() == 1);
+    return found->front().samples.size();
+  };
+  CHECK(points(0) == 4320);
+  CHECK(points(60'000) < 4320 / 2);
+  CHECK(points(3'600'000) < 12 * 10);
+  f.put(Batch().gauge("level", begin + 5000, 3));
+  CHECK(points(3'600'000) == 4321);
+  for (int step = 0; step < 3; ++step) f.maintain(kNow + 13 * 365 * kDay);
+  f.maintain(kNow);
+  CHECK(points(3'600'000) == 4321);
+  for (int step = 0; step < 6; ++step) f.maintain(kNow + 15 * 365 * kDay);
+  f.maintain(kNow);
+  CHECK(points(3'600'000) < 12 * 10);
+  CHECK(points(0) == 4321);
+}
+
+TEST_CASE(
+    "series store: points past the retention are not shown even before their day is dropped") {
+  SeriesStoreOptions options;
+  options.retention_days = 2;
+  Fixture f(options);
+  f.put(Batch().gauge("g", kNow - 2 * kDay + 60'000, 1).gauge("g", kNow, 2));
+  SelectLimits limits;
+  limits.hide_expired = true;
+  const auto points = [&] {
+    auto found = f.store->select({{"__name__", LabelMatcher::Kind::equal, "g"}}, 0, kNow, limits);
+    REQUIRE(found.ok());
+    return found->front().samples.size();
+  };
+  f.maintain(kNow);
+  CHECK(points() == 2);
+  f.maintain(kNow + 120'000);
+  CHECK(points() == 1);
+  CHECK(f.select("g").front().samples.size() == 2);  // the lake reads all there is
 }

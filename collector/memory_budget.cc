@@ -1,0 +1,33 @@
+#include "collector/memory_budget.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace hms::collector {
+
+MemoryShares share_memory(uint64_t budget) noexcept {
+  return {budget / 4, budget / 8 * 3, budget / 4, budget / 8};
+}
+
+bool MemoryGuard::look(uint64_t resident) noexcept {
+  resident_ = resident;
+  // Off only below the whole budget: no flutter around one border.
+  must_wait_ = resident > budget_ / 8 * 9 || (must_wait_ && resident > budget_);
+  return must_wait_;
+}
+
+uint64_t resident_bytes() noexcept {
+  std::FILE* const file = std::fopen("/proc/self/statm", "r");
+  if (file == nullptr) return 0;
+  unsigned long long total = 0;
+  unsigned long long resident = 0;
+  const int read = std::fscanf(file, "%llu %llu", &total, &resident);
+  std::fclose(file);
+  return read == 2 ? resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+void give_back_memory() noexcept { ::malloc_trim(0); }
+
+}  // namespace hms::collector

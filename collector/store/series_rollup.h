@@ -1,0 +1,29 @@
+// series_rollup.h: a day's points thinned to those that questions with coarse steps need.
+//
+// Of each interval (a minute, an hour; left-open, as PromQL's ranges are) the real points that
+// decide are kept: the first, the last, the least, the greatest, both sides of every counter reset,
+// stale markers. So rate, increase, delta, min_over_time, max_over_time, last_over_time and plain
+// selectors whose windows and steps lie on the intervals' borders come out as from all points;
+// other functions read all points. Thread: values.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "collector/store/series_packed.h"
+
+namespace hms::collector {
+
+inline constexpr int64_t kMinuteMillis = 60'000, kHourMillis = 3'600'000;
+
+struct RollupLevel {
+  uint8_t number;  // in keys
+  int64_t millis;
+};
+/// Coarsest first.
+inline constexpr std::array<RollupLevel, 2> kRollupLevels = {
+    {{2, kHourMillis}, {1, kMinuteMillis}}};
+
+[[nodiscard]] PointColumns thin_out(const PointColumns& points, int64_t interval_millis);
+
+}  // namespace hms::collector
