@@ -51,9 +51,6 @@ int run(const collector::CollectorOptions& options) {
   if (!started.ok()) return exit_code_of(started.error());
   const std::unique_ptr<collector::App> app = std::move(started).value();
   listening = app.get();
-  net::log_info(
-      "starting",
-      {{"listen", app->listen_address()}, {"otlp", app->otlp_address()}, {"data", options.data}});
   int terminations = 0;
   const auto signals =
       net::Signals::install(loop, {[&] {
@@ -68,6 +65,9 @@ int run(const collector::CollectorOptions& options) {
                                      }
                                    },
                                    [&] { app->reload(); }});
+  net::log_info(
+      "starting",
+      {{"listen", app->listen_address()}, {"otlp", app->otlp_address()}, {"data", options.data}});
   loop.run();
   if (exit_code == 0) net::log_info("stopped");
   return exit_code;
