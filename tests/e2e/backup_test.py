@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import hms
 
-QUESTIONS = ("/ops/logs?limit=5000", "/ops/logs?q=number%2017", "/api/services", "/api/traces/order%207", "/api/traces?service=till&limit=500", "/ops/silences",
+QUESTIONS = ("/ops/logs?limit=5000", "/ops/logs?q=number%2017", "/api/services", "/api/traces/order%2010", "/api/traces?service=till&limit=500", "/ops/silences",
              "/api/v1/query?query=orders_total")
 
 
