@@ -3,19 +3,24 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "collector/alerts/alerts.h"
 #include "collector/alerts/rule_files.h"
 #include "collector/api/alerts_api.h"
+#include "collector/api/backup_api.h"
 #include "collector/api/canary_api.h"
 #include "collector/api/config_api.h"
 #include "collector/api/health_api.h"
 #include "collector/api/ingest_api.h"
 #include "collector/api/jaeger_api.h"
+#include "collector/api/jaeger_v3_api.h"
 #include "collector/api/lake_api.h"
 #include "collector/api/ledger_api.h"
+#include "collector/api/log_tail.h"
 #include "collector/api/logs_api.h"
 #include "collector/api/map_api.h"
 #include "collector/api/prometheus_api.h"
@@ -77,11 +82,17 @@ class AppImpl final : public App {
         hub_(loop),
         shares_(share_memory(options.memory_bytes)),
         memory_(options.memory_bytes),
-        memory_timer_(loop, [this] { look_at_memory(); }) {}
+        memory_timer_(loop, [this] { look_at_memory(); }),
+        tail_(loop) {}
 
   ~AppImpl() override { close_storage(); }
 
-  Result<void> open() {
+  Result<void> open(OnReady on_ready) {
+    on_ready_ = std::move(on_ready);
+    if (auto listening = listen(); !listening.ok()) return listening;
+    for (auto* server : {server_.get(), otlp_server_.get()}) {
+      if (server != nullptr) server->answer_all(answer_starting);
+    }
     EngineOptions engine_options;
     engine_options.kv.directory = options_.data;
     engine_options.kv.memory_bytes = shares_.storage;
@@ -96,20 +107,11 @@ class AppImpl final : public App {
                      {{"error", error.detail}});
       std::_Exit(1);
     };
-    auto engine =
-        open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get()});
-    if (!engine.ok()) return std::move(engine).error();
-    engine_ = std::move(engine).value();
-    if (auto opened = open_lake(); !opened.ok()) return opened;
-    if (auto listening = listen(); !listening.ok()) return listening;
-    if (auto watching = start_watching(); !watching.ok()) return watching;
-    ReceiverOptions receiver;
-    receiver.retention_days = options_.retention_days;
-    ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock(),
-                                          IngestApi::kMaxMemoryInFlight,
-                                          [this] { return memory_.must_wait(); });
-    memory_timer_.arm(kLookAtMemoryEvery);
-    register_routes();
+    opener_ = std::thread([this, engine_options] {
+      opened_.emplace(
+          open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get()}));
+      loop_.post([this] { on_opened(); });
+    });
     return {};
   }
 
@@ -118,6 +120,8 @@ class AppImpl final : public App {
 
   void drain() override {
     if (health_.draining) return;
+    // Opening cannot be cut short, and changes nothing that a start after a crash would not.
+    if (!engine_) std::_Exit(0);
     health_.draining = true;
     servers_left_ = otlp_server_ ? 2 : 1;
     const auto drained = [this] {
@@ -128,6 +132,7 @@ class AppImpl final : public App {
   }
 
   void reload() override {
+    if (!alerts_) return;  // still starting: what is read then is new
     if (rule_files_ && rule_files_->reload().ok()) net::log_info("the rules were read again");
     if (!options_.config.empty()) reload_notifiers();
   }
@@ -203,8 +208,44 @@ class AppImpl final : public App {
     return all_series_ ? *all_series_ : static_cast<const SeriesSource&>(*series_);
   }
 
-  /// Ports are taken before the parts that tell others our address; nothing is answered before the
-  /// loop runs.
+  /// While the data directory is opened.
+  static void answer_starting(net::Request& request, const net::ReplyPtr& reply) {
+    if (request.path == "/healthz") {
+      reply->send(200, "application/json", "{\"status\":\"ok\"}");
+      return;
+    }
+    net::send_error(*reply, 503, "unavailable",
+                    "the collector is starting: it reads back what is stored",
+                    {{"Retry-After", "1"}});
+  }
+
+  void on_opened() {
+    opener_.join();
+    Result<void> ready = opened_->ok() ? Result<void>() : opened_->error();
+    if (ready.ok()) {
+      engine_ = std::move(*opened_).value();
+      ready = open_lake();
+    }
+    if (ready.ok()) {
+      ready = start_watching();
+    }
+    if (ready.ok()) {
+      ReceiverOptions receiver;
+      receiver.retention_days = options_.retention_days;
+      ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock(),
+                                            IngestApi::kMaxMemoryInFlight,
+                                            [this] { return memory_.must_wait(); });
+      memory_timer_.arm(kLookAtMemoryEvery);
+      register_routes();
+      for (auto* server : {server_.get(), otlp_server_.get()}) {
+        if (server != nullptr) server->answer_all(nullptr);
+      }
+    }
+    on_ready_(std::move(ready));
+  }
+
+  /// Ports are taken before anything else: a program that waits for us gets an answer from the
+  /// first moment on.
   Result<void> listen() {
     net::ServerOptions server_options;
     server_options.decode_bodies = false;  // the receiver does, off the loop
@@ -262,6 +303,7 @@ class AppImpl final : public App {
     engine_->observe([this](const AcceptedBatch& batch) {
       loop_.post([this, batch] {
         window_->add(batch);
+        tail_.on_batch(batch);
         alerts_->on_batch(batch);
         publisher_->look();
       });
@@ -273,8 +315,10 @@ class AppImpl final : public App {
     ingest_->register_routes(*server_, true);
     if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
+    register_backup_api(*server_, loop_, *queries_, *engine_, options_.backup_directory);
     register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_);
-    register_logs_api(*server_, loop_, *searches_, logs());
+    register_jaeger_v3_api(*server_, loop_, *searches_, spans());
+    register_logs_api(*server_, loop_, *searches_, logs(), tail_);
     register_map_api(*server_, loop_, *queries_, *edges_);
     promql::QueryOptions questions;
     questions.max_samples = std::min(kMaxQuerySamples, shares_.queries / kBytesPerSample);
@@ -305,6 +349,7 @@ class AppImpl final : public App {
                  memory_.must_wait() ? 1 : 0);
     if (lake_) write_lake_metrics(writer, *lake_, *roller_);
     write_stream_metrics(writer, hub_, *window_);
+    tail_.write_metrics(writer);
     write_alert_metrics(writer, *alerts_);
     write_canary_metrics(writer, *canaries_);
     write_server_metrics(writer, "api", server_->counters());
@@ -343,6 +388,7 @@ class AppImpl final : public App {
 
   /// After this no thread but the loop's touches anything here.
   void close_storage() {
+    if (opener_.joinable()) opener_.join();
     for (auto* executor :
          {decoders_.get(), queries_.get(), searches_.get(), rule_runner_.get(), upkeep_.get()})
       executor->close();
@@ -364,6 +410,10 @@ class AppImpl final : public App {
   std::unique_ptr<ServiceEdgeStore> edges_;
   std::unique_ptr<Executor> upkeep_;  // packs past days for the series store
   std::unique_ptr<SeriesStore> series_;
+  std::thread opener_;
+  std::optional<Result<std::unique_ptr<StorageEngine>>>
+      opened_;  // the opener's, until it is joined
+  OnReady on_ready_;
   std::unique_ptr<StorageEngine> engine_;
   std::unique_ptr<Lake> lake_;            // null: none
   std::unique_ptr<Roller> roller_;        // null without a lake, as what follows
@@ -376,6 +426,7 @@ class AppImpl final : public App {
   const MemoryShares shares_;
   MemoryGuard memory_;
   net::Timer memory_timer_;
+  LogTail tail_;
   std::unique_ptr<Alerts> alerts_;
   std::unique_ptr<RuleFiles> rule_files_;
   std::unique_ptr<CanaryController> canaries_;
@@ -390,9 +441,10 @@ class AppImpl final : public App {
 
 }  // namespace
 
-Result<std::unique_ptr<App>> App::start(net::Loop& loop, const CollectorOptions& options) {
+Result<std::unique_ptr<App>> App::start(net::Loop& loop, const CollectorOptions& options,
+                                        OnReady on_ready) {
   auto app = std::make_unique<AppImpl>(loop, options);
-  if (auto opened = app->open(); !opened.ok()) return std::move(opened).error();
+  if (auto opened = app->open(std::move(on_ready)); !opened.ok()) return std::move(opened).error();
   return std::unique_ptr<App>(std::move(app));
 }
 

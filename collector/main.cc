@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "collector/app.h"
+#include "collector/backup_command.h"
 #include "collector/lake_command.h"
 #include "collector/options.h"
 #include "net/core/log.h"
@@ -27,14 +28,29 @@ int check(const collector::CollectorOptions& options) {
   return 0;
 }
 
+int exit_code_of(const net::Error& error) {
+  net::log_error("hms-collector cannot start", {{"error", error.detail}});
+  return error.code == net::Code::bad_config ? kBadConfiguration : 1;
+}
+
 int run(const collector::CollectorOptions& options) {
   net::Loop loop;
-  auto started = collector::App::start(loop, options);
-  if (!started.ok()) {
-    net::log_error("hms-collector cannot start", {{"error", started.error().detail}});
-    return started.error().code == net::Code::bad_config ? kBadConfiguration : 1;
-  }
+  int exit_code = 0;
+  const collector::App* listening = nullptr;
+  const auto on_ready = [&](const net::Result<void>& ready) {
+    if (!ready.ok()) {
+      exit_code = exit_code_of(ready.error());
+      loop.stop();
+      return;
+    }
+    net::log_info("ready", {{"listen", listening->listen_address()},
+                            {"otlp", listening->otlp_address()},
+                            {"data", options.data}});
+  };
+  auto started = collector::App::start(loop, options, on_ready);
+  if (!started.ok()) return exit_code_of(started.error());
   const std::unique_ptr<collector::App> app = std::move(started).value();
+  listening = app.get();
   int terminations = 0;
   const auto signals =
       net::Signals::install(loop, {[&] {
@@ -50,11 +66,11 @@ int run(const collector::CollectorOptions& options) {
                                    },
                                    [&] { app->reload(); }});
   net::log_info(
-      "ready",
+      "starting",
       {{"listen", app->listen_address()}, {"otlp", app->otlp_address()}, {"data", options.data}});
   loop.run();
-  net::log_info("stopped");
-  return 0;
+  if (exit_code == 0) net::log_info("stopped");
+  return exit_code;
 }
 
 }  // namespace
@@ -66,6 +82,7 @@ int main(int argc, char** argv) {
       SIG_IGN);  // a limit on file sizes is a write that fails, told to senders as a full disk
   if (argc > 1 && std::string_view(argv[1]) == "lake")
     return collector::run_lake_command(argc - 2, argv + 2);
+  if (const auto code = collector::run_backup_command(argc, argv)) return *code;
   const collector::CommandLine line =
       collector::read_command_line(argc, argv, [](const char* name) { return std::getenv(name); });
   if (line.action == collector::CommandLine::Action::exit) {

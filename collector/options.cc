@@ -26,8 +26,8 @@ constexpr std::string_view kOff = "off";
 /// What flags and the environment gave, as texts: a value that is not there leaves the file's.
 struct GivenTexts {
   std::string data, listen, otlp_listen, rules, config, log_format, log_level, memory,
-      retention_days, external_url, min_free_disk, lake, lake_at, lake_endpoint, lake_region,
-      lake_credentials, lake_cache;
+      retention_days, external_url, backup_directory, min_free_disk, lake, lake_at, lake_endpoint,
+      lake_region, lake_credentials, lake_cache;
 };
 
 struct Setting {
@@ -75,6 +75,8 @@ constexpr Setting kSettings[] = {
      &GivenTexts::lake_at},
     {"--external-url", "HMS_EXTERNAL_URL", "how people reach this collector, for links in alerts",
      &GivenTexts::external_url},
+    {"--backup-dir", "HMS_BACKUP_DIR", "where POST /ops/backup puts backups (default: off)",
+     &GivenTexts::backup_directory},
 };
 
 class Faults {
@@ -147,7 +149,8 @@ void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
       {&given.lake, &options.lake},
       {&given.lake_endpoint, &options.lake_endpoint},
       {&given.lake_region, &options.lake_region},
-      {&given.lake_credentials, &options.lake_credentials}};
+      {&given.lake_credentials, &options.lake_credentials},
+      {&given.backup_directory, &options.backup_directory}};
   for (const auto& [from, to] : texts) {
     if (!from->empty()) *to = *from;
   }
@@ -212,6 +215,7 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   root.get("log_format").read_choice(options.log_format, {"json", "text"});
   root.get("log_level").read_choice(options.log_level, {"debug", "info", "warn", "error"});
   root.get("external_url").read(options.external_url);
+  root.get("backup_dir").read(options.backup_directory);
   root.get("memory").read_size(options.memory_bytes, kMinMemory, kMaxMemory);
   int64_t days = options.retention_days;
   root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
@@ -255,6 +259,7 @@ std::vector<std::string> config_keys() {
           "log_format",
           "log_level",
           "external_url",
+          "backup_dir",
           "memory",
           "retention_days",
           "series.seal_interval",

@@ -29,6 +29,7 @@ struct CollectorOptions {
   std::string log_level = "info";
   std::string
       external_url;  // how people reach this collector, for links in alerts; empty: http://<listen>
+  std::string backup_directory;                   // empty: POST /ops/backup is off
   uint64_t memory_bytes = 1024ULL * 1024 * 1024;  // shared out by memory_budget.h
   uint32_t retention_days = 30;
   uint32_t seal_seconds = 1800;                     // series.seal_interval

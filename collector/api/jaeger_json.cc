@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "collector/api/trace_warnings.h"
 #include "collector/store/span_catalogue.h"
 
 namespace hms::collector {
@@ -103,8 +104,7 @@ json jaeger_trace(const Trace& trace) {
   for (const StoredSpan& span : trace.spans) {
     const uint64_t start = span.start_unix_nanos / 1'000, end = span.end_unix_nanos / 1'000;
     json warnings;  // null unless there is something to say
-    if (span.end_unix_nanos < span.start_unix_nanos)
-      warnings = json::array({"the span ends before it begins; shown with no duration"});
+    if (const auto said = warnings_of(span); !said.empty()) warnings = said;
     spans.push_back({{"traceID", id},
                      {"spanID", telemetry::to_hex(span.span_id)},
                      {"operationName", span.name},
@@ -117,9 +117,7 @@ json jaeger_trace(const Trace& trace) {
                      {"warnings", std::move(warnings)}});
   }
   json warnings;
-  if (trace.cut)
-    warnings = json::array(
-        {"only the first " + std::to_string(SpanStore::kMaxSpansPerTrace) + " spans are shown"});
+  if (trace.cut) warnings = json::array({cut_warning()});
   for (const std::string& sentence : trace.warnings) warnings.push_back(sentence);
   json result = {{"traceID", id},
                  {"spans", std::move(spans)},

@@ -1,8 +1,9 @@
-// logs_api.h: GET /ops/logs: logs by time range, service, level, severity, trace and text, newest
-// first, with a cursor. Wiring: register_logs_api(server, loop, executor, logs) before listening;
-// all must outlive the server.
+// logs_api.h: GET /ops/logs: logs by time range, service, level, severity, trace, attribute
+// (`attr=key:value`) and text, newest first, with a cursor. GET /ops/logs/tail: the same filters on
+// what comes in (log_tail.h). All must outlive the server. Thread: the loop's.
 #pragma once
 
+#include "collector/api/log_tail.h"
 #include "collector/executor.h"
 #include "collector/store/log_store.h"
 #include "net/http/server.h"
@@ -11,6 +12,6 @@
 namespace hms::collector {
 
 void register_logs_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                       const LogStore& logs);
+                       const LogStore& logs, LogTail& tail);
 
 }  // namespace hms::collector

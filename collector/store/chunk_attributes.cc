@@ -134,21 +134,31 @@ std::vector<telemetry::AttributeRange> read_attribute_columns(
   std::vector<ReadColumn> columns = read_columns(in, dictionary);
   if (in.failed()) return {};
   const auto shapes = read_shapes(in, columns.size());
-  const size_t records = in.count();
+  // Which shape each record has, first: then the room for all is made once.
+  std::vector<uint32_t> record_shapes(in.count());
+  size_t total = 0;
+  for (uint32_t& shape : record_shapes) {
+    const uint64_t index = in.varint();
+    if (index >= shapes.size()) in.fail();
+    if (in.failed()) return {};
+    shape = static_cast<uint32_t>(index);
+    total += shapes[shape].size();
+  }
+  if (out.size() + total > kMaxChunkAttributes) {
+    in.fail();
+    return {};
+  }
+  out.reserve(out.size() + total);
   std::vector<telemetry::AttributeRange> ranges;
-  ranges.reserve(records);
-  for (size_t i = 0; i < records && !in.failed(); ++i) {
-    const uint64_t shape = in.varint();
-    if (shape >= shapes.size() || out.size() > kMaxChunkAttributes) {
-      in.fail();
-      break;
-    }
+  ranges.reserve(record_shapes.size());
+  for (const uint32_t shape : record_shapes) {
     const auto begin = static_cast<uint32_t>(out.size());
     for (const uint32_t index : shapes[shape]) {
       ReadColumn& column = columns[index];
       out.push_back({column.key, read_value(column.kind, dictionary, column.values)});
       if (column.values.failed()) in.fail();
     }
+    if (in.failed()) break;
     ranges.push_back({begin, static_cast<uint32_t>(out.size())});
   }
   if (in.failed()) ranges.clear();

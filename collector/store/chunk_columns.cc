@@ -67,6 +67,21 @@ size_t ColumnReader::count(size_t least_bytes) {
   return value;
 }
 
+size_t TextHash::operator()(std::string_view text) const noexcept {
+  uint64_t hash = text.size() * 0x9E3779B97F4A7C15ULL;
+  while (text.size() >= 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, text.data(), sizeof word);
+    hash = (hash ^ word) * 0xBF58476D1CE4E5B9ULL;
+    hash ^= hash >> 29;
+    text.remove_prefix(8);
+  }
+  uint64_t rest = 0;
+  if (!text.empty()) std::memcpy(&rest, text.data(), text.size());
+  hash = (hash ^ rest) * 0x94D049BB133111EBULL;
+  return hash ^ (hash >> 31);
+}
+
 uint32_t DictionaryWriter::add(std::string_view text) {
   const auto [it, added] = indices_.try_emplace(text, static_cast<uint32_t>(texts_.size()));
   if (added) texts_.push_back(text);

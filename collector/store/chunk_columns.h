@@ -69,6 +69,12 @@ class ColumnReader {
   bool failed_ = false;
 };
 
+/// Eight bytes at a time: most texts of a chunk were seen before, and are hashed only to find that
+/// out. Not part of the stored form.
+struct TextHash {
+  [[nodiscard]] size_t operator()(std::string_view text) const noexcept;
+};
+
 /// Texts of one chunk, each once. `add`'s views must stay alive until `write`.
 class DictionaryWriter {
  public:
@@ -76,7 +82,7 @@ class DictionaryWriter {
   void write(ColumnWriter& out) const;
 
  private:
-  std::unordered_map<std::string_view, uint32_t> indices_;
+  std::unordered_map<std::string_view, uint32_t, TextHash> indices_;
   std::vector<std::string_view> texts_;
 };
 

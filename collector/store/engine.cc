@@ -193,6 +193,9 @@ class Engine final : public StorageEngine {
     return lake_days_;
   }
 
+  Result<BackupReport> backup(const std::string& directory) override {
+    return kv_->backup(directory);
+  }
   const KvReader& reader() const override { return *kv_; }
   std::vector<SenderLedger> ledger() const override { return ledger_.rows(); }
   KvStats stats() const override { return kv_->stats(); }

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/store/backup.h"
 #include "net/core/result.h"
 
 namespace hms::collector {
@@ -79,6 +80,10 @@ class Kv : public KvReader {
   [[nodiscard]] virtual net::Result<void> commit(const std::function<void(KvWriter&)>& fill) = 0;
   /// Drops a day and all it held. Thread: the commit thread.
   [[nodiscard]] virtual net::Result<void> drop_day(Family day) = 0;
+  /// Adds a backup of what is committed now to that directory. Thread: any; writes go on meanwhile.
+  [[nodiscard]] virtual net::Result<BackupReport> backup(const std::string& /*directory*/) {
+    return net::Error{net::Code::unsupported, net::Side::self, false, "this store has no backups"};
+  }
   [[nodiscard]] virtual KvStats stats() const = 0;
   /// KvStats::failing alone, without its cost. A commit that writes nothing still looks at the disk
   /// while this is true.

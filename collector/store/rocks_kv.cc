@@ -34,6 +34,7 @@
 #include <utility>
 
 #include "collector/store/kv.h"
+#include "collector/store/rocks_backup.h"
 #include "net/core/clock.h"
 #include "net/core/errno_text.h"
 
@@ -352,6 +353,10 @@ class RocksKv final : public Kv {
     const std::unique_lock lock(families_mutex_);
     families_.erase(day);
     return {};
+  }
+
+  Result<BackupReport> backup(const std::string& directory) override {
+    return make_backup(*db_, directory);
   }
 
   bool failing() const noexcept override { return failing_.load(std::memory_order_relaxed); }

@@ -24,6 +24,8 @@ struct SpanSource {
   const telemetry::SpanView* span = nullptr;
 };
 
+/// By trace, then start.
+void sort_by_trace(std::vector<SpanSource>& spans);
 /// The stored value of a chunk; sorts `spans` by trace, then start.
 [[nodiscard]] std::string encode_span_chunk(std::vector<SpanSource>& spans);
 /// Errors: corrupt, unsupported.

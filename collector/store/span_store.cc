@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "collector/store/chunk_columns.h"
 #include "collector/store/chunk_days.h"
 #include "collector/store/chunk_filter.h"
 #include "collector/store/chunk_head.h"
@@ -41,30 +42,44 @@ uint64_t weight_of(const TraceBatch& batch, const SpanView& span) {
   return weight;
 }
 
-void add_to_filter(const TraceBatch& batch, telemetry::AttributeRange range,
-                   FilterBuilder& filter) {
-  for (uint32_t i = range.begin; i < range.end; ++i) {
-    const telemetry::Attribute& a = batch.attributes[i];
-    const bool textual = a.value.kind == telemetry::AttributeValue::Kind::text ||
-                         a.value.kind == telemetry::AttributeValue::Kind::json;
-    if (textual)
-      filter.add_attribute(a.key, a.value.text);
-    else
-      filter.add_attribute(a.key, attribute_text(a.value));
+/// Adds attributes to a filter; what was added lately is not added again.
+class AttributeFilter {
+ public:
+  void add(const TraceBatch& batch, telemetry::AttributeRange range) {
+    for (const telemetry::Attribute& a : attributes_in(batch, range)) {
+      const bool textual = a.value.kind == telemetry::AttributeValue::Kind::text ||
+                           a.value.kind == telemetry::AttributeValue::Kind::json;
+      if (textual)
+        add(a.key, a.value.text);
+      else
+        add(a.key, attribute_text(a.value));
+    }
   }
-}
+  [[nodiscard]] std::string finish() const { return filter_.finish(); }
+
+ private:
+  void add(std::string_view key, std::string_view value) {
+    const uint64_t hash = (TextHash()(key) * 31 + TextHash()(value)) | 1;  // 0: a free place
+    uint64_t& last = lately_[hash % lately_.size()];
+    if (last == hash) return;
+    last = hash;
+    filter_.add_attribute(key, value);
+  }
+  FilterBuilder filter_;
+  std::vector<uint64_t> lately_ = std::vector<uint64_t>(4'096);
+};
 
 std::string filter_of(const std::vector<SpanSource>& spans) {
-  FilterBuilder filter;
+  AttributeFilter filter;
   const TraceBatch* batch = nullptr;
   uint32_t resource = 0;
   for (const SpanSource& source : spans) {
-    add_to_filter(*source.batch, source.span->attributes, filter);
+    filter.add(*source.batch, source.span->attributes);
     // Spans of one sender tend to follow each other: its resource is added once a run.
     if (source.batch == batch && source.span->resource == resource) continue;
     batch = source.batch;
     resource = source.span->resource;
-    add_to_filter(*batch, batch->resources[resource].attributes, filter);
+    filter.add(*batch, batch->resources[resource].attributes);
   }
   return filter.finish();
 }
@@ -236,9 +251,7 @@ void ColumnarSpanStore::seal(Family day, const Head& head, std::span<const Recor
       spans.push_back({part->batch.get(), &part->batch->spans[row]});
   }
   for (const auto& [batch, row] : more) spans.push_back({batch.get(), &batch->spans[row]});
-  std::sort(spans.begin(), spans.end(), [](const SpanSource& a, const SpanSource& b) {
-    return a.span->trace_id < b.span->trace_id;
-  });
+  sort_by_trace(spans);
   // Of equal size: a small rest would cost as much index as a full chunk.
   const size_t chunks =
       std::max<size_t>(1, (spans.size() + kRecordsPerChunk / 2) / kRecordsPerChunk);

@@ -85,7 +85,12 @@ bool RouteTable::matches(const Route& route, const std::vector<std::string>& seg
   return route.segments.size() == segments.size();
 }
 
+void RouteTable::answer_all(HttpServer::Handler handler) {
+  every_ = handler ? std::make_shared<const HttpServer::Handler>(std::move(handler)) : nullptr;
+}
+
 Result<RouteTable::Match> RouteTable::find(std::string_view method, std::string_view path) const {
+  if (every_ != nullptr) return Match{every_, {}, {}};
   Match match;
   if (path.empty() || path.front() != '/') return match;
   const std::vector<std::string_view> raw = split_path(path);

@@ -29,6 +29,8 @@ class RouteTable {
   };
 
   void add(std::string_view method, std::string_view pattern, HttpServer::Handler handler);
+  /// This handler answers every request; null: the routes do.
+  void answer_all(HttpServer::Handler handler);
   /// `path` as sent. HEAD finds the handler of GET unless it has its own. Errors: bad_message for a
   /// broken escape.
   [[nodiscard]] Result<Match> find(std::string_view method, std::string_view path) const;
@@ -50,6 +52,7 @@ class RouteTable {
   static bool matches(const Route& route, const std::vector<std::string>& segments,
                       std::vector<std::string>& parameters);
 
+  HandlerPtr every_;
   std::deque<Route> routes_;  // most specific first
 };
 

@@ -57,6 +57,8 @@ class HttpServerImpl final : public HttpServer {
     core_.routes.add(method, pattern, std::move(handler));
   }
 
+  void answer_all(Handler handler) override { core_.routes.answer_all(std::move(handler)); }
+
   Result<SocketAddress> listen(const SocketAddress& address) override {
     return listen(address, nullptr);
   }

@@ -116,6 +116,9 @@ class HttpServer {
   /// rest (path_parameters gets it). Literal segments win over {…}, and those over *. An unknown
   /// path gives 404, a known one with another method 405 with Allow.
   virtual void route(std::string_view method, std::string_view pattern, Handler handler) = 0;
+  /// This handler answers every request, whatever its path and method, until it is set to null: for
+  /// a program that listens before it is ready.
+  virtual void answer_all(Handler handler) = 0;
   /// May be called more than once. The bound address is returned.
   virtual Result<SocketAddress> listen(const SocketAddress& address) = 0;
   /// The same over TLS: a server's settings. The source may be reloaded at any time: new
