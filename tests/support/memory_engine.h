@@ -50,6 +50,9 @@ class MemoryEngine final : public collector::StorageEngine {
   collector::KvStats stats() const override { return {}; }
   bool failing() const noexcept override { return fail; }
   collector::EngineCounters counters() const override { return {}; }
+  net::Result<collector::BackupReport> backup(const std::string&) override {
+    return net::Error{net::Code::not_found, net::Side::self, false, "nothing here is kept"};
+  }
   void close() override {}
 
  private:
