@@ -11,12 +11,14 @@
 #include "collector/options.h"
 #include "net/core/log.h"
 #include "net/io/signals.h"
+#include "net/io/timer_wheel.h"
 
 namespace {
 
 using namespace hms;
 
 constexpr int kBadConfiguration = 2;
+constexpr net::Millis kLongStart{500};
 
 int check(const collector::CollectorOptions& options) {
   const std::string faults = collector::check_files(options);
@@ -37,7 +39,9 @@ int run(const collector::CollectorOptions& options) {
   net::Loop loop;
   int exit_code = 0;
   const collector::App* listening = nullptr;
+  net::Timer* starting = nullptr;
   const auto on_ready = [&](const net::Result<void>& ready) {
+    if (starting != nullptr) starting->disarm();
     if (!ready.ok()) {
       exit_code = exit_code_of(ready.error());
       loop.stop();
@@ -65,9 +69,14 @@ int run(const collector::CollectorOptions& options) {
                                      }
                                    },
                                    [&] { app->reload(); }});
-  net::log_info(
-      "starting",
-      {{"listen", app->listen_address()}, {"otlp", app->otlp_address()}, {"data", options.data}});
+  // A start is told of only when it takes long: what fails at once is one line, the reason.
+  net::Timer slow_start(loop, [&] {
+    net::log_info(
+        "starting",
+        {{"listen", app->listen_address()}, {"otlp", app->otlp_address()}, {"data", options.data}});
+  });
+  slow_start.arm(kLongStart);
+  starting = &slow_start;
   loop.run();
   if (exit_code == 0) net::log_info("stopped");
   return exit_code;

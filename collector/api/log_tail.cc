@@ -18,8 +18,7 @@ bool LogTail::subscribe(const net::ReplyPtr& reply, const LogQuery& query) {
   }
   auto reader = std::make_unique<Reader>(reply, query);
   reader->last_written_at = reader->last_taken_at = loop_.now_millis();
-  reply->start(200, "text/event-stream",
-               {{"Cache-Control", "no-cache, no-transform"}, {"X-Accel-Buffering", "no"}});
+  reply->start(200, "text/event-stream");
   write(*reader, net::sse_comment("tail"));  // the reader knows that it is connected
   reply->on_gone([gone = reader->gone] { *gone = true; });
   if (readers_.empty()) timer_.arm(net::Millis{1'000});

@@ -1,8 +1,8 @@
 // http_points.h: reads from batches what the live window counts: HTTP durations, spans and timings,
 // each with service, route and outcome.
 //
-// Knows the names (docs/query.md, semantic conventions) so that window.cc only adds up. Views live as
-// long as the batch. Thread: any.
+// Knows the names (docs/query.md, semantic conventions) so that window.cc only adds up. Views live
+// as long as the batch. Thread: any.
 #pragma once
 
 #include <cstdint>

@@ -280,6 +280,8 @@ class Window final : public LiveWindow {
       ++stats_.records_out_of_range;
       return;
     }
+    // A sender's clock that runs ahead: its seconds count when they come, or its alert would wait.
+    second = std::min(second, now_);
     newest_ = std::max(newest_, second);
     Slot& slot = slot_of(second);
     if (slot.second != second) clear(slot, second);

@@ -79,7 +79,7 @@ net::Result<void> SeriesStoreImpl::recover_log(const KvReader& reader) {
                     });
     if (!scanned) return scanned;
   }
-  epoch_ = static_cast<uint32_t>(net::unix_nanos() / 1'000'000'000);
+  epoch_ = static_cast<uint32_t>(options_.clock() / 1'000'000'000);
   for (const auto& [id, series] : series_) series->sealed_until_millis = sealed_until_millis_;
   uint64_t broken = 0;
   uint64_t points = 0;

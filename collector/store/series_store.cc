@@ -26,7 +26,7 @@ constexpr std::string_view kOverflowName = "hms_overflow";
 }  // namespace
 
 void SeriesStoreImpl::prepare(std::span<const AcceptedBatch> group, KvWriter& writer) {
-  if (epoch_ == 0) epoch_ = static_cast<uint32_t>(net::unix_nanos() / 1'000'000'000);
+  if (epoch_ == 0) epoch_ = static_cast<uint32_t>(options_.clock() / 1'000'000'000);
   staged_points_.clear();
   staged_series_.clear();
   staged_definitions_.clear();

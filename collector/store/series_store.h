@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "collector/store/signal_store.h"
+#include "net/core/clock.h"
 #include "telemetry/histogram.h"
 #include "telemetry/ids.h"
 
@@ -120,6 +121,7 @@ struct SeriesStoreOptions {
   /// Runs the packing of past days on another thread; false: not now. Null: on the commit thread.
   /// What it was given must have run, or never run, before the store goes.
   std::function<bool(std::function<void()>)> run_beside;
+  net::Clock clock = net::unix_nanos;  // says when the log's present part began; commit thread
 };
 
 class SeriesStore : public SignalStore, public SeriesSource {

@@ -35,8 +35,8 @@ class SignalStore {
   /// Called about once a second between groups: seal, roll, compact; may write. Thread: the commit
   /// thread.
   virtual void maintain(uint64_t now_unix_nanos, KvWriter& writer) = 0;
-  /// The day is on its way to the lake, for good: what still comes for it is kept with the day it came on, or refused. Thread: the commit
-  /// thread; also at start-up, after `recover`.
+  /// The day is on its way to the lake, for good: what still comes for it is kept with the day it
+  /// came on, or refused. Thread: the commit thread; also at start-up, after `recover`.
   virtual void seal_day(Family /*day*/) {}
   /// A day is about to be dropped: forget it.
   virtual void forget_day(Family day) = 0;

@@ -55,8 +55,8 @@ class Loop {
   }
 
   /// The one read buffer of the loop: what a read callback is handed lives here and only until it
-  /// returns. Streams use 64 KiB of it, and more only while large bodies run (tcp_stream.h): what is
-  /// not touched costs no memory.
+  /// returns. Streams use 64 KiB of it, and more only while large bodies run (tcp_stream.h): what
+  /// is not touched costs no memory.
   static constexpr size_t kSlabBytes = 512 * 1024;
   [[nodiscard]] std::span<char> slab() noexcept;
 

@@ -76,8 +76,11 @@ class Stream {
 
   [[nodiscard]] virtual const SocketAddress& peer() const noexcept = 0;
   [[nodiscard]] virtual const SocketAddress& local() const noexcept = 0;
-  /// Where the peer was going when its connection was redirected to us (SO_ORIGINAL_DST), if it was.
-  [[nodiscard]] virtual std::optional<SocketAddress> original_destination() const noexcept { return std::nullopt; }
+  /// Where the peer was going when its connection was redirected to us (SO_ORIGINAL_DST), if it
+  /// was.
+  [[nodiscard]] virtual std::optional<SocketAddress> original_destination() const noexcept {
+    return std::nullopt;
+  }
   [[nodiscard]] virtual uint64_t bytes_read() const noexcept = 0;
   [[nodiscard]] virtual uint64_t bytes_written() const noexcept = 0;
   /// The stream as TLS (tls_stream.h), or null if it is plain.

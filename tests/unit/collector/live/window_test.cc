@@ -253,6 +253,13 @@ TEST_CASE("window: times beyond the window and far ahead are refused and counted
   CHECK(f.window->services().empty());
 }
 
+TEST_CASE("window: seconds of a clock that runs ahead count when they come") {
+  Fixture f;
+  f.window->add(MetricsBuilder().requests("a", "/", f.now() + 10, 3, 0.1).accepted());
+  CHECK(f.window->totals({"a", "", "", false}, f.now(), f.now() + 1).requests == 3);
+  CHECK(f.window->stats().records_out_of_range == 0);
+}
+
 TEST_CASE("window: failed traces are the first examples, then the slowest") {
   Fixture f;
   const uint64_t end = f.clock.nanos;

@@ -96,7 +96,10 @@ class Batch {
 
 /// A store on a Kv, driven as the engine drives it.
 struct Fixture {
-  explicit Fixture(SeriesStoreOptions with = {}) : options(with) { restart(); }
+  explicit Fixture(SeriesStoreOptions with = {}) : options(std::move(with)) {
+    options.clock = [] { return static_cast<uint64_t>(kNow) * 1'000'000; };
+    restart();
+  }
   void restart() {
     store = make_series_store(options);
     REQUIRE(store->recover(kv).ok());
