@@ -58,7 +58,7 @@ TEST_CASE("outlier: each ejection is twice as long, up to the longest, and is fo
   Group group(3);
   group.plan.outlier.longest = Millis{30'000};
   uint64_t now = 1'000;
-  for (const uint64_t expected : {10'000, 20'000, 30'000, 30'000}) {
+  for (const uint64_t expected : {10'000U, 20'000U, 30'000U, 30'000U}) {
     group.fail(0, 5, now);
     CHECK(group.endpoints[0]->ejected_until_millis - now == expected);
     now = group.endpoints[0]->ejected_until_millis;

@@ -11,7 +11,7 @@ using namespace hms::proxy;
 TEST_CASE("identity: a restart keeps the instance and counts on") {
   const hms::test::TemporaryDirectory folder;
   std::string instance;
-  for (const uint64_t boot : {1, 2, 3}) {
+  for (const uint64_t boot : {1U, 2U, 3U}) {
     const auto identity = load_identity(folder / "spool");
     REQUIRE(identity.ok());
     CHECK(identity->boot_number == boot);

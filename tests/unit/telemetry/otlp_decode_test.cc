@@ -404,7 +404,7 @@ TEST_CASE("otlp protobuf: explicit bounds, packed and not") {
   const auto single = [](pbf_writer& p) {
     p.add_fixed64(4, 6);
     p.add_double(5, 3);
-    for (const uint64_t count : {1, 2, 3}) p.add_fixed64(6, count);
+    for (const uint64_t count : {1U, 2U, 3U}) p.add_fixed64(6, count);
     for (const double bound : {0.1, 1.0}) p.add_double(7, bound);
   };
   const auto sum_only = [](pbf_writer& p) {

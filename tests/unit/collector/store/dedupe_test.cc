@@ -22,7 +22,7 @@ TEST_CASE("dedupe: a run of batches is one interval without gaps") {
 
 TEST_CASE("dedupe: what was skipped is missing until it comes") {
   SequenceSet set;
-  for (const uint64_t i : {1, 2, 5, 9}) set.insert(i);
+  for (const uint64_t i : {1U, 2U, 5U, 9U}) set.insert(i);
   CHECK(set.missing() == 5);  // 3 4 6 7 8
   CHECK_FALSE(set.contains(4));
   set.insert(4);

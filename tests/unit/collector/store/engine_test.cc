@@ -245,7 +245,7 @@ TEST_CASE(
 TEST_CASE("engine: gaps and what the sender says it dropped stand in the ledger") {
   const test::TemporaryDirectory directory;
   Bench bench(directory.path());
-  for (const uint64_t sequence : {1, 2, 5}) {
+  for (const uint64_t sequence : {1U, 2U, 5U}) {
     IngestUnit unit = numbered("m" + std::to_string(sequence), sequence);
     unit.reported_dropped = {{"spool_full", sequence * 10}};
     bench.stored(std::move(unit));

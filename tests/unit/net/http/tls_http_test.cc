@@ -66,7 +66,7 @@ struct TlsFixture {
 TEST_CASE("https: requests and replies of every size, kept alive on one connection") {
   TlsFixture f;
   const auto client = HttpClient::create(f.loop, open_source(f.believing()));
-  for (const size_t size : {0, 1, 16'383, 16'384, 16'385, 5'000'000, 10}) {
+  for (const size_t size : {0U, 1U, 16'383U, 16'384U, 16'385U, 5'000'000U, 10U}) {
     const std::string body(size, 'x');
     auto reply = f.post(*client, body);
     REQUIRE(reply);

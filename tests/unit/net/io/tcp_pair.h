@@ -16,6 +16,7 @@ inline constexpr Millis kLong{10'000};  // only a failing test waits that long
 
 /// Keeps what a stream told; checks the order that stream.h promises.
 struct Recorder : StreamHandler {
+  virtual ~Recorder() = default;
   std::string bytes;
   bool eof = false;
   int closed = 0;
