@@ -269,7 +269,10 @@ routes:
         heads = self.total(proxies, "hms_proxy_requests_total")
         self.assertGreaterEqual(heads, count["answered"] + count["own"], count)
         self.assertLessEqual(heads, count["sent"] + len(callers.errors), count)
-        self.assertEqual(self.total(proxies, "hms_proxy_tunnels_total"), service.count["upgrades"])
+        # A service that was ended while it answered 101 may have counted an upgrade that never arrived.
+        tunnels = self.total(proxies, "hms_proxy_tunnels_total")
+        self.assertLessEqual(tunnels, service.count["upgrades"])
+        self.assertGreaterEqual(tunnels, service.count["upgrades"] - count["aborted"] - len(callers.errors) - count["own"])
         self.assertEqual(self.total(proxies, "hms_proxy_tunnels_open"), 0)
         measured = sum(value for p in proxies for key, value in self.metrics(p).items() if key.startswith("http_server_request_duration_seconds_count"))
         self.assertEqual(measured, heads)
