@@ -69,8 +69,8 @@ class AppImpl final : public App {
   AppImpl(net::Loop& loop, const CollectorOptions& options)
       : loop_(loop),
         options_(options),
-        spans_(make_span_store()),
-        logs_(make_log_store()),
+        spans_(make_span_store(share_memory(options.memory_bytes).heads)),
+        logs_(make_log_store(share_memory(options.memory_bytes).heads)),
         edges_(make_service_edge_store()),
         upkeep_(make_executor(1, 4)),
         series_(make_series_store(series_options(options, *upkeep_))),

@@ -3,18 +3,24 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace hms::collector {
 
+namespace {
+constexpr uint64_t kMostHeads = 32ULL * 1024 * 1024;
+}
+
 MemoryShares share_memory(uint64_t budget) noexcept {
-  return {budget / 4, budget / 8 * 3, budget / 4, budget / 8};
+  return {budget / 4, budget / 8 * 3, budget / 4, budget / 8, std::min(budget / 32, kMostHeads)};
 }
 
 bool MemoryGuard::look(uint64_t resident) noexcept {
+  const bool falls = resident < resident_;
   resident_ = resident;
-  // Off only below the whole budget: no flutter around one border.
-  must_wait_ = resident > budget_ / 8 * 9 || (must_wait_ && resident > budget_);
+  // On above the one border, off below the other: no flutter.
+  must_wait_ = resident > budget_ / 8 * 9 || (must_wait_ && resident > budget_ && falls);
   return must_wait_;
 }
 

@@ -3,10 +3,12 @@
 //
 // A quarter each to RocksDB (block cache and memtables) and to questions, three eighths to series
 // (their index and recent points: beyond, new series go to the overflow series), an eighth to
-// batches that wait to be stored. What nobody counted shows in the process's resident memory, which
-// is looked at every second: over the whole budget the allocator is told to give back what is free,
-// and while it is over nine eighths writers are told 429 with Retry-After; nothing that was
-// acknowledged is lost. Thread: the loop's. Source: /proc/self/statm.
+// batches that wait to be stored; the heads of spans and of log lines keep a thirty-second each, at
+// most 32 MiB. What nobody counted shows in the process's resident memory, which is looked at every
+// second: over the whole budget the allocator is told to give back what is free, and over nine
+// eighths writers are told 429 with Retry-After until it is below the budget, or below nine eighths
+// and no longer falling: what stays then is in use, and waiting on would be waiting forever.
+// Nothing that was acknowledged is lost. Thread: the loop's. Source: /proc/self/statm.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,7 @@ namespace hms::collector {
 
 struct MemoryShares {
   uint64_t storage = 0, series = 0, queries = 0, waiting = 0;
+  uint64_t heads = 0;  // of spans, and as much of log lines
 };
 [[nodiscard]] MemoryShares share_memory(uint64_t budget) noexcept;
 

@@ -26,7 +26,7 @@ namespace hms::collector {
 
 inline constexpr size_t kRecordsPerChunk = 8'000;              // docs/adr/0004-storage-layout.md
 inline constexpr uint64_t kChunkWeight = 16ULL * 1024 * 1024;  // bytes of texts in one chunk
-inline constexpr uint64_t kHeadsWeight = 32ULL * 1024 * 1024;  // of all days together
+inline constexpr uint64_t kHeadsWeight = 32ULL * 1024 * 1024;  // of all days, if not told less
 inline constexpr uint64_t kQuietNanos = 600'000'000'000ULL;    // a day gone by is sealed after this
 
 /// Records of one batch, by their place in it, in the order in which they came.

@@ -70,6 +70,7 @@ std::vector<Record> in_order_of_arrival(const std::shared_ptr<const LogBatch>& c
 
 class ChunkedLogStore final : public LogStore {
  public:
+  explicit ChunkedLogStore(uint64_t max_heads_weight) : max_heads_weight_(max_heads_weight) {}
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
   void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
@@ -97,6 +98,7 @@ class ChunkedLogStore final : public LogStore {
                          KvWriter& writer);
   void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
 
+  const uint64_t max_heads_weight_;
   const KvReader* reader_ = nullptr;
   ChunkHeads<LogBatch> heads_;
   mutable ChunkCache<LogBatch> cache_;
@@ -155,7 +157,7 @@ void ChunkedLogStore::prepare(std::span<const AcceptedBatch> group, KvWriter& wr
     }
   }
   for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
-  if (heads_.weight() <= kHeadsWeight) return;
+  if (heads_.weight() <= max_heads_weight_) return;
   for (const auto& [day, head] : heads_.prepared()) {
     seal(day, head, {}, writer);
     heads_.stage(day, {});
@@ -253,6 +255,8 @@ void ChunkedLogStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
 
 }  // namespace
 
-std::unique_ptr<LogStore> make_log_store() { return std::make_unique<ChunkedLogStore>(); }
+std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight) {
+  return std::make_unique<ChunkedLogStore>(max_heads_weight);
+}
 
 }  // namespace hms::collector

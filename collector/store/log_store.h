@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "collector/store/chunk_head.h"
 #include "collector/store/signal_store.h"
 #include "collector/store/stored_attribute.h"
 
@@ -48,6 +49,7 @@ class LogStore : public SignalStore {
   [[nodiscard]] virtual net::Result<LogPage> search(
       const LogQuery& query, const std::function<bool()>& cancelled) const = 0;
 };
-[[nodiscard]] std::unique_ptr<LogStore> make_log_store();
+/// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together.
+[[nodiscard]] std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight = kHeadsWeight);
 
 }  // namespace hms::collector

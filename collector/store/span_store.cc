@@ -86,6 +86,7 @@ std::string filter_of(const std::vector<SpanSource>& spans) {
 
 class ColumnarSpanStore final : public SpanStore {
  public:
+  explicit ColumnarSpanStore(uint64_t max_heads_weight) : max_heads_weight_(max_heads_weight) {}
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
   void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
@@ -125,6 +126,7 @@ class ColumnarSpanStore final : public SpanStore {
   void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
   void write_full_chunk(Family day, std::vector<SpanSource>& spans, KvWriter& writer);
 
+  const uint64_t max_heads_weight_;
   const KvReader* reader_ = nullptr;
   SpanCatalogue catalogue_;
   ChunkHeads<TraceBatch> heads_;
@@ -197,7 +199,7 @@ void ColumnarSpanStore::prepare(std::span<const AcceptedBatch> group, KvWriter& 
     }
   }
   for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
-  if (heads_.weight() <= kHeadsWeight) return;
+  if (heads_.weight() <= max_heads_weight_) return;
   for (const auto& [day, head] : heads_.prepared()) {
     seal(day, head, {}, writer);
     heads_.stage(day, {});
@@ -304,6 +306,8 @@ void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
 
 }  // namespace
 
-std::unique_ptr<SpanStore> make_span_store() { return std::make_unique<ColumnarSpanStore>(); }
+std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight) {
+  return std::make_unique<ColumnarSpanStore>(max_heads_weight);
+}
 
 }  // namespace hms::collector

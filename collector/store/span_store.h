@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "collector/store/chunk_head.h"
 #include "collector/store/signal_store.h"
 #include "collector/store/stored_attribute.h"
 
@@ -65,6 +66,7 @@ class SpanStore : public SignalStore {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> operations(
       const std::string& service) const = 0;
 };
-[[nodiscard]] std::unique_ptr<SpanStore> make_span_store();
+/// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together.
+[[nodiscard]] std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight = kHeadsWeight);
 
 }  // namespace hms::collector

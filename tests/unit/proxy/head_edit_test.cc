@@ -87,7 +87,7 @@ TEST_CASE("head_edit: a length that is written oddly is written anew, once") {
   const std::string text =
       edited_request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 003\r\n\r\nabc");
   CHECK(has(text, "\r\nContent-Length: 3\r\n"));
-  CHECK_FALSE(has(text, "003"));
+  CHECK_FALSE(has(text, ": 003"));  // (a random trace id may well have 003)
 }
 
 TEST_CASE("head_edit: the outbound side leaves x-forwarded alone") {
