@@ -167,7 +167,7 @@ TEST_CASE("data_path: a stale kept-alive connection is retried once on a fresh o
   FakeStream* fresh = world.connect();
   CHECK(fresh->written.ends_with("\r\n\r\nbody"));
   fresh->arrive(kOk);
-  CHECK(caller->written.find("502") == std::string::npos);
+  CHECK(caller->written.find("HTTP/1.1 502") == std::string::npos);
   CHECK(world.data->counters().retries_stale == 1);
 }
 
