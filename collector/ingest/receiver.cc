@@ -266,7 +266,7 @@ uint64_t room_of(const std::vector<T>& all) {
 
 uint64_t memory_of(const telemetry::BatchStorage& batch) {
   uint64_t bytes = room_of(batch.resources) + room_of(batch.attributes);
-  for (const std::string& text : batch.arena) bytes += sizeof(text) + text.capacity();
+  for (const std::string& text : batch.arena) bytes += sizeof(std::string) + text.capacity();
   return bytes;
 }
 
