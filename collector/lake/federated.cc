@@ -107,6 +107,7 @@ class FederatedSpans final : public Forwarding<SpanStore> {
   Result<Trace> joined(const telemetry::TraceId& id) const {
     auto hot = hot_.trace(id);
     if (!hot.ok() && hot.error().code != Code::not_found) return hot;
+    const Error not_hot = hot.ok() ? Error{} : hot.error();
     Trace trace;
     if (hot.ok()) trace = std::move(hot).value();
     trace.id = id;
@@ -120,7 +121,7 @@ class FederatedSpans final : public Forwarding<SpanStore> {
       tidy(trace);
       return trace;
     }
-    if (trace.warnings.empty()) return std::move(hot).error();
+    if (trace.warnings.empty()) return not_hot;
     return Error{Code::unavailable, net::Side::upstream, true,
                  "trace " + telemetry::to_hex(id) + " is not among the hot days, and " +
                      trace.warnings.front()};

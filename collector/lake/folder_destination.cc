@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 
 #include "collector/lake/destination.h"
 #include "collector/lake/local_file.h"
+#include "net/core/errno_text.h"
 
 namespace hms::collector {
 namespace {
@@ -115,9 +115,9 @@ Result<std::unique_ptr<LakeDestination>> open_folder_destination(const std::stri
   std::string clean = path;
   while (clean.size() > 1 && clean.back() == '/') clean.pop_back();
   if (::stat(clean.c_str(), &info) != 0) {
-    if (errno != ENOENT) return bad_folder(clean, std::strerror(errno));
+    if (errno != ENOENT) return bad_folder(clean, net::errno_text(errno));
     if (::mkdir(clean.c_str(), 0750) != 0)
-      return bad_folder(clean, std::string("cannot be created: ") + std::strerror(errno));
+      return bad_folder(clean, std::string("cannot be created: ") + net::errno_text(errno));
   } else if (!S_ISDIR(info.st_mode)) {
     return bad_folder(clean, "is not a directory");
   }

@@ -6,9 +6,10 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <utility>
+
+#include "net/core/errno_text.h"
 
 namespace hms::collector {
 namespace {
@@ -25,7 +26,7 @@ Error file_error(const std::string& path, int number) {
   Code code = Code::io;
   if (number == ENOSPC || number == EDQUOT) code = Code::no_space;
   if (number == ENOENT) code = Code::not_found;
-  return {code, net::Side::self, true, "lake: " + path + ": " + std::strerror(number)};
+  return {code, net::Side::self, true, "lake: " + path + ": " + net::errno_text(number)};
 }
 
 Result<FileWriter> FileWriter::create(const std::string& path) {
