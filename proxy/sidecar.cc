@@ -23,7 +23,8 @@ constexpr net::Millis kNamesAtStart{2'000};
 constexpr net::Millis kFlush{3'000};
 constexpr uint64_t kLastCallMillis = 100;  // connections that are just being made are served
 constexpr uint64_t kIdleQuietMillis =
-    500;  // an idle caller is let go once it has been quiet this long
+    500;                           // an idle caller is let go once it has been quiet this long
+constexpr int kStepsPerTurn = 16;  // of encoding spans: about half a millisecond
 constexpr uint64_t kOwnMetricsEvery = 10;  // ticks, while there are no requests
 
 /// One descriptor per connection and side: take what the system allows.
@@ -312,6 +313,7 @@ void Sidecar::start_telemetry() {
   options.instance_id = identity_.instance_id;
   options.boot_number = identity_.boot_number;
   exporter_ = telemetry::Exporter::create(loop_, *client_, std::move(options));
+  span_queue_ = std::make_unique<SpanQueue>(resource());
   if (!config_.collector_url.empty()) {
     std::string url = config_.collector_url;
     while (!url.empty() && url.back() == '/') url.pop_back();
@@ -377,32 +379,37 @@ void Sidecar::export_deltas(Reports reports, OwnMetrics what) {
       exporter_->count_dropped("spans_limit", report->delta.spans_dropped);
     deltas.push_back(std::move(report->delta));
   }
-  const bool encoding = !span_queue_.empty();
-  if (const uint64_t dropped = span_queue_.add(deltas); dropped > 0) {
-    spans_dropped_ += dropped;
-    exporter_->count_dropped("spans_limit", dropped);
-  }
+  // Before the spans leave the deltas: the slowest are the points' exemplars.
   if (points > 0)
     exporter_->add(
         telemetry::Signal::metrics,
         telemetry::encode_metrics(resource(), deltas, own, start_unix_nanos_, net::unix_nanos()),
         points);
-  if (!encoding && !span_queue_.empty()) loop_.post([this] { export_step(); });
+  const bool encoding = !span_queue_->empty();
+  if (const uint64_t dropped = span_queue_->add(deltas); dropped > 0) {
+    spans_dropped_ += dropped;
+    exporter_->count_dropped("spans_limit", dropped);
+  }
+  if (!encoding && !span_queue_->empty()) loop_.post([this] { export_step(); });
 }
 
-/// Where the workers share their core with this thread, they come first after every piece.
-void Sidecar::export_step() {
-  if (span_queue_.empty()) return;
+void Sidecar::encode_spans_a_little() {
   SpanQueue::Batch batch;
-  if (span_queue_.step(resource(), batch))
-    exporter_->add(telemetry::Signal::traces, std::move(batch.body), batch.spans);
-  if (span_queue_.empty()) return;
-  sched_yield();
-  loop_.post([this] { export_step(); });
+  if (span_queue_->step(batch))
+    exporter_->add_packed(telemetry::Signal::traces, std::move(batch.packed), batch.spans);
+}
+
+/// Where the workers share their core with this thread, they come first after every step.
+void Sidecar::export_step() {
+  for (int step = 0; step < kStepsPerTurn && !span_queue_->empty(); ++step) {
+    encode_spans_a_little();
+    sched_yield();
+  }
+  if (!span_queue_->empty()) loop_.post([this] { export_step(); });
 }
 
 void Sidecar::finish_export() {
-  while (!span_queue_.empty()) export_step();
+  while (span_queue_ != nullptr && !span_queue_->empty()) encode_spans_a_little();
 }
 
 // === the end

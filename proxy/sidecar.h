@@ -60,6 +60,7 @@ class Sidecar {
   enum class OwnMetrics : uint8_t { none, heartbeat, all };
   void export_deltas(Reports reports, OwnMetrics what);
   void export_step();
+  void encode_spans_a_little();
   void finish_export();
   [[nodiscard]] telemetry::ResourceIdentity resource() const;
   // Admin
@@ -96,7 +97,7 @@ class Sidecar {
   RouteLearner learner_{learner_names_};
   LearnedRoutesPtr learned_;
   net::Timer tick_timer_, drain_timer_;
-  SpanQueue span_queue_;
+  std::unique_ptr<SpanQueue> span_queue_;
   SnapshotPtr snapshot_;
   CanaryWeights canaries_;
   RequestTotals totals_;

@@ -73,15 +73,20 @@ class HttpExporter final : public Exporter {
   }
 
   void add(Signal signal, std::string body, uint64_t records) override {
+    if (body.size() > kMaxBodyBytes) {
+      ++next_sequence_;  // a gap: the ledger counts it as missing, beside what is told of the drop
+      spool_.count_dropped("too_large", records);
+      return;
+    }
+    add_packed(signal, net::zstd_encode(body), records);
+  }
+
+  void add_packed(Signal signal, std::string body, uint64_t records) override {
     SpooledBatch batch;
     batch.signal = signal;
     batch.sequence = next_sequence_++;
     batch.records = records;
-    if (body.size() > kMaxBodyBytes) {
-      spool_.count_dropped("too_large", records);
-      return;
-    }
-    batch.body = net::zstd_encode(body);
+    batch.body = std::move(body);
     spool_.add(std::move(batch));
     if (!call_ && !retry_timer_.armed()) send_next();
   }

@@ -45,6 +45,8 @@ class Exporter {
   virtual ~Exporter() = default;
   /// Compresses and queues one uncompressed OTLP protobuf body.
   virtual void add(Signal signal, std::string body, uint64_t records) = 0;
+  /// Queues a body that is compressed (zstd) already, of at most 64 MiB uncompressed.
+  virtual void add_packed(Signal signal, std::string body, uint64_t records) = 0;
   virtual void count_dropped(const std::string& reason, uint64_t records) = 0;
   /// Sends what is left, at most until `deadline`; then `done(everything was acknowledged)`.
   virtual void flush(net::Millis deadline, std::function<void(bool)> done) = 0;

@@ -1,163 +1,22 @@
-// otlp_encode.cc: recorder deltas as OTLP requests (protobuf). Attribute names: semantic
-// conventions 1.x and docs/query.md names.
+// otlp_encode.cc: histograms of recorder deltas and our own metrics as OTLP requests (protobuf).
+// Attribute names: semantic conventions 1.x and docs/query.md names. Spans: otlp_encode_spans.cc.
 //
 // Several workers' deltas number their names each on their own, so series are joined by the names'
 // texts.
 #include <algorithm>
-#include <charconv>
 #include <map>
-#include <protozero/pbf_writer.hpp>
 #include <tuple>
 #include <unordered_map>
 
-#include "telemetry/recorder.h"
-#include "telemetry/text.h"
+#include "telemetry/otlp_encode_parts.h"
 
 namespace hms::telemetry {
+
+using namespace otlp;
+
 namespace {
 
-using protozero::pbf_writer;
-
-/// The scope of everything sent: which program measured it.
-constexpr const char* kScopeName = "hms-proxy";
-
-void add_text(pbf_writer& writer, uint32_t tag, std::string_view text) {
-  if (is_valid_utf8(text)) {
-    writer.add_string(tag, text.data(), text.size());
-  } else {
-    writer.add_string(tag, repaired_utf8(text));
-  }
-}
-
-void add_attribute(pbf_writer& owner, uint32_t tag, std::string_view key, std::string_view text) {
-  pbf_writer pair(owner, tag);
-  pair.add_string(1, key.data(), key.size());
-  pbf_writer value(pair, 2);
-  add_text(value, 1, text);
-}
-
-void add_attribute(pbf_writer& owner, uint32_t tag, std::string_view key, int64_t number) {
-  pbf_writer pair(owner, tag);
-  pair.add_string(1, key.data(), key.size());
-  pbf_writer value(pair, 2);
-  value.add_int64(3, number);
-}
-
-void add_resource(pbf_writer& group, const ResourceIdentity& identity) {
-  pbf_writer resource(group, 1);
-  add_attribute(resource, 1, "service.name", identity.service_name);
-  if (!identity.service_version.empty())
-    add_attribute(resource, 1, "service.version", identity.service_version);
-  if (!identity.service_instance_id.empty())
-    add_attribute(resource, 1, "service.instance.id", identity.service_instance_id);
-  for (const auto& [key, value] : identity.extra) add_attribute(resource, 1, key, value);
-}
-
-void add_scope(pbf_writer& scope_group) {
-  pbf_writer scope(scope_group, 1);
-  scope.add_string(1, kScopeName);
-}
-
 std::string_view name_in(const RecorderDelta& delta, uint32_t index) { return delta.name(index); }
-
-std::string_view text_in(const RecorderDelta& delta, uint32_t one_based) {
-  return one_based > 0 && one_based <= delta.texts.size()
-             ? std::string_view(delta.texts[one_based - 1])
-             : std::string_view();
-}
-
-bool is_error_status(const SeriesKey& key) {
-  return key.status >= (key.direction == Direction::outbound ? 400 : 500);
-}
-
-/// Three digits at most; a view into `digits`.
-std::string_view status_text(uint16_t status, char (&digits)[8]) {
-  return {digits,
-          static_cast<size_t>(std::to_chars(digits, digits + sizeof digits, status).ptr - digits)};
-}
-
-/// The attributes that metrics and spans share.
-void add_request_attributes(pbf_writer& owner, uint32_t tag, const SeriesKey& key,
-                            std::string_view route, std::string_view upstream) {
-  add_attribute(owner, tag, "http.request.method", method_name(key.method));
-  add_attribute(owner, tag, "url.scheme", key.tls ? "https" : "http");
-  if (!route.empty()) add_attribute(owner, tag, "http.route", route);
-  if (key.status >= 100)
-    add_attribute(owner, tag, "http.response.status_code", int64_t{key.status});
-  char digits[8];
-  if (key.error_type != ErrorType::none) {
-    add_attribute(owner, tag, "error.type", error_type_name(key.error_type));
-  } else if (is_error_status(key)) {
-    add_attribute(owner, tag, "error.type", status_text(key.status, digits));
-  }
-  if (!upstream.empty()) add_attribute(owner, tag, "hms.upstream", upstream);
-}
-
-template <class Id>
-void add_id(pbf_writer& writer, uint32_t tag, const Id& id) {
-  writer.add_bytes(tag, reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
-}
-
-/// What a connection that was passed on as it is has to tell (network and TLS conventions).
-void add_connection_attributes(pbf_writer& span, const RecorderDelta& delta,
-                               const SpanRecord& record) {
-  add_attribute(span, 9, "network.transport", "tcp");
-  if (record.transport == Transport::tls) add_attribute(span, 9, "network.protocol.name", "tls");
-  if (const auto name = text_in(delta, record.target); !name.empty())
-    add_attribute(span, 9, "tls.client.server_name", name);
-  add_attribute(span, 9, "hms.bytes.received", static_cast<int64_t>(record.request_bytes));
-  add_attribute(span, 9, "hms.bytes.sent", static_cast<int64_t>(record.response_bytes));
-  if (record.key.error_type != ErrorType::none)
-    add_attribute(span, 9, "error.type", error_type_name(record.key.error_type));
-}
-
-void add_request_attributes(pbf_writer& span, const RecorderDelta& delta, const SpanRecord& record,
-                            std::string_view route) {
-  add_request_attributes(span, 9, record.key, route, name_in(delta, record.key.upstream));
-  if (const auto path = text_in(delta, record.target); !path.empty())
-    add_attribute(span, 9, "url.path", path);
-  if (record.request_bytes > 0)
-    add_attribute(span, 9, "http.request.body.size", static_cast<int64_t>(record.request_bytes));
-  if (record.response_bytes > 0)
-    add_attribute(span, 9, "http.response.body.size", static_cast<int64_t>(record.response_bytes));
-}
-
-std::string span_name(const SpanRecord& record, std::string_view route) {
-  if (record.transport != Transport::http)
-    return record.transport == Transport::tls ? "TLS connection" : "TCP connection";
-  // Semantic conventions: an unknown method is named HTTP here, since _OTHER is a value for
-  // machines.
-  std::string name(record.key.method == Method::other ? "HTTP" : method_name(record.key.method));
-  if (!route.empty()) name.append(" ").append(route);
-  return name;
-}
-
-void add_span(pbf_writer& scope_group, const RecorderDelta& delta, const SpanRecord& record) {
-  const bool inbound = record.key.direction == Direction::inbound;
-  const auto route = name_in(delta, record.key.route);
-  pbf_writer span(scope_group, 2);
-  add_id(span, 1, record.trace_id);
-  add_id(span, 2, record.span_id);
-  if (!record.parent_span_id.is_zero()) add_id(span, 4, record.parent_span_id);
-  add_text(span, 5, span_name(record, route));
-  span.add_enum(6, static_cast<int32_t>(inbound ? 2 : 3));
-  span.add_fixed64(7, record.start_unix_nanos);
-  span.add_fixed64(8, record.start_unix_nanos + record.duration_nanos);
-  if (record.transport == Transport::http)
-    add_request_attributes(span, delta, record, route);
-  else
-    add_connection_attributes(span, delta, record);
-  if (const auto peer = name_in(delta, record.peer); !peer.empty())
-    add_attribute(span, 9, "network.peer.address", peer);
-  if (const auto identity = name_in(delta, record.peer_identity); !identity.empty())
-    add_attribute(span, 9, "hms.peer.identity", identity);
-  if (const auto text = text_in(delta, record.trace_text); !text.empty())
-    add_attribute(span, 9, "hms.x_trace", text);
-  if (record.key.error_type != ErrorType::none || is_error_status(record.key)) {
-    pbf_writer status(span, 15);
-    status.add_enum(3, 2);
-  }
-}
 
 void add_buckets(pbf_writer& point, uint32_t tag, const std::vector<Histogram::Bucket>& buckets) {
   if (buckets.empty()) return;
@@ -297,26 +156,6 @@ void add_own_metrics(pbf_writer& scope_group, const std::vector<OwnMetric>& own,
 
 }  // namespace
 
-std::string encode_traces(const ResourceIdentity& identity,
-                          const std::vector<RecorderDelta>& deltas) {
-  size_t spans = 0;
-  for (const RecorderDelta& delta : deltas) spans += delta.spans.size();
-  std::string out;
-  if (spans == 0) return out;
-  out.reserve(512 + spans * 320);
-  pbf_writer request(out);
-  pbf_writer group(request, 1);
-  add_resource(group, identity);
-  pbf_writer scope_group(group, 2);
-  add_scope(scope_group);
-  for (const RecorderDelta& delta : deltas) {
-    for (const SpanRecord& record : delta.spans) add_span(scope_group, delta, record);
-  }
-  scope_group.commit();
-  group.commit();
-  return out;
-}
-
 std::string encode_metrics(const ResourceIdentity& identity,
                            const std::vector<RecorderDelta>& deltas,
                            const std::vector<OwnMetric>& own, uint64_t process_start_unix_nanos,
@@ -331,9 +170,9 @@ std::string encode_metrics(const ResourceIdentity& identity,
   }
   pbf_writer request(out);
   pbf_writer group(request, 1);
-  add_resource(group, identity);
+  group.add_message(1, resource_fields(identity));
   pbf_writer scope_group(group, 2);
-  add_scope(scope_group);
+  scope_group.add_message(1, scope_fields());
   add_duration_metric(scope_group, series, Direction::inbound, begin, end);
   add_duration_metric(scope_group, series, Direction::outbound, begin, end);
   add_own_metrics(scope_group, own, process_start_unix_nanos, now_unix_nanos);

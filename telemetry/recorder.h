@@ -149,19 +149,17 @@ struct ResourceIdentity {
   std::vector<std::pair<std::string, std::string>> extra;  // k8s.* and others
 };
 
-/// One OTLP ExportTraceServiceRequest / ExportMetricsServiceRequest (protobuf, uncompressed) of
-/// several workers' deltas; empty text when there is nothing. Metrics: http.server.request.duration
-/// and http.client.request.duration, exponential histograms, delta temporality, unit s; spans:
-/// SERVER/CLIENT, name "{method} {route}", attributes as docs/query.md has them. Counters of the
-/// proxy itself (hms_proxy_*) are added as cumulative sums and gauges.
+/// A counter or gauge of the proxy itself (hms_proxy_*).
 struct OwnMetric {
   std::string name;
   std::vector<std::pair<std::string, std::string>> labels;
   double value = 0;
   bool counter = true;  // else a gauge
 };
-[[nodiscard]] std::string encode_traces(const ResourceIdentity& identity,
-                                        const std::vector<RecorderDelta>& deltas);
+/// One OTLP ExportMetricsServiceRequest (protobuf, uncompressed) of several workers' deltas; empty
+/// text when there is nothing. http.server.request.duration and http.client.request.duration,
+/// exponential histograms, delta temporality, unit s, each with its slowest span as exemplar; our
+/// own metrics as cumulative sums and gauges. Spans: span_encoder.h.
 [[nodiscard]] std::string encode_metrics(const ResourceIdentity& identity,
                                          const std::vector<RecorderDelta>& deltas,
                                          const std::vector<OwnMetric>& own,

@@ -158,4 +158,48 @@ std::string zstd_encode(std::string_view bytes, int level) {
   return out;
 }
 
+// === ZstdEncoder
+
+struct ZstdEncoder::Impl {
+  struct Free {
+    void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
+  };
+  std::unique_ptr<ZSTD_CCtx, Free> context{ZSTD_createCCtx()};
+  std::string frame;
+
+  Impl() {
+    if (context == nullptr) throw std::bad_alloc();
+    ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, 1);
+  }
+
+  void run(std::string_view bytes, ZSTD_EndDirective directive) {
+    ZSTD_inBuffer input{bytes.data(), bytes.size(), 0};
+    std::array<char, 16 * 1024> piece;
+    size_t left = 1;
+    while (left != 0) {
+      ZSTD_outBuffer output{piece.data(), piece.size(), 0};
+      left = ZSTD_compressStream2(context.get(), &output, &input, directive);
+      if (ZSTD_isError(left) != 0) throw std::bad_alloc();
+      frame.append(piece.data(), output.pos);
+    }
+  }
+};
+
+ZstdEncoder::ZstdEncoder() = default;
+ZstdEncoder::~ZstdEncoder() = default;
+
+void ZstdEncoder::add(std::string_view bytes) {
+  if (impl_ == nullptr) impl_ = std::make_unique<Impl>();
+  impl_->run(bytes, ZSTD_e_flush);
+}
+
+std::string ZstdEncoder::finish() {
+  if (impl_ == nullptr) impl_ = std::make_unique<Impl>();
+  impl_->run({}, ZSTD_e_end);
+  std::string frame = std::move(impl_->frame);
+  impl_.reset();
+  frame.shrink_to_fit();
+  return frame;
+}
+
 }  // namespace hms::net

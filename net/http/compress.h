@@ -1,8 +1,9 @@
 // compress.h: gzip and zstd over whole bodies, with a bound on what comes out (a small body must
-// not unfold into a large one).
+// not unfold into a large one); and zstd in pieces, where a large body would stop its thread.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -15,5 +16,20 @@ namespace hms::net {
 [[nodiscard]] Result<std::string> zstd_decode(std::string_view bytes, uint64_t max_bytes);
 [[nodiscard]] std::string gzip_encode(std::string_view bytes, int level = 1);
 [[nodiscard]] std::string zstd_encode(std::string_view bytes, int level = 1);
+
+/// One zstd frame, made piece by piece. Holds about 1 MiB between the first piece and `finish`.
+class ZstdEncoder {
+ public:
+  ZstdEncoder();
+  ~ZstdEncoder();
+  /// Compresses at once: the work of a call is that of its bytes.
+  void add(std::string_view bytes);
+  /// The frame. The next piece begins another one.
+  [[nodiscard]] std::string finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;  // null between frames
+};
 
 }  // namespace hms::net

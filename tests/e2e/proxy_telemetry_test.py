@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import hms
@@ -32,6 +33,20 @@ class Telemetry(hms.TestCase):
             self.assertEqual(batch["headers"]["content-encoding"], "zstd")
             sequences.append(int(batch["headers"]["x-hms-batch"].rsplit("/", 1)[1]))
         self.assertEqual(sequences, list(range(1, len(sequences) + 1)))
+
+    def test_a_point_names_the_trace_of_its_slowest_request(self):
+        collector = self.start("hms-collector", "--data", self.folder(), "--listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0")
+        proxy = self.proxy(collector.address("otlp"))
+        trace = "01902c6a-7d3f-7cc2-9a41-5f1c2b7e8d90"
+        start = int(time.time())
+        hms.get(proxy.address("inbound"), "/slow", {"x-trace": trace})
+
+        def exemplars():
+            path = f"/api/v1/query_exemplars?query=http_server_request_duration_seconds&start={start}&end={start + 600}"
+            return [e for series in hms.get(collector.address("listen"), path).json()["data"] for e in series["exemplars"]]
+
+        self.wait_for(exemplars)
+        self.assertEqual(exemplars()[0]["labels"]["trace_id"], trace.replace("-", ""))
 
     def test_a_second_without_requests_is_reported_too(self):
         # The collector holds each second back until every sidecar has reported it.

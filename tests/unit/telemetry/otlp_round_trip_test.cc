@@ -2,6 +2,7 @@
 
 #include "telemetry/otlp_decode.h"
 #include "telemetry/recorder.h"
+#include "telemetry/span_encoder.h"
 
 using namespace hms::telemetry;
 
@@ -38,6 +39,21 @@ SpanRecord span_of(const SeriesKey& key) {
   span.duration_nanos = 1'500'000;
   span.key = key;
   return span;
+}
+
+/// One request for each delta, one after the other.
+std::string encode_traces(const ResourceIdentity& identity,
+                          const std::vector<RecorderDelta>& deltas) {
+  SpanEncoder encoder(identity);
+  std::string all, one;
+  for (const RecorderDelta& delta : deltas) {
+    if (delta.spans.empty()) continue;
+    encoder.begin_delta();
+    encoder.add(delta, 0, delta.spans.size());
+    encoder.take(one);
+    all += one;
+  }
+  return all;
 }
 
 Decoded<TraceBatch> decoded_traces(std::vector<RecorderDelta> deltas) {

@@ -52,3 +52,15 @@ TEST_CASE("compress: cut and broken data is corrupt, at every length") {
   CHECK(zstd_decode("not zstd at all", 100).error().code == Code::corrupt);
   CHECK(gzip_decode(gzip_encode("x") + "rest", 100).error().code == Code::corrupt);
 }
+
+TEST_CASE("compress: a zstd frame made piece by piece, and the next one after it") {
+  ZstdEncoder encoder;
+  for (const std::string& text : {noise(100'000), std::string(500'000, 'b'), std::string()}) {
+    for (size_t at = 0; at < text.size(); at += 7'777) {
+      encoder.add(std::string_view(text).substr(at, 7'777));
+    }
+    const std::string frame = encoder.finish();
+    CHECK(zstd_decode(frame, 1'000'000).value() == text);
+    CHECK(zstd_decode(frame.substr(0, frame.size() - 1), 1'000'000).error().code == Code::corrupt);
+  }
+}
