@@ -23,7 +23,7 @@ constexpr net::Millis kLongStart{500};
 int check(const collector::CollectorOptions& options) {
   const std::string faults = collector::check_files(options);
   if (!faults.empty()) {
-    std::fputs(faults.c_str(), stderr);
+    std::fprintf(stderr, "%s\n", faults.c_str());
     return kBadConfiguration;
   }
   std::puts("the configuration is valid");
@@ -97,7 +97,8 @@ int main(int argc, char** argv) {
   if (line.action == collector::CommandLine::Action::exit) {
     std::fputs(line.output.c_str(), stdout);
     std::fputs(line.errors.c_str(), stderr);
-    if (line.options.check) std::fputs(collector::check_files(line.options).c_str(), stderr);
+    const std::string faults = line.options.check ? collector::check_files(line.options) : "";
+    if (!faults.empty()) std::fprintf(stderr, "%s\n", faults.c_str());
     return line.exit_code;
   }
   if (auto format = net::parse_log_format(line.options.log_format); format.ok())
