@@ -319,11 +319,11 @@ class AppImpl final : public App {
     register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_);
     register_jaeger_v3_api(*server_, loop_, *searches_, spans());
     register_logs_api(*server_, loop_, *searches_, logs(), tail_);
-    register_map_api(*server_, loop_, *queries_, *edges_);
     promql::QueryOptions questions;
     questions.max_samples = std::min(kMaxQuerySamples, shares_.queries / kBytesPerSample);
     questions.shared_samples = std::make_shared<std::atomic<int64_t>>(
         static_cast<int64_t>(shares_.queries / kBytesPerSample));
+    register_map_api(*server_, loop_, *queries_, *edges_, series(), questions);
     register_prometheus_api(*server_, loop_, *queries_, series(), std::move(questions));
     register_prometheus_status(*server_, loop_, *queries_, *series_, status_info());
     if (lake_) register_lake_api(*server_, loop_, *queries_, *lake_, *roller_);

@@ -1,0 +1,78 @@
+"""The service map: nodes and edges of a time range, from spans where they tell more, from metrics where spans were dropped or never sent."""
+
+import os
+import sys
+import time
+import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import hms
+import sidecar
+
+SECONDS = 60
+
+
+class Map(hms.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.address = self.start("hms-collector", "--data", os.path.join(self.folder(), "data"), "--listen", "127.0.0.1:0", "--otlp-listen", "off").address("listen")
+        self.begin = int(time.time()) // 10 * 10 - 2 * SECONDS
+
+    def send_spans(self, service, count, parent=None, milliseconds=20, failed=0):
+        """`count` SERVER spans of a second each apart; returns their ids, for the next hop to be called by."""
+        spans = []
+        for i in range(count):
+            start = (self.begin + i % SECONDS) * 10**9
+            span = {"traceId": f"{i + 1:032x}", "spanId": f"{zlib.crc32(service.encode()):08x}{i + 1:08x}", "name": "GET /", "kind": 2, "startTimeUnixNano": str(start),
+                    "endTimeUnixNano": str(start + milliseconds * 10**6)}
+            if parent:
+                span["parentSpanId"] = parent[i]
+            if i < failed:
+                span["status"] = {"code": 2}
+            spans.append(span)
+        resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+        reply = hms.post_json(self.address, "/v1/traces", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]})
+        self.assertEqual(reply.status, 200, reply)
+        return [span["spanId"] for span in spans]
+
+    def map(self):
+        body = hms.get_json(self.address, f"/ops/map?start={self.begin}&end={self.begin + SECONDS}")
+        return {node["service"]: node for node in body["nodes"]}, {(edge["from"], edge["to"]): edge for edge in body["edges"]}
+
+    def test_who_calls_whom_how_often_and_how_well(self):
+        ui = self.send_spans("ui", 60, milliseconds=50)
+        self.send_spans("claims", 60, parent=ui, failed=15)
+        nodes, edges = self.map()
+        self.assertEqual(set(nodes), {"ui", "claims"})
+        self.assertEqual(set(edges), {("ui", "claims")})
+        for figures in (nodes["claims"], edges["ui", "claims"]):
+            self.assertEqual((figures["rps"], figures["error_rate"]), (1.0, 0.25))
+            self.assertAlmostEqual(figures["p99"], 20, delta=1)
+
+    def test_metrics_count_where_spans_were_dropped_or_never_sent(self):
+        ui = self.send_spans("ui", 60)
+        self.send_spans("claims", 60, parent=ui)
+        for service in ("claims", "payments"):
+            points = []
+            for second in range(self.begin, self.begin + SECONDS):
+                points += [sidecar.point(second, 90), sidecar.point(second, 10, duration=2, status=500)]
+            sidecar.post_metrics(self.address, service, points)
+        nodes, edges = self.map()
+        self.assertEqual(set(nodes), {"ui", "claims", "payments"})
+        self.assertEqual(nodes["ui"]["rps"], 1.0)
+        self.assertEqual(edges["ui", "claims"]["rps"], 1.0)
+        for service in ("claims", "payments"):
+            self.assertAlmostEqual(nodes[service]["rps"], 100, delta=3)
+            self.assertAlmostEqual(nodes[service]["error_rate"], 0.1, delta=0.01)
+            self.assertAlmostEqual(nodes[service]["p50"], 100, delta=4)
+            self.assertAlmostEqual(nodes[service]["p99"], 2000, delta=60)
+
+    def test_a_range_of_ages_is_answered_from_spans(self):
+        self.send_spans("ui", 60)
+        body = hms.get_json(self.address, "/ops/map?start=0&end=4102444800")
+        self.assertEqual([node["service"] for node in body["nodes"]], ["ui"])
+        self.assertEqual(hms.get(self.address, "/ops/map?start=2&end=1").status, 400)
+
+
+if __name__ == "__main__":
+    hms.main()
