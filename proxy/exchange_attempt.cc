@@ -13,7 +13,6 @@
 
 namespace hms::proxy {
 
-using net::H1Codec;
 using net::KnownHeader;
 using net::MessageHead;
 using telemetry::Direction;

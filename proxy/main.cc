@@ -58,8 +58,9 @@ int run(const hms::proxy::Options& options) {
 void give_memory_back() {
   constexpr int kMappedFrom = 256 * 1024;
   constexpr int kKeptAtMost = 512 * 1024;
-  mallopt(M_MMAP_THRESHOLD, kMappedFrom);
-  mallopt(M_TRIM_THRESHOLD, kKeptAtMost);
+  // No other thread runs yet.
+  mallopt(M_MMAP_THRESHOLD, kMappedFrom);  // NOLINT(concurrency-mt-unsafe)
+  mallopt(M_TRIM_THRESHOLD, kKeptAtMost);  // NOLINT(concurrency-mt-unsafe)
 }
 
 }  // namespace

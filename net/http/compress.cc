@@ -162,7 +162,7 @@ std::string zstd_encode(std::string_view bytes, int level) {
 
 struct ZstdEncoder::Impl {
   struct Free {
-    void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
+    void operator()(ZSTD_CCtx* owned) const noexcept { ZSTD_freeCCtx(owned); }
   };
   std::unique_ptr<ZSTD_CCtx, Free> context{ZSTD_createCCtx()};
   std::string frame;
