@@ -49,7 +49,7 @@ class Session final : public net::StreamHandler {
   [[nodiscard]] std::string_view peer_identity();
   [[nodiscard]] bool peer_sent_eof() const noexcept { return peer_eof_; }
 
-  enum Pause : uint8_t { upstream_slow = 1, connecting = 2, pipelined = 4 };
+  enum Pause : uint8_t { upstream_slow = 1, connecting = 2, pipelined = 4, unwatched = 8 };
   void pause(Pause reason);
   void resume(Pause reason);
 
@@ -86,6 +86,7 @@ class Session final : public net::StreamHandler {
 
   void process(std::string_view& input);
   void process_stash();
+  void after_first_read();
   void on_timer();
   void refuse(LocalError error, std::string_view detail);
   void finish();
@@ -109,6 +110,7 @@ class Session final : public net::StreamHandler {
   std::string peer_ip_;
   telemetry::Direction direction_;
   uint8_t pauses_ = 0;
+  bool fresh_ = true;  // until its first bytes are read
   bool teaches_ = false;
   bool refused_ = false;
   bool peer_eof_ = false;

@@ -189,13 +189,8 @@ class TcpAcceptor final : public Acceptor {
   }
 
   void hand_over(int accepted, const SocketAddress& peer) {
-    TcpNode* const node = TcpNode::make(loop_);
-    if (uv_tcp_open(&node->handle, accepted) != 0) {
-      close(accepted);
-      TcpNode::close(node);
-      return;
-    }
-    auto stream = std::make_unique<TcpStream>(loop_, node, Side::downstream, peer);
+    auto stream = std::make_unique<TcpStream>(loop_, accepted, Side::downstream, peer);
+    TcpNode* const node = stream->node();
     const auto on_accept = on_accept_;
     (*on_accept)(std::move(stream));
     // The node is alive until the end of the turn, even if the stream is gone already.

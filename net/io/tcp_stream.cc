@@ -3,10 +3,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 
 #include "net/core/check.h"
 #include "net/io/uv_error.h"
@@ -28,9 +31,13 @@ static_assert(TcpStream::kLeastRead << kMostDoublings == Loop::kSlabBytes);
 
 TcpNode* TcpNode::make(Loop& loop) {
   auto* node = new TcpNode;
-  HMS_ENSURE(uv_tcp_init(loop.raw(), &node->handle) == 0);  // without a socket it cannot fail
-  node->handle.data = node;
+  node->initialise(loop);
   return node;
+}
+
+void TcpNode::initialise(Loop& loop) {
+  HMS_ENSURE(uv_tcp_init(loop.raw(), &handle) == 0);  // without a socket it cannot fail
+  handle.data = this;
 }
 
 void TcpNode::close(TcpNode* node) noexcept {
@@ -46,15 +53,37 @@ TcpStream::TcpStream(Loop& loop, TcpNode* node, Side side, const SocketAddress& 
   node_->owner = this;
 }
 
+TcpStream::TcpStream(Loop& loop, int accepted, Side side, const SocketAddress& peer)
+    : TcpStream(loop, new TcpNode, side, peer) {
+  own_descriptor_ = accepted;
+}
+
 TcpStream::~TcpStream() {
   if (reset_on_close_) {
     const linger now{.l_onoff = 1, .l_linger = 0};
     setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
   }
-  TcpNode::close(node_);
+  if (own_descriptor_ < 0) {
+    TcpNode::close(node_);
+    return;
+  }
+  close(own_descriptor_);
+  node_->owner = nullptr;
+  loop_.retire(std::unique_ptr<TcpNode>(node_));  // somebody up the stack may look at it
+}
+
+/// Once, when epoll is needed. The result is libuv's status.
+int TcpStream::give_to_libuv() noexcept {
+  if (own_descriptor_ < 0) return 0;
+  node_->initialise(loop_);
+  const int status = uv_tcp_open(&node_->handle, own_descriptor_);
+  if (status != 0) close(own_descriptor_);
+  own_descriptor_ = -1;
+  return status;
 }
 
 int TcpStream::descriptor() const noexcept {
+  if (own_descriptor_ >= 0) return own_descriptor_;
   uv_os_fd_t descriptor = -1;
   uv_fileno(reinterpret_cast<const uv_handle_t*>(&node_->handle), &descriptor);
   return descriptor;
@@ -116,7 +145,8 @@ void TcpStream::start_or_stop_reading() {
     return;
   }
   if (reading_) return;
-  const int status = uv_read_start(node_->stream(), on_alloc, on_read);
+  int status = give_to_libuv();
+  if (status == 0) status = uv_read_start(node_->stream(), on_alloc, on_read);
   if (status == 0) {
     reading_ = true;
   } else {
@@ -256,6 +286,21 @@ void TcpStream::write(std::span<const std::string_view> slices) {
   if (sent < total) enqueue(slices, sent);
 }
 
+/// Bytes taken, or libuv's number of a fault.
+int TcpStream::write_now(std::span<const uv_buf_t> buffers) noexcept {
+  if (own_descriptor_ < 0)
+    return uv_try_write(node_->stream(), buffers.data(), static_cast<unsigned>(buffers.size()));
+  static_assert(sizeof(uv_buf_t) == sizeof(iovec) &&
+                offsetof(uv_buf_t, base) == offsetof(iovec, iov_base) &&
+                offsetof(uv_buf_t, len) == offsetof(iovec, iov_len));  // libuv promises it
+  ssize_t taken = 0;
+  do {
+    taken = writev(own_descriptor_, reinterpret_cast<const iovec*>(buffers.data()),
+                   static_cast<int>(buffers.size()));
+  } while (taken < 0 && errno == EINTR);
+  return taken < 0 ? uv_translate_sys_error(errno) : static_cast<int>(taken);
+}
+
 /// Returns how many bytes the socket took.
 size_t TcpStream::try_write(std::span<const std::string_view> slices, size_t total) {
   // libuv's lengths are unsigned int and its result an int: a giant slice goes through the queue.
@@ -275,7 +320,7 @@ size_t TcpStream::try_write(std::span<const std::string_view> slices, size_t tot
       offered += slice.size();
     }
     if (count == 0) return sent;
-    const int taken = uv_try_write(node_->stream(), buffers.data(), count);
+    const int taken = write_now(std::span(buffers).first(count));
     if (taken == UV_EAGAIN) return sent;
     if (taken < 0) {
       fail_later(taken);
@@ -299,7 +344,8 @@ void TcpStream::enqueue(std::span<const std::string_view> slices, size_t skip) {
 }
 
 void TcpStream::submit() {
-  const int status = node_->queue->submit(node_->stream(), on_written);
+  int status = give_to_libuv();
+  if (status == 0) status = node_->queue->submit(node_->stream(), on_written);
   if (status != 0) fail_later(status);
 }
 

@@ -1,7 +1,9 @@
 // tcp_stream.h: a Stream over a TCP socket. Private to net/io: Acceptor and Connector make them.
 //
 // The libuv handle lives in a TcpNode, which outlives the stream: the stream's destructor detaches
-// and closes, the close callback frees the node. Reading goes into the loop's one slab; an idle
+// and closes, the close callback frees the node. An accepted socket is given to libuv when epoll is
+// first needed for it (reading or a write that does not fit): a connection that is answered and
+// closed before costs no system call for that. Reading goes into the loop's one slab; an idle
 // stream holds no buffer (sizes: static_asserts in tcp_stream.cc). A read that filled its room
 // doubles the next one's, from 64 to 512 KiB, and a pause takes it back: large bodies then cost a
 // fraction of the wake-ups (docs/benchmarks.md), slow readers no memory. Pausing costs nothing by
@@ -30,6 +32,8 @@ struct TcpNode {
 
   /// A node with an initialised handle (no socket yet).
   static TcpNode* make(Loop& loop);
+  /// Gives the handle to libuv.
+  void initialise(Loop& loop);
   /// Closes the handle; the close callback frees the node.
   static void close(TcpNode* node) noexcept;
   static TcpNode* of(void* handle) noexcept {
@@ -45,6 +49,8 @@ class TcpStream final : public Stream, private Deferred {
 
   /// Takes over a connected node.
   TcpStream(Loop& loop, TcpNode* node, Side side, const SocketAddress& peer);
+  /// Takes over an accepted socket, non-blocking.
+  TcpStream(Loop& loop, int accepted, Side side, const SocketAddress& peer);
   ~TcpStream() override;
 
   void set_handler(StreamHandler* handler) override;
@@ -63,6 +69,7 @@ class TcpStream final : public Stream, private Deferred {
   [[nodiscard]] uint64_t bytes_read() const noexcept override { return bytes_read_; }
   [[nodiscard]] uint64_t bytes_written() const noexcept override;
 
+  [[nodiscard]] TcpNode* node() noexcept { return node_; }
   /// For the Acceptor, straight after its callback: if the new owner resumed reading, one recv now,
   /// before the socket was ever polled (a deferred accept hands over sockets that have data: this
   /// saves a turn of the loop).
@@ -73,6 +80,7 @@ class TcpStream final : public Stream, private Deferred {
 
   [[nodiscard]] bool wants_bytes() const noexcept;
   void start_or_stop_reading();
+  [[nodiscard]] int give_to_libuv() noexcept;
   [[nodiscard]] std::span<char> read_room() noexcept;
   [[nodiscard]] bool had_its_share() noexcept;
   static void on_alloc(uv_handle_t* handle, size_t suggested, uv_buf_t* buffer);
@@ -82,6 +90,7 @@ class TcpStream final : public Stream, private Deferred {
   void deliver(std::string_view bytes);
   void deliver_eof();
   void check_both_ended();
+  [[nodiscard]] int write_now(std::span<const uv_buf_t> buffers) noexcept;
   size_t try_write(std::span<const std::string_view> slices, size_t total);
   void enqueue(std::span<const std::string_view> slices, size_t skip);
   void submit();
@@ -104,6 +113,7 @@ class TcpStream final : public Stream, private Deferred {
   uint32_t turn_ = 0;           // the loop's turn that turn_bytes_ counts for
   uint32_t turn_bytes_ = 0;     // read in it
   int fault_ = 0;               // libuv's number of a fault that was not reported yet
+  int own_descriptor_ = -1;     // an accepted socket that libuv does not know yet
   uint8_t read_doublings_ = 0;  // of kLeastRead
   Side side_;
   Ending ending_ = Ending::none;
