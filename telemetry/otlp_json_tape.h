@@ -55,16 +55,20 @@ class Value {
   Value() = default;
   Value(const Tape* tape, uint32_t at) : tape_(tape), at_(at) {}
   [[nodiscard]] bool present() const { return tape_ != nullptr; }
-  [[nodiscard]] const Node& node() const { return tape_->nodes[at_]; }
-  [[nodiscard]] bool is(NodeKind kind) const { return present() && node().kind == kind; }
+  /// Of a value that is not there: null.
+  [[nodiscard]] const Node& node() const {
+    static constexpr Node kAbsent{};
+    return tape_ == nullptr ? kAbsent : tape_->nodes[at_];
+  }
+  [[nodiscard]] bool is(NodeKind kind) const { return node().kind == kind; }
   [[nodiscard]] std::string_view key() const { return node().key; }
 
   /// Calls `visit(Value)` for each child of an array or object; nothing for other kinds.
   template <class Visit>
   void each(Visit visit) const {
     if (!is(NodeKind::array) && !is(NodeKind::object)) return;
-    for (uint32_t child = at_ + 1; child < node().end; child = tape_->nodes[child].end)
-      visit(Value(tape_, child));
+    const uint32_t end = node().end;
+    for (Value child(tape_, at_ + 1); child.at_ < end; child.at_ = child.node().end) visit(child);
   }
   [[nodiscard]] Value get(std::string_view key) const {
     Value found;
