@@ -323,6 +323,7 @@ class AppImpl final : public App {
     questions.max_samples = std::min(kMaxQuerySamples, shares_.queries / kBytesPerSample);
     questions.shared_samples = std::make_shared<std::atomic<int64_t>>(
         static_cast<int64_t>(shares_.queries / kBytesPerSample));
+    questions.parallel = make_parallel_for(*queries_, kQueryThreads - 1);
     register_map_api(*server_, loop_, *queries_, *edges_, series(), questions);
     register_prometheus_api(*server_, loop_, *queries_, series(), std::move(questions));
     register_prometheus_status(*server_, loop_, *queries_, *series_, status_info());

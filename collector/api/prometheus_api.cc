@@ -282,9 +282,10 @@ QueryAnswer metadata_answer(const SeriesSource& source, const std::string& metri
 }
 
 void collect_selectors(const promql::Expr& expr, std::vector<std::vector<LabelMatcher>>& out) {
-  if (expr.kind == promql::NodeKind::vector_selector && out.size() < kMaxSelectors)
-    out.push_back(expr.matchers);
-  for (const auto& child : expr.children) collect_selectors(*child, out);
+  promql::for_each_node(expr, [&out](const promql::Expr& node) {
+    if (node.kind == promql::NodeKind::vector_selector && out.size() < kMaxSelectors)
+      out.push_back(node.matchers);
+  });
 }
 
 void append_exemplar_json(std::string& out, const Exemplar& exemplar) {

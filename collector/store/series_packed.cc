@@ -92,21 +92,30 @@ bool read_numbers(ColumnReader& in, size_t count, std::vector<int64_t>& out) {
   const uint8_t planes = in.u8();
   if (in.failed() || planes > 8) return false;
   const size_t rest = count - order;
-  for (size_t i = order; i < count; ++i) out[i] = least;
+  // Plain pointers: these loops are most of what a question costs, and are to become vector code.
+  int64_t* const numbers = out.data();
+  int64_t* const coded = numbers + order;
+  std::fill_n(coded, rest, least);
   for (size_t p = 0; p < planes; ++p) {
     const std::string_view plane = in.raw(rest);
     if (plane.size() != rest) return false;
+    const char* const bytes = plane.data();
     for (size_t i = 0; i < rest; ++i) {
-      out[order + i] =
-          plus(out[order + i],
-               static_cast<int64_t>(uint64_t{static_cast<uint8_t>(plane[i])} << (8 * p)));
+      coded[i] =
+          plus(coded[i], static_cast<int64_t>(uint64_t{static_cast<uint8_t>(bytes[i])} << (8 * p)));
     }
   }
-  if (order == 2) {
-    for (size_t i = 2; i < count; ++i) out[i] = plus(out[i], out[i - 1]);
-  }
-  if (order >= 1) {
-    for (size_t i = 1; i < count; ++i) out[i] = plus(out[i], out[i - 1]);
+  if (order == 0) return !in.failed();
+  int64_t value = numbers[0];
+  if (order == 1) {
+    for (size_t i = 1; i < count; ++i) numbers[i] = value = plus(value, numbers[i]);
+  } else {
+    int64_t step = numbers[1];
+    numbers[1] = value = plus(value, step);
+    for (size_t i = 2; i < count; ++i) {
+      step = plus(step, numbers[i]);
+      numbers[i] = value = plus(value, step);
+    }
   }
   return !in.failed();
 }
@@ -222,22 +231,34 @@ class RunReader {
     if (!read_numbers(in_, size, times_) || !read_numbers(in_, size, numbers_)) return false;
     const double power = is_decimal ? kPowers[static_cast<size_t>(kind - RunKind::decimal)] : 1;
     uint64_t now = 0;
-    for (size_t i = 0; i < size; ++i) {
-      double value = 0;
-      if (kind == RunKind::real) {
-        now ^= bits(numbers_[i]);
-        value = std::bit_cast<double>(now);
-      } else {
-        value = static_cast<double>(numbers_[i]);
-        if (is_decimal) value /= power;
-      }
-      if (wanted(times_[i])) samples_.push_back({times_[i], value});
+    const int64_t* const numbers = numbers_.data();
+    if (kind == RunKind::real) {
+      append_wanted(size, [&](size_t i) {
+        now ^= bits(numbers[i]);
+        return std::bit_cast<double>(now);
+      });
+    } else {
+      append_wanted(size, [&](size_t i) { return static_cast<double>(numbers[i]) / power; });
     }
     return true;
   }
 
  private:
   [[nodiscard]] bool wanted(int64_t t) const { return t > start_ && t <= end_; }
+
+  // `value_of` is called for every point, in order.
+  template <class ValueOf>
+  void append_wanted(size_t size, const ValueOf& value_of) {
+    size_t kept = samples_.size();
+    samples_.resize(kept + size);  // grows as push_back would, and is looked at once
+    Sample* const out = samples_.data();
+    const int64_t* const times = times_.data();
+    for (size_t i = 0; i < size; ++i) {
+      out[kept] = {times[i], value_of(i)};
+      kept += wanted(times[i]) ? 1 : 0;
+    }
+    samples_.resize(kept);
+  }
 
   bool read_histograms(size_t size) {
     telemetry::Histogram value;

@@ -11,7 +11,8 @@
 namespace hms::collector {
 namespace {
 
-constexpr uint32_t kScanGap = 8;  // series numbers this close are read in one scan
+constexpr uint32_t kScanGap = 8;     // series numbers this close are read in one scan
+constexpr size_t kSliceSeries = 64;  // read by one thread at a time
 
 /// Of what was added to a series from these two places on, only the points in (start, end] stay.
 void keep_range(Series& series, size_t first_sample, size_t first_histogram, int64_t start,
@@ -36,6 +37,12 @@ uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histo
     out += 5 + value.positive.size() + value.negative.size();
   }
   return out;
+}
+
+net::Error too_many_samples(const SelectLimits& limits) {
+  return {net::Code::too_large, net::Side::downstream, false,
+          "query processing would load too many samples into memory: the limit is " +
+              std::to_string(limits.max_samples)};
 }
 
 }  // namespace
@@ -103,15 +110,34 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select_series(
     if (entry.on_disk || !entry.memory.blocks.empty() || !entry.memory.plain.empty())
       found.push_back(std::move(entry));
   }
-  if (auto read = read_disk(found, start, end, limits); !read) return read.error();
+  Reading reading{start, end, limits};
+  const size_t slices = (found.size() + kSliceSeries - 1) / kSliceSeries;
+  std::vector<net::Result<void>> done(slices);
+  for_each_index(limits.parallel, slices, [&](size_t i) {
+    const size_t first = i * kSliceSeries;
+    done[i] = read_series(
+        std::span(found).subspan(first, std::min(kSliceSeries, found.size() - first)), reading);
+  });
   std::vector<Series> out;
-  uint64_t samples = 0;
+  for (const auto& slice : done) {
+    if (!slice) return slice.error();
+  }
+  for (Found& entry : found) {
+    if (!entry.out.samples.empty() || !entry.out.histograms.empty())
+      out.push_back(std::move(entry.out));
+  }
+  return out;
+}
+
+net::Result<void> SeriesStoreImpl::read_series(std::span<Found> found, Reading& reading) const {
+  const SelectLimits& limits = reading.limits;
+  if (auto read = read_disk(found, reading); !read) return read;
   for (Found& entry : found) {
     if (limits.cancelled && limits.cancelled())
       return net::Error{net::Code::canceled, net::Side::downstream, false, "canceled"};
     Series& one = entry.out;
     for (const BlockPtr& block : entry.memory.blocks) {
-      if (!read_block(*block, start, end, one.samples, one.histograms)) {
+      if (!read_block(*block, reading.start, reading.end, one.samples, one.histograms)) {
         return net::Error{net::Code::corrupt, net::Side::self, false,
                           "a block in memory is broken"};
       }
@@ -125,31 +151,25 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select_series(
     }
     if (one.samples.empty() && one.histograms.empty()) continue;
     merge_points(one.samples, one.histograms);
-    samples += weight_of(one, 0, 0);
-    if (samples > limits.max_samples) {
-      return net::Error{net::Code::too_large, net::Side::downstream, false,
-                        "query processing would load too many samples into memory: the limit is " +
-                            std::to_string(limits.max_samples)};
-    }
+    const uint64_t weight = weight_of(one, 0, 0);
+    if (reading.samples.fetch_add(weight, std::memory_order_relaxed) + weight > limits.max_samples)
+      return too_many_samples(limits);
     one.labels = entry.series->labels;
-    out.push_back(std::move(one));
   }
-  return out;
+  return {};
 }
 
-net::Result<void> SeriesStoreImpl::read_disk(std::vector<Found>& found, int64_t start, int64_t end,
-                                             const SelectLimits& limits) const {
-  uint64_t samples = 0;
+net::Result<void> SeriesStoreImpl::read_disk(std::span<Found> found, Reading& reading) const {
   std::vector<std::pair<uint32_t, Wanted>> days;
   std::set<uint32_t> thinned;
   {
     const std::shared_lock lock(mutex_);
-    if (limits.interval_millis > 0) thinned = compacted_;
-    const int64_t first_day = std::max<int64_t>(start, 0) / kDayMillis;
+    if (reading.limits.interval_millis > 0) thinned = compacted_;
+    const int64_t first_day = std::max<int64_t>(reading.start, 0) / kDayMillis;
     for (auto day = days_.lower_bound(
              static_cast<uint32_t>(std::min<int64_t>(first_day, Family::kMeta - 1)));
          day != days_.end(); ++day) {
-      if (static_cast<int64_t>(day->first) * kDayMillis > end) break;
+      if (static_cast<int64_t>(day->first) * kDayMillis > reading.end) break;
       std::vector<Found*> wanted;
       for (Found& entry : found) {
         if (entry.on_disk && day->second.contains(entry.series->id)) wanted.push_back(&entry);
@@ -159,25 +179,22 @@ net::Result<void> SeriesStoreImpl::read_disk(std::vector<Found>& found, int64_t 
   }
   for (auto& [day, wanted] : days) {
     if (thinned.contains(day)) {
-      if (auto read = read_thinned(Family{day}, wanted, start, end, limits, samples); !read)
-        return read;
+      if (auto read = read_thinned(Family{day}, wanted, reading); !read) return read;
     }
-    if (auto read = read_day(Family{day}, wanted, start, end, limits, samples); !read) return read;
+    if (auto read = read_day(Family{day}, wanted, reading); !read) return read;
   }
   return {};
 }
 
-net::Result<void> SeriesStoreImpl::read_day(Family day, const Wanted& wanted, int64_t start,
-                                            int64_t end, const SelectLimits& limits,
-                                            uint64_t& samples) const {
+net::Result<void> SeriesStoreImpl::read_day(Family day, const Wanted& wanted,
+                                            Reading& reading) const {
   return read_chunks(
-      day, wanted, start, end, limits, samples, [](uint32_t id) { return series_chunk_key(id, 0); },
-      1);
+      day, wanted, reading.start, reading.end, reading,
+      [](uint32_t id) { return series_chunk_key(id, 0); }, 1);
 }
 
-net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted, int64_t start,
-                                                int64_t end, const SelectLimits& limits,
-                                                uint64_t& samples) const {
+net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted,
+                                                Reading& reading) const {
   const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
   // Late points that are still in memory belong between all points of their day.
   Wanted late;
@@ -186,13 +203,13 @@ net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted, int6
   std::erase_if(wanted,
                 [&](const Found* one) { return one->memory.reaches(begin, begin + kDayMillis); });
   for (const RollupLevel& level : kRollupLevels) {
-    if (limits.interval_millis % level.millis != 0) continue;
+    if (reading.limits.interval_millis % level.millis != 0) continue;
     std::vector<std::pair<size_t, size_t>> before;
     for (const Found* one : wanted)
       before.emplace_back(one->out.samples.size(), one->out.histograms.size());
     // With the whole day's points, so that none found means none thinned.
     auto read = read_chunks(
-        day, wanted, begin - 1, begin + kDayMillis - 1, limits, samples,
+        day, wanted, begin - 1, begin + kDayMillis - 1, reading,
         [&](uint32_t id) { return series_rollup_key(level.number, id); }, 2);
     if (!read) return read;
     Wanted rest;
@@ -202,7 +219,7 @@ net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted, int6
         rest.push_back(wanted[i]);
         continue;
       }
-      keep_range(out, before[i].first, before[i].second, start, end);
+      keep_range(out, before[i].first, before[i].second, reading.start, reading.end);
     }
     wanted = std::move(rest);
   }
@@ -214,10 +231,10 @@ net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted, int6
 
 // Series numbers rise in `wanted`; those that lie close together are read in one scan.
 net::Result<void> SeriesStoreImpl::read_chunks(Family day, const Wanted& wanted, int64_t start,
-                                               int64_t end, const SelectLimits& limits,
-                                               uint64_t& samples,
+                                               int64_t end, Reading& reading,
                                                const std::function<std::string(uint32_t)>& key_of,
                                                size_t id_at) const {
+  const SelectLimits& limits = reading.limits;
   size_t first = 0;
   while (first < wanted.size()) {
     size_t last = first;
@@ -244,12 +261,10 @@ net::Result<void> SeriesStoreImpl::read_chunks(Family day, const Wanted& wanted,
                                      std::to_string(id) + " is corrupt"};
             return false;
           }
-          samples += weight_of(out, first_sample, first_histogram);
-          if (samples > limits.max_samples) {
-            failure = net::Error{
-                net::Code::too_large, net::Side::downstream, false,
-                "query processing would load too many samples into memory: the limit is " +
-                    std::to_string(limits.max_samples)};
+          const uint64_t weight = weight_of(out, first_sample, first_histogram);
+          if (reading.from_disk.fetch_add(weight, std::memory_order_relaxed) + weight >
+              limits.max_samples) {
+            failure = too_many_samples(limits);
             return false;
           }
           if (limits.cancelled && limits.cancelled()) {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "collector/parallel.h"
 #include "collector/store/signal_store.h"
 #include "net/core/clock.h"
 #include "telemetry/histogram.h"
@@ -62,7 +63,9 @@ struct ExemplarSeries {
 struct SelectLimits {
   uint64_t max_samples = 50'000'000;
   uint64_t max_series = 500'000;
-  std::function<bool()> cancelled;  // asked now and then; true gives Code::canceled
+  /// Asked now and then, from any thread that reads; true gives Code::canceled.
+  std::function<bool()> cancelled;
+  ParallelFor parallel;  // empty: this thread reads alone
   /// Not 0: of each interval of this length (left-open, counted from 1970) only the first, last,
   /// least and greatest point and counter resets matter, so that thinned points will do.
   int64_t interval_millis = 0;

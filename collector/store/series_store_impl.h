@@ -186,17 +186,22 @@ class SeriesStoreImpl final : public SeriesStore {
   net::Result<std::vector<Series>> select_series(const std::vector<CompiledMatcher>& matchers,
                                                  int64_t start, int64_t end,
                                                  const SelectLimits& limits) const;
-  net::Result<void> read_disk(std::vector<Found>& found, int64_t start, int64_t end,
-                              const SelectLimits& limits) const;
+  /// One question's bounds, and what all threads that read for it have read.
+  struct Reading {
+    const int64_t start, end;
+    const SelectLimits& limits;
+    std::atomic<uint64_t> samples{0}, from_disk{0};
+  };
+  /// The points of these series, from disk and memory. Several threads may each read some.
+  net::Result<void> read_series(std::span<Found> found, Reading& reading) const;
+  net::Result<void> read_disk(std::span<Found> found, Reading& reading) const;
   using Wanted = std::vector<Found*>;
-  net::Result<void> read_day(Family day, const Wanted& wanted, int64_t start, int64_t end,
-                             const SelectLimits& limits, uint64_t& samples) const;
+  net::Result<void> read_day(Family day, const Wanted& wanted, Reading& reading) const;
   /// Reads thinned points where there are some, and leaves in `wanted` the series that have none.
-  net::Result<void> read_thinned(Family day, Wanted& wanted, int64_t start, int64_t end,
-                                 const SelectLimits& limits, uint64_t& samples) const;
+  net::Result<void> read_thinned(Family day, Wanted& wanted, Reading& reading) const;
   /// `key_of` gives a series' first key, the number of the series standing `id_at` bytes in.
   net::Result<void> read_chunks(Family day, const Wanted& wanted, int64_t start, int64_t end,
-                                const SelectLimits& limits, uint64_t& samples,
+                                Reading& reading,
                                 const std::function<std::string(uint32_t)>& key_of,
                                 size_t id_at) const;
   net::Result<std::vector<Exemplar>> read_exemplars(uint32_t series, int64_t start,

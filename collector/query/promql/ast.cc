@@ -1,6 +1,7 @@
 // ast.cc: names and texts of expressions.
 #include "collector/query/promql/ast.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -35,6 +36,31 @@ std::string_view aggregate_name(AggregateOp op) noexcept {
       "sum",    "avg",    "min",  "max",     "count",    "group",
       "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values"};
   return kNames[static_cast<size_t>(op)];
+}
+
+Expr::~Expr() {
+  while (!children.empty() && children.front() && children.front()->kind == NodeKind::binary) {
+    const std::unique_ptr<Expr> link = std::move(children.front());
+    if (!link->children.empty()) children.front() = std::move(link->children.front());
+  }
+}
+
+std::vector<const Expr*> chain_of(const Expr& expr) {
+  std::vector<const Expr*> out;
+  for (const Expr* at = &expr; at->kind == NodeKind::binary; at = at->children.front().get())
+    out.push_back(at);
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
+void for_each_node(const Expr& expr, const std::function<void(const Expr&)>& visit) {
+  std::vector<const Expr*> waiting = {&expr};
+  while (!waiting.empty()) {
+    const Expr& at = *waiting.back();
+    waiting.pop_back();
+    visit(at);
+    for (size_t i = at.children.size(); i-- > 0;) waiting.push_back(at.children[i].get());
+  }
 }
 
 const Expr& unwrap(const Expr& expr) noexcept {
@@ -166,6 +192,17 @@ std::string bracketed(const Expr& expr) {
   return has ? to_text(expr) : "(" + to_text(expr) + ")";
 }
 
+std::string chain_text(const Expr& expr) {
+  const std::vector<const Expr*> chain = chain_of(expr);
+  std::string out(chain.size(), '(');
+  out += to_text(*chain.front()->children[0]);
+  for (const Expr* link : chain) {
+    out += " " + std::string(op_text(link->op)) + (link->return_bool ? " bool" : "");
+    out += matching_text(link->matching) + " " + to_text(*link->children[1]) + ")";
+  }
+  return out;
+}
+
 std::string aggregate_text(const Expr& expr) {
   std::string out(aggregate_name(expr.aggregate));
   if (expr.without || !expr.grouping.empty()) {
@@ -198,9 +235,7 @@ std::string to_text(const Expr& expr) {
     case NodeKind::paren:
       return bracketed(*expr.children[0]);
     case NodeKind::binary:
-      return "(" + to_text(*expr.children[0]) + " " + std::string(op_text(expr.op)) +
-             (expr.return_bool ? " bool" : "") + matching_text(expr.matching) + " " +
-             to_text(*expr.children[1]) + ")";
+      return chain_text(expr);
     case NodeKind::aggregate:
       return aggregate_text(expr);
     case NodeKind::call: {

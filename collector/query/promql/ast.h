@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -86,10 +87,18 @@ enum class AtKind : uint8_t { none, time, start, end };
 struct Function;  // functions.h
 
 struct Expr {
+  Expr() = default;
+  Expr(const Expr&) = delete;
+  Expr& operator=(const Expr&) = delete;
+  /// Takes a chain of operators apart link by link: it may have thousands.
+  ~Expr();
+
   NodeKind kind = NodeKind::number;
   ValueType type = ValueType::scalar;
   uint32_t begin = 0, end = 0;  // bytes in the text
-  int depth = 1;                // of the tree below and with this node
+  /// Of the tree below and with this node. A chain "a + b + c" of operators leans to the left and
+  /// counts as one level: what walks the tree does so link by link there (chain_of()).
+  int depth = 1;
   std::vector<std::unique_ptr<Expr>> children;
 
   double number = 0;
@@ -115,6 +124,11 @@ struct Expr {
   const Function* function = nullptr;
 };
 
+/// The operators of a chain from its first (innermost) to `expr`, each the left child of the next;
+/// empty if it is not an operator.
+[[nodiscard]] std::vector<const Expr*> chain_of(const Expr& expr);
+/// Visits each node of the tree once, what stands further left in the text first.
+void for_each_node(const Expr& expr, const std::function<void(const Expr&)>& visit);
 /// The expression without parentheses around it.
 [[nodiscard]] const Expr& unwrap(const Expr& expr) noexcept;
 /// PromQL text of the tree, normalised. Parsing it gives the same tree.

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "collector/parallel.h"
 #include "collector/query/promql/value.h"
 #include "collector/store/series_store.h"
 #include "net/core/clock.h"
@@ -44,7 +45,9 @@ struct QueryOptions {
   /// What other questions of the same moment have in common with this one; null: nothing.
   std::shared_ptr<class SharedResults> shared_results;
   int64_t lookback_millis = 300'000;  // how old the newest sample of an instant selector may be
-  std::function<bool()> cancelled;    // asked now and then from the evaluating thread
+  /// Asked now and then, from every thread that evaluates.
+  std::function<bool()> cancelled;
+  ParallelFor parallel;  // shares the work on many series with other threads; empty: it does not
 };
 
 class PromqlEngine {

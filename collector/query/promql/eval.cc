@@ -15,6 +15,8 @@ namespace {
 
 constexpr int64_t kDefaultSubqueryStep = 60'000;  // Prometheus's default evaluation interval
 
+constexpr size_t kSliceSeries = 32;  // evaluated by one thread at a time
+
 /// The longest interval on whose borders all windows begin and end, of those that points are
 /// thinned to; 0: none. A window has at least five of them: where a series begins inside one,
 /// rate() extrapolates by up to half an interval.
@@ -40,7 +42,7 @@ Evaluator::Evaluator(const SeriesSource& source, const QueryOptions& options, in
                           1'000'000),
       budget_(options.max_samples, options.shared_samples) {}
 
-net::Result<void> Evaluator::check() {
+net::Result<void> Evaluator::check() const {
   if (options_.cancelled && options_.cancelled()) {
     return net::Error{net::Code::canceled, net::Side::downstream, false,
                       "query was canceled in expression evaluation"};
@@ -49,6 +51,23 @@ net::Result<void> Evaluator::check() {
     return net::Error{net::Code::timeout, net::Side::self, false,
                       "query timed out in expression evaluation after " +
                           duration_text(options_.timeout.count())};
+  }
+  return {};
+}
+
+net::Result<void> Evaluator::for_each_slice(size_t count,
+                                            const std::function<void(size_t)>& work) const {
+  const size_t slices = (count + kSliceSeries - 1) / kSliceSeries;
+  std::vector<net::Result<void>> done(slices);
+  for_each_index(options_.parallel, slices, [&](size_t slice) {
+    const size_t end = std::min(count, (slice + 1) * kSliceSeries);
+    for (size_t i = slice * kSliceSeries; i < end && done[slice]; ++i) {
+      done[slice] = check();
+      if (done[slice]) work(i);
+    }
+  });
+  for (auto& slice : done) {
+    if (!slice) return slice;
   }
   return {};
 }
@@ -182,6 +201,7 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
     limits.interval_millis =
         common_interval(first, grid.size > 1 && !fixed ? grid.step : 0, range_millis);
   }
+  limits.parallel = options_.parallel;
   limits.warn = [this](const std::string& sentence) {
     if (warnings_.size() < 10) warnings_.insert(sentence);
   };

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,8 +25,13 @@
 namespace hms::collector::promql {
 
 /// "No value at this step": Prometheus's stale marker, a NaN that arithmetic never makes.
-[[nodiscard]] double absent_value() noexcept;
-[[nodiscard]] bool is_absent(double value) noexcept;
+inline constexpr uint64_t kAbsentBits = 0x7ff0000000000002ULL;
+[[nodiscard]] constexpr double absent_value() noexcept {
+  return std::bit_cast<double>(kAbsentBits);
+}
+[[nodiscard]] constexpr bool is_absent(double value) noexcept {
+  return std::bit_cast<uint64_t>(value) == kAbsentBits;
+}
 
 struct Grid {
   int64_t start = 0;
@@ -184,6 +191,8 @@ class Evaluator {
 
   // eval_binary.cc
   Answer binary(const Expr& expr, const Grid& grid);
+  /// Both sides are there.
+  Answer combine_sides(const Expr& expr, Answer left, Answer right, const Grid& grid);
   Answer scalar_scalar(const Expr& expr, Evaluated left, const Evaluated& right);
   Answer vector_scalar(const Expr& expr, Evaluated vector, const Evaluated& scalar, bool swapped);
   Answer vector_vector(const Expr& expr, Evaluated left, Evaluated right, const Grid& grid);
@@ -210,6 +219,7 @@ class Evaluator {
   // eval_range_functions.cc
   Answer range_function(const Expr& expr, const Grid& grid);
   Answer absent_over_time(const Expr& expr, const Grid& grid);
+  void note_no_counters(const Expr& ranged, const RangeData& data);
 
   // eval_histogram.cc
   Answer histogram_function(const Expr& expr, const Grid& grid);
@@ -219,7 +229,10 @@ class Evaluator {
   // tools
   net::Result<std::vector<double>> scalar_argument(const Expr& expr, const Grid& grid);
   /// Errors: canceled, timeout. Asked once a series or so.
-  [[nodiscard]] net::Result<void> check();
+  [[nodiscard]] net::Result<void> check() const;
+  /// work(i) for each i below `count`, on several threads if there are; check() now and then.
+  [[nodiscard]] net::Result<void> for_each_slice(size_t count,
+                                                 const std::function<void(size_t)>& work) const;
   [[nodiscard]] net::Result<void> charge(Charge& to, uint64_t amount);
   /// Joins series that have come to have the same labels. Errors: unsupported if two have a value
   /// at one step.
@@ -258,11 +271,21 @@ void set_label(LabelSet& labels, const std::string& name, std::string value);
 // ---- numbers
 // ---------------------------------------------------------------------------------------------------------
 
-/// Neumaier's compensated sum.
+/// Neumaier's compensated sum. Here, because sums run over every point of a question.
 struct ExactSum {
   double sum = 0, compensation = 0;
-  void add(double value) noexcept;
-  [[nodiscard]] double value() const noexcept;
+  void add(double value) noexcept {
+    const double total = sum + value;
+    if (std::isinf(total)) {
+      compensation = 0;
+    } else if (std::fabs(sum) >= std::fabs(value)) {
+      compensation += (sum - total) + value;
+    } else {
+      compensation += (value - total) + sum;
+    }
+    sum = total;
+  }
+  [[nodiscard]] double value() const noexcept { return std::isinf(sum) ? sum : sum + compensation; }
 };
 /// The q-quantile by linear interpolation; `values` is reordered. q < 0: -Inf, q > 1: +Inf, NaN
 /// when empty.

@@ -63,6 +63,23 @@ void add_number(AggregateOp op, Group& group, size_t i, double value) {
   }
 }
 
+// sum and avg of plain numbers: without a look at the kind for each of them.
+void add_column(Group& group, const std::vector<double>& values) {
+  double* const sums = group.value.data();
+  double* const compensations = group.auxiliary.data();
+  uint32_t* const numbers = group.numbers.data();
+  const double* const added = values.data();
+  const size_t count = std::min(values.size(), group.value.size());
+  for (size_t i = 0; i < count; ++i) {
+    if (is_absent(added[i])) continue;
+    ExactSum sum{sums[i], compensations[i]};
+    sum.add(added[i]);
+    sums[i] = sum.sum;
+    compensations[i] = sum.compensation;
+    ++numbers[i];
+  }
+}
+
 void add_histogram(Group& group, size_t i, const FloatHistogram& histogram) {
   ++group.histograms[i];
   if (group.total.empty()) group.total.resize(group.value.size());
@@ -143,6 +160,10 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
       groups.push_back(std::move(group));
     }
     Group& group = groups[it->second];
+    if (adds_histograms(op) && series.histograms.empty()) {
+      add_column(group, series.values);
+      continue;
+    }
     for (size_t i = 0; i < grid.size; ++i) {
       if (series.has_histogram(i)) {
         if (adds_histograms(op)) {

@@ -117,10 +117,19 @@ Groups group_by_signature(const std::vector<EvalSeries>& series, const Matching&
 }  // namespace
 
 net::Result<Evaluated> Evaluator::binary(const Expr& expr, const Grid& grid) {
-  Answer left = eval(*expr.children[0], grid);
-  if (!left) return left;
-  Answer right = eval(*expr.children[1], grid);
-  if (!right) return right;
+  const std::vector<const Expr*> chain = chain_of(expr);
+  Answer left = eval(*chain.front()->children[0], grid);
+  for (const Expr* link : chain) {
+    if (!left) return left;
+    Answer right = eval(*link->children[1], grid);
+    if (!right) return right;
+    left = combine_sides(*link, std::move(left), std::move(right), grid);
+  }
+  return left;
+}
+
+net::Result<Evaluated> Evaluator::combine_sides(const Expr& expr, Answer left, Answer right,
+                                                const Grid& grid) {
   if (left->type == ValueType::scalar && right->type == ValueType::scalar)
     return scalar_scalar(expr, std::move(*left), *right);
   if (right->type == ValueType::scalar) return vector_scalar(expr, std::move(*left), *right, false);

@@ -9,13 +9,9 @@
 namespace hms::collector::promql {
 namespace {
 
-constexpr uint64_t kStaleBits = 0x7ff0000000000002ULL;
 constexpr std::string_view kName = "__name__";
 
 }  // namespace
-
-double absent_value() noexcept { return std::bit_cast<double>(kStaleBits); }
-bool is_absent(double value) noexcept { return std::bit_cast<uint64_t>(value) == kStaleBits; }
 
 void drop_name(LabelSet& labels) { set_label(labels, std::string(kName), ""); }
 
@@ -96,20 +92,6 @@ LabelSet absent_labels(const Expr& argument) {
   for (const std::string& name : spoiled) set_label(out, name, "");
   return out;
 }
-
-void ExactSum::add(double value) noexcept {
-  const double total = sum + value;
-  if (std::isinf(total)) {
-    compensation = 0;
-  } else if (std::fabs(sum) >= std::fabs(value)) {
-    compensation += (sum - total) + value;
-  } else {
-    compensation += (value - total) + sum;
-  }
-  sum = total;
-}
-
-double ExactSum::value() const noexcept { return std::isinf(sum) ? sum : sum + compensation; }
 
 double quantile_of(double q, std::vector<double>& values) {
   if (values.empty() || std::isnan(q)) return std::nan("");

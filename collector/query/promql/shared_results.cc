@@ -15,8 +15,9 @@ bool is_shareable(const Expr& expr) {
 }  // namespace
 
 void SharedResults::note(const Expr& expr) {
-  if (is_shareable(expr)) ++seen_[to_text(expr)];
-  for (const auto& child : expr.children) note(*child);
+  for_each_node(expr, [this](const Expr& node) {
+    if (is_shareable(node)) ++seen_[to_text(node)];
+  });
 }
 
 std::string SharedResults::key_of(const Expr& expr, const Grid& grid) const {

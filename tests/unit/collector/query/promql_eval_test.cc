@@ -81,6 +81,16 @@ TEST_CASE(
   CHECK(source.selections == 3);
 }
 
+TEST_CASE("promql: a long chain of operators is worked out from the left") {
+  const MemorySource source = web();
+  std::string sum = "0";
+  std::string either = "requests_total{code=\"500\"}";
+  for (int i = 1; i <= 3000; ++i) sum += i % 2 == 0 ? " - 1" : " + 2";
+  for (int i = 0; i < 500; ++i) either += " or absent_" + std::to_string(i);
+  CHECK(ask(source, sum, 0) == "1500");
+  CHECK(ask(source, "count(" + either + ")", kMinute) == "{} 1");
+}
+
 TEST_CASE("promql: scalars need no data") {
   const MemorySource source;
   CHECK(ask(source, "1+1", 4000) == "2");

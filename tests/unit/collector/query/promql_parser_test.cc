@@ -153,10 +153,21 @@ TEST_CASE("promql parser: nesting and length are bounded") {
   CHECK(text_of(std::string(5000, '(') + "1" + std::string(5000, ')'))
             .find("nested deeper than 256") != std::string::npos);
   CHECK(text_of(std::string(5000, '-') + "a").find("nested deeper than 256") != std::string::npos);
-  std::string chain = "1";
-  for (int i = 0; i < 5000; ++i) chain += "+1";
-  CHECK(text_of(chain).find("nested deeper than 256") != std::string::npos);
+  std::string powers = "1";
+  for (int i = 0; i < 5000; ++i) powers += "^1";
+  CHECK(text_of(powers).find("nested deeper than 256") != std::string::npos);
   CHECK(text_of(std::string(70000, ' ')).find("over the limit of 65536") != std::string::npos);
+}
+
+TEST_CASE("promql parser: a chain of operators may be as long as an expression") {
+  std::string chain = "1";
+  while (chain.size() + 4 < kMaxExpressionBytes) chain += "+1-0";
+  const auto parsed = parse(chain);
+  REQUIRE(parsed.ok());
+  CHECK((*parsed)->depth == 2);
+  CHECK(to_text(**parsed).ends_with(" + 1) - 0)"));
+  const std::string mixed = text_of("a and b or c unless d * 2 ^ 3 ^ 4 + 5");
+  CHECK(text_of(mixed) == mixed);
 }
 
 TEST_CASE("promql durations: units fall and come once") {
