@@ -8,6 +8,7 @@
 // `truncated`), attribute nesting 16 levels.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -121,6 +122,12 @@ struct MetricPointView {
   uint32_t histogram = 0;  // index into the batch's histograms
   bool stale = false;      // OTLP flag "no recorded value"
   AttributeRange attributes;
+  /// Of the attributes as they stand in a protobuf body (known_attributes.h); zeros: not known.
+  std::array<uint64_t, 2> attributes_hash{};
+  /// Not empty: the attributes as they stand in the body, left there because the decoder has read
+  /// the same bytes before; `attributes` is empty then, and read_raw_attributes() (otlp_decode.h)
+  /// reads them. Only of gauges and counters, and only if the decoder was asked for it.
+  std::string_view raw_attributes;
   uint32_t exemplars_begin = 0, exemplars_end = 0;  // of the batch's exemplars
 };
 

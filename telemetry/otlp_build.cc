@@ -47,6 +47,8 @@ MetricPointView point_view(const MetricHead& metric, const PointHead& point) {
   view.time_unix_nanos = point.time_unix_nanos;
   view.stale = (point.flags & 1) != 0;
   view.attributes = point.attributes;
+  view.attributes_hash = point.attributes_hash;
+  view.raw_attributes = point.raw_attributes;
   view.exemplars_begin = point.exemplars_begin;
   view.exemplars_end = point.exemplars_end;
   return view;

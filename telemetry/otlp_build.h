@@ -9,6 +9,7 @@
 // bucket slots, 64 quantiles, 128 attributes, events and links a record.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <exception>
 #include <span>
@@ -86,6 +87,8 @@ struct MetricHead {
 };
 struct PointHead {
   AttributeRange attributes;
+  std::array<uint64_t, 2> attributes_hash{};
+  std::string_view raw_attributes;
   uint64_t start_unix_nanos = 0, time_unix_nanos = 0;
   uint64_t flags = 0;  // bit 0: no recorded value
   uint32_t exemplars_begin = 0, exemplars_end = 0;

@@ -13,8 +13,9 @@ namespace {
 constexpr size_t kMaxReplyText =
     4096;  // a reply must stay small (OTLP: 4 MiB), and the sender keeps it in a log line
 
-template <class Batch>
-net::Result<Decoded<Batch>> decode(std::string body, OtlpFormat format, const char* kind) {
+template <class Batch, class... More>
+net::Result<Decoded<Batch>> decode(std::string body, OtlpFormat format, const char* kind,
+                                   More... more) {
   if (body.size() > otlp::kMaxBodyBytes) {
     return net::Error{
         net::Code::too_large, net::Side::downstream, false,
@@ -24,7 +25,7 @@ net::Result<Decoded<Batch>> decode(std::string body, OtlpFormat format, const ch
   decoded.batch.body = std::make_unique<const std::string>(std::move(body));
   otlp::Tally tally;
   tally.kind = kind;
-  auto read = format == OtlpFormat::protobuf ? otlp::read_protobuf(decoded.batch, tally)
+  auto read = format == OtlpFormat::protobuf ? otlp::read_protobuf(decoded.batch, tally, more...)
                                              : otlp::read_json(decoded.batch, tally);
   if (!read) return read.error();
   decoded.rejected = tally.rejected;
@@ -54,8 +55,9 @@ std::string reply_text(const std::string& message) {
 net::Result<Decoded<TraceBatch>> decode_traces(std::string body, OtlpFormat format) {
   return decode<TraceBatch>(std::move(body), format, "spans");
 }
-net::Result<Decoded<MetricBatch>> decode_metrics(std::string body, OtlpFormat format) {
-  return decode<MetricBatch>(std::move(body), format, "data points");
+net::Result<Decoded<MetricBatch>> decode_metrics(std::string body, OtlpFormat format,
+                                                 KnownAttributes* known) {
+  return decode<MetricBatch>(std::move(body), format, "data points", known);
 }
 net::Result<Decoded<LogBatch>> decode_logs(std::string body, OtlpFormat format) {
   return decode<LogBatch>(std::move(body), format, "log records");

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "net/core/result.h"
+#include "telemetry/known_attributes.h"
 #include "telemetry/model.h"
 
 namespace hms::telemetry {
@@ -27,7 +28,12 @@ struct Decoded {
 };
 
 [[nodiscard]] net::Result<Decoded<TraceBatch>> decode_traces(std::string body, OtlpFormat format);
-[[nodiscard]] net::Result<Decoded<MetricBatch>> decode_metrics(std::string body, OtlpFormat format);
+/// `known`: what this thread has decoded before; the attributes of gauges and counters that are in
+/// it are left as they stand in a protobuf body (MetricPointView::raw_attributes). Null: none is.
+[[nodiscard]] net::Result<Decoded<MetricBatch>> decode_metrics(std::string body, OtlpFormat format,
+                                                               KnownAttributes* known = nullptr);
+/// Attributes that were left as they stood, added to `into`, whose views point into `raw` too.
+[[nodiscard]] AttributeRange read_raw_attributes(BatchStorage& into, std::string_view raw);
 [[nodiscard]] net::Result<Decoded<LogBatch>> decode_logs(std::string body, OtlpFormat format);
 
 enum class Signal : uint8_t { traces, metrics, logs };

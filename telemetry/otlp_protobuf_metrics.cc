@@ -11,6 +11,26 @@ struct Scratch {
   RawExponential exponential;
   RawExplicit explicit_bounds;
   RawSummary summary;
+  KnownAttributes* known = nullptr;
+};
+
+/// Where the attributes of a point stand in the body: one run of bytes, if they follow each other.
+class AttributeRun {
+ public:
+  void add(const char* begin, const char* end) noexcept {
+    scattered_ = scattered_ || (begin_ != nullptr && begin != end_);
+    if (begin_ == nullptr) begin_ = begin;
+    end_ = end;
+  }
+  [[nodiscard]] bool scattered() const noexcept { return scattered_; }
+  [[nodiscard]] std::string_view bytes() const noexcept {
+    return {begin_, static_cast<size_t>(end_ - begin_)};
+  }
+
+ private:
+  const char* begin_ = nullptr;
+  const char* end_ = nullptr;
+  bool scattered_ = false;
 };
 
 double signed_fixed_as_double(pbf_reader& reader) {
@@ -53,8 +73,9 @@ void read_exemplar(MetricBatch& batch, PointHead& point, std::string_view bytes)
 }
 
 /// The fields that all kinds of points have; attributes and flags have another number in each.
+/// `at`: where the field begins.
 template <uint32_t AttributesField, uint32_t FlagsField>
-bool read_point_field(MetricBatch& batch, PointHead& point, pbf_reader& reader) {
+bool read_point_field(PointHead& point, AttributeRun& run, const char* at, pbf_reader& reader) {
   switch (reader.tag_and_type()) {
     case fixed64_field(2):
       point.start_unix_nanos = reader.get_fixed64();
@@ -63,7 +84,8 @@ bool read_point_field(MetricBatch& batch, PointHead& point, pbf_reader& reader) 
       point.time_unix_nanos = reader.get_fixed64();
       return true;
     case message_field(AttributesField):
-      read_attribute(batch, point.attributes.begin, view_of(reader));
+      reader.skip();
+      run.add(at, reader.data().data());
       return true;
     case varint_field(FlagsField):
       point.flags = reader.get_uint32();
@@ -71,6 +93,37 @@ bool read_point_field(MetricBatch& batch, PointHead& point, pbf_reader& reader) 
     default:
       return false;
   }
+}
+
+template <uint32_t AttributesField>
+void read_attributes(BatchStorage& batch, uint32_t begin, std::string_view bytes) {
+  for (pbf_reader reader = reader_of(bytes); reader.next();) {
+    if (reader.tag_and_type() == message_field(AttributesField)) {
+      read_attribute(batch, begin, view_of(reader));
+    } else {
+      reader.skip();
+    }
+  }
+}
+
+/// Reads the attributes of a point, or leaves them as they stand if `known` has them.
+template <uint32_t AttributesField>
+void finish_attributes(MetricBatch& batch, PointHead& point, const AttributeRun& run,
+                       std::string_view point_bytes, KnownAttributes* known) {
+  if (run.scattered()) {
+    read_attributes<AttributesField>(batch, point.attributes.begin, point_bytes);
+  } else {
+    point.attributes_hash = hash_attributes(run.bytes());
+    if (known != nullptr && known->contains(point.attributes_hash)) {
+      point.raw_attributes = run.bytes();
+    } else {
+      const uint64_t truncated = batch.truncated;
+      read_attributes<AttributesField>(batch, point.attributes.begin, run.bytes());
+      // What was cut is counted each time it comes.
+      if (known != nullptr && batch.truncated == truncated) known->insert(point.attributes_hash);
+    }
+  }
+  point.attributes.end = attribute_mark(batch);
 }
 
 /// Count, sum and extremes of a histogram; the extremes have another number in each kind.
@@ -95,13 +148,15 @@ bool read_summed_field(Raw& raw, pbf_reader& reader) {
 }
 
 std::string_view read_number(MetricBatch& batch, const MetricHead& metric, std::string_view bytes,
-                             bool is_sum, int64_t temporality, bool monotonic) {
+                             bool is_sum, int64_t temporality, bool monotonic,
+                             KnownAttributes* known) {
   PointHead point = begin_point(batch);
+  AttributeRun run;
   double value = 0;
   bool has_value = false;
   pbf_reader reader = reader_of(bytes);
-  while (reader.next()) {
-    if (read_point_field<7, 8>(batch, point, reader)) continue;
+  for (const char* at = bytes.data(); reader.next(); at = reader.data().data()) {
+    if (read_point_field<7, 8>(point, run, at, reader)) continue;
     switch (reader.tag_and_type()) {
       case fixed64_field(4):
         value = reader.get_double(), has_value = true;
@@ -116,7 +171,7 @@ std::string_view read_number(MetricBatch& batch, const MetricHead& metric, std::
         reader.skip();
     }
   }
-  point.attributes.end = attribute_mark(batch);
+  finish_attributes<7>(batch, point, run, bytes, known);
   if (!has_value && (point.flags & 1) == 0) return "the data point has no value";
   return is_sum ? add_sum(batch, metric, point, value, temporality, monotonic)
                 : add_gauge(batch, metric, point, value);
@@ -147,9 +202,10 @@ std::string_view read_exponential(MetricBatch& batch, const MetricHead& metric,
                                   RawExponential& raw) {
   raw.clear();
   PointHead point = begin_point(batch);
+  AttributeRun run;
   pbf_reader reader = reader_of(bytes);
-  while (reader.next()) {
-    if (read_point_field<1, 10>(batch, point, reader)) continue;
+  for (const char* at = bytes.data(); reader.next(); at = reader.data().data()) {
+    if (read_point_field<1, 10>(point, run, at, reader)) continue;
     if (read_summed_field<12>(raw, reader)) continue;
     switch (reader.tag_and_type()) {
       case varint_field(6):
@@ -171,7 +227,7 @@ std::string_view read_exponential(MetricBatch& batch, const MetricHead& metric,
         reader.skip();
     }
   }
-  point.attributes.end = attribute_mark(batch);
+  finish_attributes<1>(batch, point, run, bytes, nullptr);
   return add_exponential(batch, metric, point, raw, temporality);
 }
 
@@ -179,9 +235,10 @@ std::string_view read_explicit(MetricBatch& batch, const MetricHead& metric, std
                                int64_t temporality, RawExplicit& raw) {
   raw.clear();
   PointHead point = begin_point(batch);
+  AttributeRun run;
   pbf_reader reader = reader_of(bytes);
-  while (reader.next()) {
-    if (read_point_field<9, 10>(batch, point, reader)) continue;
+  for (const char* at = bytes.data(); reader.next(); at = reader.data().data()) {
+    if (read_point_field<9, 10>(point, run, at, reader)) continue;
     if (read_summed_field<11>(raw, reader)) continue;
     switch (reader.tag_and_type()) {
       case message_field(6):
@@ -205,7 +262,7 @@ std::string_view read_explicit(MetricBatch& batch, const MetricHead& metric, std
         reader.skip();
     }
   }
-  point.attributes.end = attribute_mark(batch);
+  finish_attributes<9>(batch, point, run, bytes, nullptr);
   return add_explicit(batch, metric, point, raw, temporality);
 }
 
@@ -213,9 +270,10 @@ std::string_view read_summary(MetricBatch& batch, const MetricHead& metric, std:
                               RawSummary& raw) {
   raw.clear();
   PointHead point = begin_point(batch);
+  AttributeRun run;
   pbf_reader reader = reader_of(bytes);
-  while (reader.next()) {
-    if (read_point_field<7, 8>(batch, point, reader)) continue;
+  for (const char* at = bytes.data(); reader.next(); at = reader.data().data()) {
+    if (read_point_field<7, 8>(point, run, at, reader)) continue;
     switch (reader.tag_and_type()) {
       case fixed64_field(4):
         raw.count = reader.get_fixed64();
@@ -244,7 +302,7 @@ std::string_view read_summary(MetricBatch& batch, const MetricHead& metric, std:
         reader.skip();
     }
   }
-  point.attributes.end = attribute_mark(batch);
+  finish_attributes<7>(batch, point, run, bytes, nullptr);
   return add_summary(batch, metric, point, raw);
 }
 
@@ -286,10 +344,10 @@ void read_data(MetricBatch& batch, Tally& tally, const MetricHead& metric, DataK
     std::string_view reason;
     switch (kind) {
       case DataKind::gauge:
-        reason = read_number(batch, metric, point, false, 0, false);
+        reason = read_number(batch, metric, point, false, 0, false, scratch.known);
         break;
       case DataKind::sum:
-        reason = read_number(batch, metric, point, true, temporality, monotonic);
+        reason = read_number(batch, metric, point, true, temporality, monotonic, scratch.known);
         break;
       case DataKind::histogram:
         reason = read_explicit(batch, metric, point, temporality, scratch.explicit_bounds);
@@ -347,8 +405,9 @@ void read_metric(MetricBatch& batch, Tally& tally, uint32_t resource, std::strin
 
 }  // namespace
 
-net::Result<void> read_protobuf(MetricBatch& batch, Tally& tally) {
+net::Result<void> read_protobuf(MetricBatch& batch, Tally& tally, KnownAttributes* known) {
   Scratch scratch;
+  scratch.known = known;
   // Growing by doubling moves everything several times; few senders write attributes and points of
   // fewer bytes than these.
   batch.attributes.reserve(std::min(batch.body->size() / 24, kMaxAttributes));
@@ -359,3 +418,16 @@ net::Result<void> read_protobuf(MetricBatch& batch, Tally& tally) {
 }
 
 }  // namespace hms::telemetry::otlp
+
+namespace hms::telemetry {
+
+AttributeRange read_raw_attributes(BatchStorage& into, std::string_view raw) {
+  const uint32_t begin = otlp::attribute_mark(into);
+  try {
+    otlp::read_attributes<7>(into, begin, raw);
+  } catch (const std::exception&) {  // these bytes were read before: only a full `into`
+  }
+  return {begin, otlp::attribute_mark(into)};
+}
+
+}  // namespace hms::telemetry

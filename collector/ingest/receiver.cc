@@ -187,6 +187,10 @@ std::variant<Received, IngestReply> take_decoded(
   return out;
 }
 
+// Of this decoding thread. Whoever needs the attributes of a gauge or a counter reads them
+// (telemetry/model.h): the store does for a series that is new to it, nobody else.
+thread_local telemetry::KnownAttributes known_attributes;
+
 std::variant<Received, IngestReply> receive_otlp(IngestRequest& request, std::string body,
                                                  const TimeBounds& bounds) {
   const std::string type = media_type(request.content_type);
@@ -201,8 +205,8 @@ std::variant<Received, IngestReply> receive_otlp(IngestRequest& request, std::st
       return take_decoded(telemetry::decode_traces(std::move(body), format), request,
                           Signal::traces, format, bounds, &AcceptedBatch::traces);
     case IngestPath::metrics:
-      return take_decoded(telemetry::decode_metrics(std::move(body), format), request,
-                          Signal::metrics, format, bounds, &AcceptedBatch::metrics);
+      return take_decoded(telemetry::decode_metrics(std::move(body), format, &known_attributes),
+                          request, Signal::metrics, format, bounds, &AcceptedBatch::metrics);
     case IngestPath::logs:
     case IngestPath::ingest:
       break;

@@ -1,6 +1,8 @@
 // series_by_key.cc: see series_by_key.h.
 #include "collector/store/series_by_key.h"
 
+#include <array>
+
 #include "net/core/random.h"
 #include "telemetry/hash.h"
 
@@ -16,6 +18,11 @@ SeriesByKey::SeriesByKey() : slots_(kFirstSlots), seed_(net::random_u64()) {}
 SeriesByKey::Hash SeriesByKey::hash(std::string_view raw_key) const noexcept {
   const auto made = telemetry::hash_128(raw_key, seed_);
   return {made[0], made[1]};
+}
+
+SeriesByKey::Hash SeriesByKey::hash(const Hash& first, const Hash& second) const noexcept {
+  const std::array<Hash, 2> both = {first, second};
+  return hash({reinterpret_cast<const char*>(both.data()), sizeof both});
 }
 
 // The slot that has the key, or the free one where it belongs.

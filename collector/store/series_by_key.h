@@ -22,6 +22,8 @@ class SeriesByKey {
     bool operator==(const Hash&) const = default;
   };
   [[nodiscard]] Hash hash(std::string_view raw_key) const noexcept;
+  /// Of a key in two parts.
+  [[nodiscard]] Hash hash(const Hash& first, const Hash& second) const noexcept;
   /// Null: not there.
   [[nodiscard]] StoredSeries* find(const Hash& hash) const noexcept;
   void insert(const Hash& hash, StoredSeries* series);

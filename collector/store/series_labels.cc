@@ -5,7 +5,9 @@
 #include <array>
 #include <bit>
 #include <charconv>
+#include <cstring>
 
+#include "telemetry/otlp_decode.h"
 #include "telemetry/prom_text.h"
 
 namespace hms::collector {
@@ -51,16 +53,16 @@ void put_resource(LabelSet& labels, const char* name, std::string_view value) {
   if (!given) put_label(labels, name, std::string(value.substr(0, kMaxValueBytes)));
 }
 
-void append_raw(std::string& out, std::string_view text) {
-  const auto size = static_cast<uint32_t>(text.size());
-  for (int shift = 0; shift < 32; shift += 8)
-    out.push_back(static_cast<char>((size >> shift) & 0xFF));
-  out.append(text);
+// Keys stay in this process: the machine's own byte order will do.
+void append_raw(std::string& out, uint64_t number) {
+  std::array<char, sizeof number> bytes;
+  std::memcpy(bytes.data(), &number, sizeof number);
+  out.append(bytes.data(), bytes.size());
 }
 
-void append_raw(std::string& out, uint64_t number) {
-  for (int shift = 0; shift < 64; shift += 8)
-    out.push_back(static_cast<char>((number >> shift) & 0xFF));
+void append_raw(std::string& out, std::string_view text) {
+  append_raw(out, static_cast<uint64_t>(text.size()));
+  out.append(text);
 }
 
 bool is_counter(const telemetry::MetricPointView& point) {
@@ -75,8 +77,14 @@ LabelSet series_labels(const telemetry::MetricBatch& batch,
   labels.emplace_back("__name__",
                       telemetry::prometheus_metric_name(point.name.substr(0, kMaxValueBytes),
                                                         point.unit, is_counter(point)));
-  for (uint32_t i = point.attributes.begin; i < point.attributes.end; ++i) {
-    const telemetry::Attribute& attribute = batch.attributes[i];
+  telemetry::BatchStorage read_now;
+  const bool raw = !point.raw_attributes.empty();
+  const telemetry::AttributeRange range =
+      raw ? telemetry::read_raw_attributes(read_now, point.raw_attributes) : point.attributes;
+  const std::vector<telemetry::Attribute>& attributes =
+      raw ? read_now.attributes : batch.attributes;
+  for (uint32_t i = range.begin; i < range.end; ++i) {
+    const telemetry::Attribute& attribute = attributes[i];
     put_label(labels, telemetry::prometheus_label_name(attribute.key.substr(0, kMaxValueBytes)),
               text_of(attribute.value));
   }
@@ -88,7 +96,7 @@ LabelSet series_labels(const telemetry::MetricBatch& batch,
   return labels;
 }
 
-void raw_series_key(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
+void raw_metric_key(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
                     std::string& out) {
   out.clear();
   out.push_back(static_cast<char>(is_counter(point) ? 1 : 0));
@@ -98,6 +106,11 @@ void raw_series_key(const telemetry::MetricBatch& batch, const telemetry::Metric
   append_raw(out, resource.service_name);
   append_raw(out, resource.service_instance);
   append_raw(out, resource.service_version);
+}
+
+void raw_attributes_key(const telemetry::MetricBatch& batch,
+                        const telemetry::MetricPointView& point, std::string& out) {
+  out.clear();
   for (uint32_t i = point.attributes.begin; i < point.attributes.end; ++i) {
     const telemetry::Attribute& attribute = batch.attributes[i];
     append_raw(out, attribute.key);

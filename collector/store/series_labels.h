@@ -15,8 +15,11 @@ namespace hms::collector {
 
 [[nodiscard]] LabelSet series_labels(const telemetry::MetricBatch& batch,
                                      const telemetry::MetricPointView& point);
-/// A key that is equal when the labels would be, made without converting anything.
-void raw_series_key(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
+/// Two keys that are equal when the labels would be, made without converting anything: of what the
+/// points of a metric and resource have in common, and of the point's own attributes.
+void raw_metric_key(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
                     std::string& out);
+void raw_attributes_key(const telemetry::MetricBatch& batch,
+                        const telemetry::MetricPointView& point, std::string& out);
 
 }  // namespace hms::collector

@@ -1,6 +1,7 @@
 // series_log.cc: see series_log.h.
 #include "collector/store/series_log.h"
 
+#include <array>
 #include <utility>
 
 namespace hms::collector {
@@ -18,14 +19,29 @@ void SeriesLogWriter::head(uint32_t series, int64_t t_millis, uint8_t kind) {
   out_.u8(kind);
 }
 
+// The same bytes by head() and ColumnWriter, put together first and appended at once: this is done
+// for every number that comes in.
 void SeriesLogWriter::add(uint32_t series, int64_t t_millis, double value) {
-  if (is_whole(value)) {
-    head(series, t_millis, Kind::whole);
-    out_.zigzag(static_cast<int64_t>(value));
-  } else {
+  if (!is_whole(value)) {
     head(series, t_millis, Kind::real);
     out_.real(value);
+    return;
   }
+  if (count_++ == 0) base_millis_ = t_millis;
+  std::array<char, 32> record;  // 5 + 10 + 1 + 10 at most
+  char* end = record.data();
+  const auto varint = [&end](uint64_t number) {
+    for (; number >= 0x80; number >>= 7) *end++ = static_cast<char>((number & 0x7F) | 0x80);
+    *end++ = static_cast<char>(number);
+  };
+  const auto zigzag = [&varint](int64_t number) {
+    varint((static_cast<uint64_t>(number) << 1) ^ static_cast<uint64_t>(number >> 63));
+  };
+  varint(series);
+  zigzag(t_millis - base_millis_);
+  *end++ = static_cast<char>(Kind::whole);
+  zigzag(static_cast<int64_t>(value));
+  out_.raw({record.data(), static_cast<size_t>(end - record.data())});
 }
 
 void SeriesLogWriter::add(uint32_t series, int64_t t_millis, const telemetry::Histogram& value,

@@ -10,6 +10,7 @@
 #include "collector/store/series_labels.h"
 #include "collector/store/series_store_impl.h"
 #include "net/core/clock.h"
+#include "telemetry/known_attributes.h"
 
 namespace hms::collector {
 namespace {
@@ -37,6 +38,7 @@ void SeriesStoreImpl::prepare(std::span<const AcceptedBatch> group, KvWriter& wr
   for (const AcceptedBatch& batch : group) {
     if (!batch.metrics) continue;
     arrived_millis_ = static_cast<int64_t>(batch.arrived_unix_nanos / 1'000'000);
+    last_metric_ = {};
     if (family == Family::meta()) family = Family::of_unix_nanos(batch.arrived_unix_nanos);
     for (const telemetry::MetricPointView& point : batch.metrics->points)
       stage(batch, point, writer);
@@ -169,10 +171,27 @@ void SeriesStoreImpl::stage_point(StoredSeries& series, SeriesPoint point) {
   staged_points_.push_back({&series, std::move(point)});
 }
 
+SeriesByKey::Hash SeriesStoreImpl::raw_hash(const telemetry::MetricBatch& batch,
+                                            const telemetry::MetricPointView& point) {
+  const MetricKey metric{{point.name.data(), point.name.size()},
+                         {point.unit.data(), point.unit.size()},
+                         point.resource,
+                         point.kind == telemetry::PointKind::counter && point.monotonic};
+  if (metric != last_metric_) {
+    raw_metric_key(batch, point, raw_key_);
+    last_metric_ = metric;
+    last_metric_hash_ = by_raw_key_.hash(raw_key_);
+  }
+  if (point.attributes_hash != telemetry::AttributesHash{})
+    return by_raw_key_.hash(last_metric_hash_,
+                            {point.attributes_hash[0], point.attributes_hash[1]});
+  raw_attributes_key(batch, point, raw_key_);
+  return by_raw_key_.hash(last_metric_hash_, by_raw_key_.hash(raw_key_));
+}
+
 StoredSeries* SeriesStoreImpl::find_or_make(const telemetry::MetricBatch& batch,
                                             const telemetry::MetricPointView& point) {
-  raw_series_key(batch, point, raw_key_);
-  const SeriesByKey::Hash key = by_raw_key_.hash(raw_key_);
+  const SeriesByKey::Hash key = raw_hash(batch, point);
   if (StoredSeries* known = by_raw_key_.find(key); known != nullptr) return known;
   LabelSet labels = series_labels(batch, point);
   StoredSeries* series = find_labels(labels);

@@ -136,6 +136,8 @@ class SeriesStoreImpl final : public SeriesStore {
   /// Into all tables; takes the lock.
   StoredSeries& keep_series(std::shared_ptr<StoredSeries> series);
   StoredSeries* find_labels(const LabelSet& labels);
+  SeriesByKey::Hash raw_hash(const telemetry::MetricBatch& batch,
+                             const telemetry::MetricPointView& point);
   SeriesByKey::Hash label_hash(const LabelSet& labels);
   bool has_room() const {
     return series_.size() < options_.max_series &&
@@ -222,6 +224,15 @@ class SeriesStoreImpl final : public SeriesStore {
 
   // the commit thread's
   SeriesByKey by_raw_key_;
+  // The metric of the point before, within one batch: most points have their neighbour's.
+  struct MetricKey {
+    std::pair<const char*, size_t> name{}, unit{};  // where they stand
+    uint32_t resource = 0;
+    bool counter = false;
+    bool operator==(const MetricKey&) const = default;
+  };
+  MetricKey last_metric_;
+  SeriesByKey::Hash last_metric_hash_;
   SeriesByKey by_labels_;  // by label_bytes()
   std::atomic<uint64_t> series_bytes_{0};
   uint32_t next_id_ = 1;

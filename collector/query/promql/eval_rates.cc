@@ -14,10 +14,9 @@ namespace {
 
 /// For each sample what resets up to it have taken away; empty if there was none.
 std::vector<double> taken_by_resets(const std::vector<Sample>& samples) {
-  bool any = false;
-  for (size_t i = 1; i < samples.size(); ++i) any = any || samples[i].value < samples[i - 1].value;
+  const auto falls = [](const Sample& a, const Sample& b) { return b.value < a.value; };
   std::vector<double> out;
-  if (!any) return out;
+  if (std::adjacent_find(samples.begin(), samples.end(), falls) == samples.end()) return out;
   out.resize(samples.size());
   for (size_t i = 1; i < samples.size(); ++i) {
     out[i] = out[i - 1];
