@@ -7,15 +7,15 @@
 #include <vector>
 
 #include "collector/alerts/alert.h"
-#include "collector/live/time_text.h"
+#include "telemetry/time_text.h"
 
 namespace hms::collector {
 
 [[nodiscard]] inline std::string starts_at_text(const Alert& alert) {
-  return rfc3339(alert.fired_at != 0 ? alert.fired_at : alert.active_at);
+  return telemetry::rfc3339(alert.fired_at != 0 ? alert.fired_at : alert.active_at);
 }
 [[nodiscard]] inline std::string ends_at_text(const Alert& alert) {
-  return rfc3339(alert.resolved_at);
+  return telemetry::rfc3339(alert.resolved_at);
 }
 
 /// Bytes that are no UTF-8 become U+FFFD instead of an exception.

@@ -321,7 +321,7 @@ struct Alerts::Impl {
     event["service"] = alert.service();
     event["labels"] = alert.labels;
     event["annotations"] = alert.annotations;
-    event["activeAt"] = rfc3339(alert.active_at);
+    event["activeAt"] = telemetry::rfc3339(alert.active_at);
     event["startsAt"] = starts_at_text(alert);
     if (resolved) event["endsAt"] = ends_at_text(alert);
     event["value"] = api_number(alert.value);
@@ -391,8 +391,8 @@ struct Alerts::Impl {
     }
     out["annotations"] = annotations;
     out["state"] = alert_state_name(alert.state);
-    out["activeAt"] = rfc3339(alert.active_at);
-    if (alert.keep_since != 0) out["keepFiringSince"] = rfc3339(alert.keep_since);
+    out["activeAt"] = telemetry::rfc3339(alert.active_at);
+    if (alert.keep_since != 0) out["keepFiringSince"] = telemetry::rfc3339(alert.keep_since);
     out["value"] = api_number(alert.value);
     if (auto by = silences.silencing(alert.labels); !by.empty()) out["silencedBy"] = by;
     return out;
@@ -418,7 +418,7 @@ struct Alerts::Impl {
     out["health"] = runtime.health;
     if (!runtime.last_error.empty()) out["lastError"] = runtime.last_error;
     out["evaluationTime"] = runtime.seconds;
-    out["lastEvaluation"] = rfc3339(runtime.last_evaluation);
+    out["lastEvaluation"] = telemetry::rfc3339(runtime.last_evaluation);
     out["type"] = alerting ? "alerting" : "recording";
     return out;
   }
@@ -441,7 +441,7 @@ struct Alerts::Impl {
       one["interval"] = static_cast<double>(group.interval.count()) / 1000;
       one["limit"] = group.limit;
       one["evaluationTime"] = groups[g].seconds;
-      one["lastEvaluation"] = rfc3339(groups[g].last_evaluation);
+      one["lastEvaluation"] = telemetry::rfc3339(groups[g].last_evaluation);
       out["groups"].push_back(std::move(one));
     }
     return out;

@@ -23,8 +23,8 @@ NotifierRequest render(const NotifierConfig& config, const NotificationGroup& gr
     one["labels"] = alert.labels;
     one["annotations"] = alert.annotations;
     one["startsAt"] = starts_at_text(alert);
-    one["endsAt"] =
-        is_resolved(alert) ? ends_at_text(alert) : rfc3339(group.now_millis + kValidMillis);
+    one["endsAt"] = is_resolved(alert) ? ends_at_text(alert)
+                                       : telemetry::rfc3339(group.now_millis + kValidMillis);
     one["generatorURL"] = generator_url(group);
     body.push_back(std::move(one));
   }

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "collector/live/time_text.h"
 #include "net/core/log.h"
 #include "net/core/random.h"
+#include "telemetry/time_text.h"
 
 namespace hms::collector {
 namespace {
@@ -44,7 +44,7 @@ net::Result<bool> flag_field(const json& from, const char* key, bool otherwise) 
 net::Result<int64_t> time_field(const json& from, const char* key) {
   auto text = text_field(from, key, true);
   if (!text) return text.error();
-  const auto time = parse_rfc3339(*text);
+  const auto time = telemetry::parse_rfc3339(*text);
   if (!time)
     return fault(std::string(key) + " is \"" + text->substr(0, 60) +
                  "\", expected a time like 2026-01-31T12:00:00Z");
@@ -151,7 +151,7 @@ Silences::Silences(std::unique_ptr<DurableTable> table, net::Clock clock)
     }
     (*silence)->id = id;
     if (const auto at = entry.find("updatedAt"); at != entry.end() && at->is_string())
-      (*silence)->times.updated_at = parse_rfc3339(at->get<std::string>()).value_or(0);
+      (*silence)->times.updated_at = telemetry::parse_rfc3339(at->get<std::string>()).value_or(0);
     silences_[id] = std::move(silence).value();
   }
 }
@@ -209,9 +209,9 @@ json Silences::shown(const Silence& silence, const SilenceTimes& times) const {
   out["matchers"] = json::array();
   for (const CompiledMatcher& matcher : silence.matchers)
     out["matchers"].push_back(matcher_json(matcher.matcher()));
-  out["startsAt"] = rfc3339(times.starts_at);
-  out["endsAt"] = rfc3339(times.ends_at);
-  out["updatedAt"] = rfc3339(times.updated_at);
+  out["startsAt"] = telemetry::rfc3339(times.starts_at);
+  out["endsAt"] = telemetry::rfc3339(times.ends_at);
+  out["updatedAt"] = telemetry::rfc3339(times.updated_at);
   out["createdBy"] = silence.created_by;
   out["comment"] = silence.comment;
   const int64_t time = now();

@@ -9,9 +9,9 @@
 
 #include "collector/api/prometheus_json.h"
 #include "collector/api/query_task.h"
-#include "collector/live/time_text.h"
 #include "net/core/clock.h"
 #include "telemetry/text.h"
+#include "telemetry/time_text.h"
 
 namespace hms::collector {
 namespace {
@@ -40,7 +40,7 @@ std::string flags_json(const StatusInfo& info) {
 std::string runtime_json(const StatusInfo& info, uint64_t started_nanos,
                          const SeriesStore::Stats& stats) {
   std::string out = "{";
-  put_text(out, "startTime", rfc3339(static_cast<int64_t>(started_nanos / 1'000'000)));
+  put_text(out, "startTime", telemetry::rfc3339(static_cast<int64_t>(started_nanos / 1'000'000)));
   char folder[4096];
   put_text(out, "CWD", ::getcwd(folder, sizeof folder) == nullptr ? "" : folder);
   out +=

@@ -2,88 +2,27 @@
 
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <utility>
+
+#include "telemetry/time_text.h"
 
 namespace hms::collector {
 namespace {
 
-constexpr int kMaxYear = 2500;  // nanoseconds since 1970 fit 64 bits until 2554
+constexpr int64_t kMaxSeconds =
+    16'725'225'600;  // the year 2500; nanoseconds fit 64 bits until 2554
 
 net::Error bad(std::string detail) {
   return {net::Code::bad_message, net::Side::downstream, false, std::move(detail)};
 }
 
-bool digits(std::string_view& text, size_t count, int& value) {
-  if (text.size() < count) return false;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + count, value);
-  if (error != std::errc() || end != text.data() + count || value < 0) return false;
-  text.remove_prefix(count);
-  return true;
-}
-
-bool skip(std::string_view& text, char c) {
-  if (text.empty() || text.front() != c) return false;
-  text.remove_prefix(1);
-  return true;
-}
-
-/// Fraction of a second, as nanoseconds: ".25" at the front of `text`, if it is there.
-bool fraction(std::string_view& text, uint64_t& nanos) {
-  nanos = 0;
-  if (text.empty() || text.front() != '.') return true;
-  text.remove_prefix(1);
-  uint64_t unit = 100'000'000;
-  size_t read = 0;
-  for (; read < text.size() && text[read] >= '0' && text[read] <= '9'; ++read, unit /= 10) {
-    nanos += static_cast<uint64_t>(text[read] - '0') * unit;
-  }
-  text.remove_prefix(read);
-  return read > 0;
-}
-
-/// RFC 3339: 2026-11-22T08:30:00.25Z, or with an offset such as +01:00.
-bool parse_rfc3339(std::string_view text, uint64_t& nanos) {
-  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  if (!digits(text, 4, year) || !skip(text, '-') || !digits(text, 2, month) || !skip(text, '-') ||
-      !digits(text, 2, day))
-    return false;
-  if (!skip(text, 'T') && !skip(text, 't') && !skip(text, ' ')) return false;
-  if (!digits(text, 2, hour) || !skip(text, ':') || !digits(text, 2, minute) || !skip(text, ':') ||
-      !digits(text, 2, second))
-    return false;
-  uint64_t part = 0;
-  if (!fraction(text, part)) return false;
-  int64_t offset = 0;
-  if (!skip(text, 'Z') && !skip(text, 'z')) {
-    if (text.empty() || (text.front() != '+' && text.front() != '-')) return false;
-    const int sign = text.front() == '+' ? 1 : -1;
-    text.remove_prefix(1);
-    int offset_hours = 0, offset_minutes = 0;
-    if (!digits(text, 2, offset_hours) || !skip(text, ':') || !digits(text, 2, offset_minutes))
-      return false;
-    offset = sign * (offset_hours * 3'600 + offset_minutes * 60);
-  }
-  const std::chrono::year_month_day date{std::chrono::year(year),
-                                         std::chrono::month(static_cast<unsigned>(month)),
-                                         std::chrono::day(static_cast<unsigned>(day))};
-  if (!text.empty() || !date.ok() || year < 1970 || year > kMaxYear || hour > 23 || minute > 59 ||
-      second > 60)
-    return false;
-  const int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-  const int64_t seconds = days * 86'400 + hour * 3'600 + minute * 60 + second - offset;
-  if (seconds < 0) return false;
-  nanos = static_cast<uint64_t>(seconds) * 1'000'000'000ULL + part;
-  return true;
-}
-
 }  // namespace
 
 net::Result<uint64_t> parse_time_nanos(std::string_view text) {
-  uint64_t nanos = 0;
-  if (parse_rfc3339(text, nanos)) return nanos;
+  const auto written = telemetry::parse_time_text(text, telemetry::TimeForm::rfc3339);
+  if (written && written->unix_seconds < kMaxSeconds)
+    return static_cast<uint64_t>(written->unix_seconds) * 1'000'000'000ULL + written->nanos;
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error == std::errc() && end == text.data() + text.size() && std::isfinite(seconds) &&

@@ -9,7 +9,7 @@
 #include "collector/alerts/rule_state.h"
 #include "collector/alerts/rules.h"
 #include "collector/canary/plan.h"
-#include "collector/live/time_text.h"
+#include "telemetry/time_text.h"
 
 using namespace hms;
 using namespace hms::collector;
@@ -67,10 +67,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       use_plan(text);
       break;
     default:
-      if (const auto time = parse_rfc3339(text)) {
+      if (const auto time = hms::telemetry::parse_rfc3339(text)) {
         // Offsets reach a little beyond 1970 and 9999; what is written is clamped to them.
         const int64_t shown = std::clamp<int64_t>(*time, 0, 253402300799999);
-        if (parse_rfc3339(rfc3339(*time)).value_or(-1) != shown) std::abort();
+        if (hms::telemetry::parse_rfc3339(hms::telemetry::rfc3339(*time)).value_or(-1) != shown)
+          std::abort();
       }
       (void)parse_rule_duration(text);
   }

@@ -1,8 +1,8 @@
-#include "collector/live/time_text.h"
+#include "telemetry/time_text.h"
 
 #include <doctest/doctest.h>
 
-using namespace hms::collector;
+using namespace hms::telemetry;
 
 TEST_CASE("time text: milliseconds become RFC 3339 and come back") {
   CHECK(rfc3339(0) == "1970-01-01T00:00:00.000Z");
@@ -24,4 +24,20 @@ TEST_CASE("time text: what is no time is refused") {
         "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+2:00", "2026-01-01"}) {
     CHECK_FALSE(parse_rfc3339(text).has_value());
   }
+}
+
+TEST_CASE(
+    "time text: the looser form takes dates alone, no seconds, a comma, offsets without a colon") {
+  const auto loose = [](std::string_view text) {
+    const auto time = parse_time_text(text, TimeForm::iso8601);
+    return time ? time->unix_seconds * 1'000'000'000 + time->nanos : -1;
+  };
+  CHECK(loose("1970-01-02") == 86'400'000'000'000);
+  CHECK(loose("1970-01-01T00:01") == 60'000'000'000);
+  CHECK(loose("1970-01-01 01:00:00,5+0100") == 500'000'000);
+  CHECK(loose("1970-01-01T02:00:00+02") == 0);
+  CHECK(loose("1970-01-01T00:00:00+02") == -1);
+  CHECK(loose("1970-02-30") == -1);
+  CHECK_FALSE(parse_time_text("1970-01-02", TimeForm::rfc3339).has_value());
+  CHECK_FALSE(parse_time_text("1970-01-01T00:00:00,5Z", TimeForm::rfc3339).has_value());
 }
