@@ -68,7 +68,7 @@ class CounterBodies:
                 yield field(1, resource + field(2, field(2, field(1, self.name.encode()) + total)))
 
 
-def histogram_body(service, name, routes, begin_millis, end_millis, counts_of):
+def histogram_body(service, name, routes, begin_millis, end_millis, counts_of, instance=""):
     """One interval of delta exponential histograms (scale 5), a point per route; counts_of(route) -> (first bucket, counts, sum)."""
     points = []
     for route in routes:
@@ -80,7 +80,8 @@ def histogram_body(service, name, routes, begin_millis, end_millis, counts_of):
                             + b"\x21" + struct.pack("<Q", sum(counts)) + b"\x29" + struct.pack("<d", total) + b"\x30\x0a" + field(8, buckets)))
     histogram = field(10, b"".join(points) + b"\x10\x01")
     metric = field(2, field(1, name.encode()) + field(3, b"s") + histogram)
-    return field(1, field(1, attribute(1, "service.name", service)) + field(2, metric))
+    resource = attribute(1, "service.name", service) + (attribute(1, "service.instance.id", instance) if instance else b"")
+    return field(1, field(1, resource) + field(2, metric))
 
 
 class Sender:
