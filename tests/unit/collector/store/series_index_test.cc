@@ -70,11 +70,11 @@ TEST_CASE("series index: finds what looking at every series finds, while series 
     const auto matchers = compile_matchers(asked);
     REQUIRE(matchers.ok());
     std::vector<uint32_t> expected;
-    for (const auto& [id, labels] : model) {
+    for (const auto& entry : model) {
       const bool fits = std::all_of(matchers->begin(), matchers->end(), [&](const auto& matcher) {
-        return matcher.matches(label_value(*labels, matcher.name()));
+        return matcher.matches(label_value(*entry.second, matcher.name()));
       });
-      if (fits) expected.push_back(id);
+      if (fits) expected.push_back(entry.first);
     }
     REQUIRE(index.find(*matchers) == expected);
   }
