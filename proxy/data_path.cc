@@ -108,7 +108,7 @@ void DataPath::begin_session(std::unique_ptr<net::Stream> stream, telemetry::Dir
   ++count.connections_open[static_cast<size_t>(direction)];
   sessions_.push_back(std::make_unique<Session>(*this, std::move(stream), direction));
   Session& session = *sessions_.back();
-  session.index = sessions_.size() - 1;
+  session.index = static_cast<uint32_t>(sessions_.size() - 1);
   if (destination != nullptr) session.set_destination(*destination);
   session.start(early);
 }
@@ -186,14 +186,14 @@ void DataPath::refuse(std::unique_ptr<net::Stream> stream, telemetry::Direction 
   ++refused_open_;
   ++count.connections_open[static_cast<size_t>(direction)];
   sessions_.push_back(std::make_unique<Session>(*this, std::move(stream), direction));
-  sessions_.back()->index = sessions_.size() - 1;
+  sessions_.back()->index = static_cast<uint32_t>(sessions_.size() - 1);
   sessions_.back()->start_refused(LocalError::overloaded, "connections");
 }
 
 void DataPath::remove(Session& session) {
   if (session.refused()) --refused_open_;
   --count.connections_open[static_cast<size_t>(session.direction())];
-  const size_t index = session.index;
+  const uint32_t index = session.index;
   auto gone = std::move(sessions_[index]);
   if (index + 1 != sessions_.size()) {
     sessions_[index] = std::move(sessions_.back());

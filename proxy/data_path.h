@@ -118,7 +118,7 @@ class DataPath {
   [[nodiscard]] Endpoint& dynamic_endpoint(const net::SocketAddress& address);
   [[nodiscard]] HostNames& host_names() noexcept { return host_names_; }
   [[nodiscard]] bool is_own_outbound(const net::SocketAddress& address) const noexcept;
-  std::string access_line;  // scratch
+  std::string access_line, peer_ip;  // scratch
   TracesInFlight* const traces;
 
  private:

@@ -42,6 +42,7 @@ class Session final : public net::StreamHandler {
   void start_refused(LocalError error, std::string_view detail);
   [[nodiscard]] net::Stream& stream() noexcept { return *stream_; }
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
+  /// Valid until another session is asked.
   [[nodiscard]] std::string_view peer_ip();
   [[nodiscard]] uint32_t peer_name_id();
   /// With mutual TLS, the verified SPIFFE URI or DNS name of the caller, interned; else 0.
@@ -76,8 +77,6 @@ class Session final : public net::StreamHandler {
   /// Ends an idle session with FIN.
   void close_gracefully();
 
-  size_t index = 0;  // in DataPath::sessions
-
  private:
   void on_bytes(std::string_view bytes) override;
   void on_eof() override;
@@ -95,19 +94,22 @@ class Session final : public net::StreamHandler {
   std::unique_ptr<net::Stream> stream_;
   Exchange* exchange_ = nullptr;
   std::unique_ptr<Destination> destination_;
-  std::string stash_;  // bytes of further requests
+  std::unique_ptr<std::string> stash_;  // bytes of further requests; null: none
   net::Timer timer_;
   uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began
   uint64_t armed_until_ = 0;
-  uint64_t last_read_ = 0, last_written_ = 0;  // at the timer's last look
+  uint64_t last_read_ = 0, last_written_ = 0;  // at the timer's last look; when closing began
   // When a look last saw them change; 0 while nothing waits to be written. So a stall is called one
   // after its own time, however often another one's time makes the timer look.
   uint64_t read_moved_millis_ = 0, write_moved_millis_ = 0;
-  uint64_t closing_bytes_ = 0;
+
+ public:
+  uint32_t index = 0;  // in DataPath::sessions; here because an idle session is small
+
+ private:
   uint32_t peer_name_id_ = 0;
   uint32_t peer_identity_id_ = 0;
   bool peer_identity_known_ = false;
-  std::string peer_ip_;
   telemetry::Direction direction_;
   uint8_t pauses_ = 0;
   bool fresh_ = true;  // until its first bytes are read

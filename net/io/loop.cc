@@ -30,39 +30,33 @@ void report_leak(uv_handle_t* handle, void* argument) {
 // === Deferred
 
 void Deferred::defer(Loop& loop) noexcept {
-  if (list_ == nullptr) loop.impl().deferred.append(*this);
+  if (next == nullptr) loop.impl().deferred.append(*this);
 }
 
 void Deferred::cancel() noexcept {
-  if (list_ != nullptr) list_->remove(*this);
+  if (next == nullptr) return;
+  previous->next = next;
+  next->previous = previous;
+  previous = next = nullptr;
 }
 
 void DeferredList::append(Deferred& item) noexcept {
-  item.list_ = this;
-  item.previous_ = last;
-  item.next_ = nullptr;
-  (last == nullptr ? first : last->next_) = &item;
-  last = &item;
-}
-
-void DeferredList::remove(Deferred& item) noexcept {
-  (item.previous_ == nullptr ? first : item.previous_->next_) = item.next_;
-  (item.next_ == nullptr ? last : item.next_->previous_) = item.previous_;
-  item.previous_ = item.next_ = nullptr;
-  item.list_ = nullptr;
+  item.previous = ring.previous;
+  item.next = &ring;
+  ring.previous->next = &item;
+  ring.previous = &item;
 }
 
 void DeferredList::run_present() {
-  // A list of its own, so that items added meanwhile wait, and items destroyed meanwhile leave it.
+  if (empty()) return;
+  // A ring of its own, so that items added meanwhile wait, and items destroyed meanwhile leave it.
   DeferredList present;
-  while (first != nullptr) {
-    Deferred& item = *first;
-    remove(item);
-    present.append(item);
-  }
-  while (present.first != nullptr) {
-    Deferred& item = *present.first;
-    present.remove(item);
+  present.ring = ring;
+  present.ring.next->previous = present.ring.previous->next = &present.ring;
+  ring.previous = ring.next = &ring;
+  while (!present.empty()) {
+    auto& item = static_cast<Deferred&>(*present.ring.next);
+    item.cancel();
     item.run_deferred();
   }
 }
@@ -86,7 +80,7 @@ Loop::Impl::Impl(Loop& owner)
     Impl& impl = of(as_handle(handle));
     impl.end_of_phase();
     // What was deferred just now must not wait for the next event.
-    if (impl.deferred.first != nullptr) uv_idle_start(&impl.idle, [](uv_idle_t*) {});
+    if (!impl.deferred.empty()) uv_idle_start(&impl.idle, [](uv_idle_t*) {});
   });
   uv_check_start(&check, [](uv_check_t* handle) {
     Impl& impl = of(as_handle(handle));

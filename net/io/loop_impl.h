@@ -20,9 +20,15 @@
 
 namespace hms::net {
 
+/// A node of an intrusive ring; in none when both are null.
+struct DeferredLink {
+  DeferredLink* previous = nullptr;
+  DeferredLink* next = nullptr;
+};
+
 /// Work for later in the turn, embedded in its owner; it leaves the list when its owner is
 /// destroyed.
-class Deferred {
+class Deferred : private DeferredLink {
  public:
   virtual ~Deferred() { cancel(); }
   Deferred(const Deferred&) = delete;
@@ -38,16 +44,16 @@ class Deferred {
  private:
   friend struct DeferredList;
   virtual void run_deferred() = 0;
-  Deferred* previous_ = nullptr;
-  Deferred* next_ = nullptr;
-  struct DeferredList* list_ = nullptr;
 };
 
 struct DeferredList {
-  Deferred* first = nullptr;
-  Deferred* last = nullptr;
+  DeferredLink ring{&ring, &ring};
+  DeferredList() = default;
+  DeferredList(const DeferredList&) = delete;
+  DeferredList& operator=(const DeferredList&) = delete;
+
+  [[nodiscard]] bool empty() const noexcept { return ring.next == &ring; }
   void append(Deferred& item) noexcept;
-  void remove(Deferred& item) noexcept;
   /// Runs what is waiting now; what is added meanwhile waits for the next call.
   void run_present();
 };

@@ -117,16 +117,16 @@ class TcpStream final : public Stream, private Deferred {
   uint8_t read_doublings_ = 0;  // of kLeastRead
   Side side_;
   Ending ending_ = Ending::none;
-  bool fresh_ = true;         // until the first turn of the stream's owner is over
-  bool reading_ = false;      // uv_read_start is in force
-  bool eof_pending_ = false;  // seen while paused
-  bool eof_delivered_ = false;
-  bool shutdown_asked_ = false;
-  bool fin_sent_ = false;
-  bool above_high_ = false;
-  bool reset_on_close_ = false;
+  bool fresh_ : 1 = true;         // until the first turn of the stream's owner is over
+  bool reading_ : 1 = false;      // uv_read_start is in force
+  bool eof_pending_ : 1 = false;  // seen while paused
+  bool eof_delivered_ : 1 = false;
+  bool shutdown_asked_ : 1 = false;
+  bool fin_sent_ : 1 = false;
+  bool above_high_ : 1 = false;
+  bool reset_on_close_ : 1 = false;
   SocketAddress peer_;
-  mutable std::optional<SocketAddress> local_;
+  mutable std::unique_ptr<SocketAddress> local_;  // once asked for
 };
 
 }  // namespace hms::net
