@@ -99,6 +99,7 @@ void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction 
   }
   const Timeouts& timeouts = config().timeouts;
   tunnels_.detect({std::move(stream), direction, service,
+                   redirected ? std::vector<net::SocketAddress>() : other_addresses(*service),
                    service->address.is_loopback() ? timeouts.connect_loopback : timeouts.connect,
                    kind == PortKind::tcp, redirected.has_value()});
 }
@@ -146,6 +147,18 @@ Endpoint* DataPath::raw_destination(telemetry::Direction direction,
   if (direction != telemetry::Direction::inbound || !view_->snapshot->has_app) return nullptr;
   Endpoint* const app = pick_endpoint(view_->clusters.front(), nullptr, loop_.now_millis());
   return app != nullptr && !app->own_inbound ? app : nullptr;
+}
+
+std::vector<net::SocketAddress> DataPath::other_addresses(Endpoint& app) const {
+  constexpr size_t kMostAddresses = 4;
+  std::vector<net::SocketAddress> others;
+  const Cluster& cluster = view_->clusters.front();
+  if (!cluster.several_addresses) return others;
+  for (Endpoint* next = &cluster.other_address(app);
+       next != &app && others.size() < kMostAddresses && !next->own_inbound;
+       next = &cluster.other_address(*next))
+    others.push_back(next->address);
+  return others;
 }
 
 bool DataPath::callers_speak_first(telemetry::Direction direction) {

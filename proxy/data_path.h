@@ -126,6 +126,8 @@ class DataPath {
   /// Where a raw connection would go: the app or the original destination, null: nowhere.
   [[nodiscard]] Endpoint* raw_destination(telemetry::Direction direction,
                                           const std::optional<net::SocketAddress>& redirected);
+  /// The other addresses of an app's host, if it is a host with several; a few at most.
+  [[nodiscard]] std::vector<net::SocketAddress> other_addresses(Endpoint& app) const;
   /// Where a redirected connection was going; nothing if it was not, or to the app.
   [[nodiscard]] std::optional<net::SocketAddress> redirected_from(net::Stream& stream,
                                                                   telemetry::Direction direction);

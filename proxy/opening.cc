@@ -1,6 +1,7 @@
 #include "proxy/opening.h"
 
 #include "net/io/tls_stream.h"
+#include "proxy/balance/balancer.h"
 #include "proxy/data_path.h"
 #include "proxy/policy.h"
 #include "proxy/tunnels.h"
@@ -10,13 +11,14 @@ namespace hms::proxy {
 Opening::Opening(Tunnels& tunnels, Start start)
     : tunnels_(tunnels),
       caller_(std::move(start.caller)),
-      endpoint_(*start.service),
+      endpoint_(start.service),
+      more_(std::move(start.more)),
       timer_(tunnels.data().loop(), [this] { on_timer(); }),
       connect_timeout_(start.connect_timeout),
       direction_(start.direction),
       raw_(start.raw),
       redirected_(start.redirected) {
-  ++endpoint_.in_flight;
+  ++endpoint_->in_flight;
 }
 
 Opening::~Opening() = default;
@@ -53,9 +55,9 @@ void Opening::read_caller(bool wanted) {
 // === the service's side
 
 void Opening::connect() {
-  endpoint_.last_used_millis = tunnels_.data().loop().now_millis();
+  endpoint_->last_used_millis = tunnels_.data().loop().now_millis();
   connector_ = tunnels_.data().pool().open(
-      endpoint_, connect_timeout_, [this](net::Result<std::unique_ptr<net::Stream>> stream) {
+      *endpoint_, connect_timeout_, [this](net::Result<std::unique_ptr<net::Stream>> stream) {
         on_connected(std::move(stream));
       });
 }
@@ -64,18 +66,35 @@ void Opening::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   DataPath& data = tunnels_.data();
   data.loop().retire(std::move(connector_));
   if (!stream.ok()) {
-    ++endpoint_.connect_failures;
-    ++endpoint_.failures;
-    data.forget_port(endpoint_.address);
+    ++endpoint_->connect_failures;
+    ++endpoint_->failures;
+    data.forget_port(endpoint_->address);
+    if (try_next_address()) return;
     connect_failed_ = true;
     return wire_ == Wire::http ? hand_to_session(seen_) : on_no_service();
   }
-  service_ = data.pool().adopt(endpoint_, std::move(stream).value());
+  endpoint_->refusals = 0;
+  endpoint_->refused_until_millis = 0;
+  service_ = data.pool().adopt(*endpoint_, std::move(stream).value());
   service_->set_user(this);
   if (wire_ == Wire::http)
     hand_to_session(seen_);
   else if (raw_ || wire_ != Wire::undecided)
     splice(seen_, {});
+}
+
+/// Nothing was sent yet. Whoever comes next goes straight to the address that answers.
+bool Opening::try_next_address() {
+  if (more_.empty()) return false;
+  DataPath& data = tunnels_.data();
+  pass_over(*endpoint_, data.loop().now_millis());
+  ++data.count.retries_address;
+  --endpoint_->in_flight;
+  endpoint_ = &data.pool().endpoint(more_.front(), endpoint_->tls, endpoint_->server_name);
+  more_.erase(more_.begin());
+  ++endpoint_->in_flight;
+  connect();
+  return true;
 }
 
 void Opening::on_upstream_bytes(std::string_view bytes) { splice(seen_, bytes); }
@@ -156,7 +175,7 @@ void Opening::hand_to_session(std::string_view from_caller) {
   if (service_ != nullptr) data.pool().give_back(std::move(service_));
   read_caller(false);
   std::unique_ptr<net::Stream> caller = std::move(caller_);
-  const Destination destination{endpoint_.address, true, redirected_};
+  const Destination destination{endpoint_->address, true, redirected_};
   finish();
   data.begin_session(std::move(caller), direction_, &destination, from_caller);
 }
@@ -178,15 +197,15 @@ void Opening::splice(std::string_view from_caller, std::string_view from_service
   read_caller(true);
   SpliceStart start{wire_ == Wire::tls ? TunnelKind::tls : TunnelKind::tcp, direction_,
                     std::move(caller_), std::move(service_), caller_ended_};
-  ++endpoint_.requests;
-  ++endpoint_.in_flight;  // the tunnel's
+  ++endpoint_->requests;
+  ++endpoint_->in_flight;  // the tunnel's
   finish();
   tunnels_.splice(std::move(start), from_caller, from_service);
 }
 
 void Opening::cut(TunnelEnd end) {
   caller_->mark_for_reset();
-  if (end == TunnelEnd::connect_failed) tunnels_.note_unconnected(*caller_, direction_, endpoint_);
+  if (end == TunnelEnd::connect_failed) tunnels_.note_unconnected(*caller_, direction_, *endpoint_);
   finish();
 }
 
@@ -196,7 +215,7 @@ void Opening::finish() {
   timer_.disarm();
   alive_.reset();
   drop_service();
-  --endpoint_.in_flight;
+  --endpoint_->in_flight;
   if (caller_ != nullptr) {
     caller_->set_handler(nullptr);
     tunnels_.data().loop().retire(std::move(caller_));

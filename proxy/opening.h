@@ -10,11 +10,13 @@
 //
 // So nobody waits for detection: what either side says goes on when it is there. Destinations
 // remembered as HTTP never come here, those remembered (or configured) as raw TCP are connected and
-// spliced. Limit: 8 KiB undecided, one read beyond. Thread: the worker's. Owner: Tunnels.
+// spliced. A host whose address nobody listens on is connected to at its next one. Limit: 8 KiB
+// undecided, one read beyond. Thread: the worker's. Owner: Tunnels.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/io/stream.h"
 #include "net/io/tcp.h"
@@ -31,6 +33,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
     std::unique_ptr<net::Stream> caller;  // paused, as accepted
     telemetry::Direction direction = telemetry::Direction::inbound;
     Endpoint* service = nullptr;
+    std::vector<net::SocketAddress> more;  // of the service's host, in the order to try them
     net::Millis connect_timeout{0};
     bool raw = false;         // nothing to detect
     bool redirected = false;  // intercepted on its way to somebody else than the app
@@ -45,7 +48,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   /// Our own end of the connection to the service.
   [[nodiscard]] uint16_t source_port() const noexcept;
   [[nodiscard]] const net::SocketAddress& service_address() const noexcept {
-    return endpoint_.address;
+    return endpoint_->address;
   }
 
   size_t index = 0;  // in Tunnels' list
@@ -63,6 +66,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
 
   void connect();
   void on_connected(net::Result<std::unique_ptr<net::Stream>> stream);
+  bool try_next_address();
   void on_no_service();
   void on_timer();
   void decide(Wire wire, std::string_view from_caller);
@@ -77,7 +81,8 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   std::unique_ptr<net::Stream> caller_;
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<UpstreamConnection> service_;
-  Endpoint& endpoint_;
+  Endpoint* endpoint_;
+  std::vector<net::SocketAddress> more_;
   net::Timer timer_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for the TLS handshake's callback
   std::string seen_;  // from the caller, undecided or waiting for the connection
