@@ -430,7 +430,9 @@ class Levels(CollectorCase):
 
 
 class FullDisk(CollectorCase):
-    SIZE = 64 << 20
+    # Under a sanitizer a program takes several times the memory.
+    SIZE = (64 << 20) * hms.MEMORY_FACTOR
+    MEMORY = f"{128 * hms.MEMORY_FACTOR}MiB"
 
     def setUp(self):
         super().setUp()
@@ -455,7 +457,7 @@ class FullDisk(CollectorCase):
         return hms.prometheus_values(hms.get(address, "/metrics").body.decode())["hms_collector_canary_changes_unstored"]
 
     def test_a_canary_rolled_back_on_a_full_disk_stays_rolled_back_after_a_restart(self):
-        collector = self.collector("--memory", "128MiB", data=os.path.join(self.mount, "data"))
+        collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         at = collector.address("listen")
         plan = {"service": "claims", "baseline": "claims-v1", "canary": "claims-v2", "steps": [50, 100], "step_seconds": 3600}
         self.assertEqual(hms.post_json(at, "/ops/canaries/c", plan, method="PUT").status, 201)
@@ -468,12 +470,12 @@ class FullDisk(CollectorCase):
         os.remove(ballast)
         self.wait_for(lambda: self.unstored(at) == 0, what="the decision to be stored by itself")
         collector.kill()
-        again = self.collector("--memory", "128MiB", data=self.data)
+        again = self.collector("--memory", self.MEMORY, data=self.data)
         state = hms.get_json(again.address("listen"), "/ops/canaries/c")
         self.assertEqual((state["state"], state["weight"], state["record"][-1]["reason"]), ("rolled_back", 0, "rolled back by hand"))
 
     def test_a_silence_that_a_full_disk_refused_holds_nothing_back(self):
-        collector = self.collector("--memory", "128MiB", data=os.path.join(self.mount, "data"))
+        collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         at = collector.address("listen")
         silence = {"matchers": [{"name": "service_name", "value": "claims"}], "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2199-01-01T00:00:00Z", "createdBy": "me", "comment": "known"}
         kept = hms.post_json(at, "/ops/silences", silence).json()
@@ -485,19 +487,19 @@ class FullDisk(CollectorCase):
         self.assertEqual([(s["id"], s["comment"], s["status"]["state"]) for s in shown], [(kept["id"], "known", "active")])
 
     def test_a_start_without_room_is_one_sentence_and_damages_nothing(self):
-        collector = self.collector("--memory", "128MiB", data=os.path.join(self.mount, "data"))
+        collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         self.assertEqual(self.ingest(collector, log("before")).status, 202)
         collector.kill()
         ballast = self.fill()
-        code, _, error = hms.run("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", "128MiB")
+        code, _, error = hms.run("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", self.MEMORY)
         self.assertEqual(code, 1, error)
         self.assertIn("the disk is full", error)
         self.assertEqual(len(error.strip().splitlines()), 1, error)
         os.remove(ballast)
-        self.assertEqual(self.messages(self.collector("--memory", "128MiB", data=self.data)), ["before"])
+        self.assertEqual(self.messages(self.collector("--memory", self.MEMORY, data=self.data)), ["before"])
 
     def test_writers_are_told_to_wait_and_it_goes_on_by_itself(self):
-        collector = self.collector("--memory", "128MiB", data=os.path.join(self.mount, "data"))
+        collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         at = collector.address("listen")
         self.assertEqual(self.ingest(collector, log("before"), {"x-hms-batch": f"{INSTANCE}/1/1"}).status, 202)
         ballast = self.fill()
@@ -513,11 +515,11 @@ class FullDisk(CollectorCase):
         self.assertEqual(self.ingest(collector, log("during"), {"x-hms-batch": f"{INSTANCE}/1/2"}).status, 202)
         self.assertEqual(self.ledger(collector)["batches"]["stored"], 2)
         collector.terminate()
-        again = self.collector("--memory", "128MiB", data=self.data)
+        again = self.collector("--memory", self.MEMORY, data=self.data)
         self.assertEqual(sorted(self.messages(again)), ["before", "during"])
 
     def test_a_disk_that_fills_by_telemetry_loses_nothing_acknowledged(self):
-        collector = self.collector("--memory", "128MiB", data=os.path.join(self.mount, "data"))
+        collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         acknowledged, refused = [], 0
         for sequence in range(1, 2000):
             lines = [log(f"n{sequence}", noise=os.urandom(32_500).hex()) for _ in range(16)]
@@ -534,7 +536,7 @@ class FullDisk(CollectorCase):
         self.assertEqual(refused, 5, "the disk never filled")
         collector.kill()
         subprocess.run(["mount", "-o", f"remount,size={self.SIZE * 2}", self.mount], check=True)
-        again = self.collector("--memory", "128MiB", data=self.data)
+        again = self.collector("--memory", self.MEMORY, data=self.data)
         self.assertEqual(self.ledger(again)["batches"]["stored"], len(acknowledged))
         self.assertEqual(self.ingest(again, log("after")).status, 202)
 

@@ -276,10 +276,9 @@ routes:
         self.assertEqual(self.total(proxies, "hms_proxy_tunnels_open"), 0)
         measured = sum(value for p in proxies for key, value in self.metrics(p).items() if key.startswith("http_server_request_duration_seconds_count"))
         self.assertEqual(measured, heads)
-        sanitized = any(name in os.environ["HMS_BIN"] for name in ("asan", "tsan"))
         for proxy, (memory, descriptors) in zip(proxies, before):
             hms.wait_for(lambda p=proxy, d=descriptors: p.descriptors() < d + 40, what="idle connections to services to end")
-            if not sanitized:
+            if not hms.SANITIZED:
                 self.assertLess(proxy.rss_bytes(), memory + 16 * 1024 * 1024)
         print(f"soak: {SECONDS:g} s, {dict(count)}, service {dict(service.count)}, broken {len(callers.errors)}, "
               f"memory {[(b[0] >> 10, p.rss_bytes() >> 10) for b, p in zip(before, proxies)]} KiB, descriptors {[(b[1], p.descriptors()) for b, p in zip(before, proxies)]}", file=sys.stderr)

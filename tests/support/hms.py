@@ -35,6 +35,8 @@ import time
 import unittest
 import urllib.parse
 
+SANITIZED = any(name in os.environ.get("HMS_BIN", "").split(os.sep) for name in ("asan", "tsan"))
+MEMORY_FACTOR = 4 if SANITIZED else 1  # how much more a program takes under a sanitizer
 # Generous: sanitizer builds on a busy two-core machine. Reached only by a test that fails.
 PATIENCE = float(os.environ.get("HMS_TEST_PATIENCE", "30"))
 
