@@ -20,9 +20,9 @@ class Images(unittest.TestCase):
 
     def in_root(self, program, *arguments):
         command = ["chroot", "--userspec=65532:65532", self.folder / "rootfs" / program, f"/{program}", *arguments]
-        # LeakSanitizer wants /proc, and there is none in there.
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
+    @unittest.skipIf("asan" in pathlib.Path(BIN).parts, "AddressSanitizer wants /proc, and there is none in there")
     def test_each_program_runs_in_its_own_root_without_rights(self):
         if os.geteuid() != 0:
             self.skipTest("chroot needs root")
