@@ -9,6 +9,7 @@ import os
 import pathlib
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,10 @@ class Story:
             print(line, flush=True)
             if text in line:
                 return line
+
+    def interrupt(self):
+        """Ctrl-C: it settles its accounts and ends, as it does when its time is over."""
+        self.child.send_signal(signal.SIGINT)
 
     def finish(self):
         code = self.child.wait(240)
@@ -87,7 +92,7 @@ class Demo(unittest.TestCase):
         self.assertEqual(facts["telemetry_batches_sent"], facts["telemetry_batches_stored"])
 
     def test_the_whole_story_seen_in_a_browser(self):
-        story = Story("--for", "120")
+        story = Story("--for", "900")  # it ends when the browser has seen all, however slow the machine
         try:
             url = story.wait_for("the control room is at").split(" is at ")[1].split("/ ")[0].rstrip("/")
             story.wait_for("the storm:")
@@ -96,6 +101,8 @@ class Demo(unittest.TestCase):
             story.wait_for("rolled back after")
             after = browser(url, "trace,canary,frame", HMS_CANARY="claims-v2")
             self.assertIn(after.returncode, (0, 77), "the browser did not see the canary")
+            story.wait_for("calls met version 2")
+            story.interrupt()
             self.check_facts(*story.finish())
         finally:
             story.stop()
