@@ -22,9 +22,25 @@ size_t ascii_prefix(std::string_view text) noexcept {
   return i;
 }
 
+/// Most texts are, and short: eight bytes at a time, the last ones together with some before them.
+bool is_ascii(std::string_view text) noexcept {
+  uint64_t all = 0, word = 0;
+  if (text.size() < sizeof word) {
+    if (!text.empty()) std::memcpy(&all, text.data(), text.size());
+    return (all & 0x8080808080808080ULL) == 0;
+  }
+  for (size_t i = 0; i + sizeof word < text.size(); i += sizeof word) {
+    std::memcpy(&word, text.data() + i, sizeof word);
+    all |= word;
+  }
+  std::memcpy(&word, text.data() + text.size() - sizeof word, sizeof word);
+  return ((all | word) & 0x8080808080808080ULL) == 0;
+}
+
 }  // namespace
 
 bool is_valid_utf8(std::string_view text) noexcept {
+  if (is_ascii(text)) return true;
   for (;;) {
     text.remove_prefix(ascii_prefix(text));
     if (text.empty()) return true;

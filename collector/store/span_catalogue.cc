@@ -1,5 +1,8 @@
 #include "collector/store/span_catalogue.h"
 
+#include <algorithm>
+
+#include "collector/store/chunk_columns.h"
 #include "collector/store/keys.h"
 #include "collector/store/span_index.h"
 
@@ -55,6 +58,11 @@ net::Result<void> SpanCatalogue::recover(const KvReader& reader) {
 
 void SpanCatalogue::add(std::string_view service, std::string_view operation,
                         telemetry::SpanKind kind, uint32_t day, KvWriter& writer) {
+  const uint64_t hash = TextHash()(operation) * 0x9E3779B97F4A7C15ULL + TextHash()(service) * 7 +
+                        static_cast<uint64_t>(kind);
+  Added& last = lately_[(hash >> 20) % lately_.size()];
+  if (last.hash == hash && last.day >= day && hash != 0) return;
+  last = {hash, day};
   const std::lock_guard lock(mutex_);
   auto found = services_.find(service);
   if (found == services_.end()) {
@@ -79,6 +87,7 @@ void SpanCatalogue::add(std::string_view service, std::string_view operation,
 }
 
 void SpanCatalogue::forget_before(uint32_t day, KvWriter& writer) {
+  std::fill(lately_.begin(), lately_.end(), Added{});
   const std::lock_guard lock(mutex_);
   for (auto service = services_.begin(); service != services_.end();) {
     for (auto it = service->second.begin(); it != service->second.end();) {

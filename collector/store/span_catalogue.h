@@ -39,6 +39,13 @@ class SpanCatalogue {
   mutable std::mutex mutex_;
   std::map<std::string, std::map<Operation, uint32_t>, std::less<>> services_;  // -> last day seen
   uint64_t not_listed_ = 0;
+  // Hashes of what was added lately, with its day: nearly every span is of an operation that is
+  // listed already. The commit thread's.
+  struct Added {
+    uint64_t hash = 0;
+    uint32_t day = 0;
+  };
+  std::vector<Added> lately_ = std::vector<Added>(4'096);
 };
 
 [[nodiscard]] std::string_view span_kind_name(telemetry::SpanKind kind) noexcept;  // "server"

@@ -1,15 +1,17 @@
 #include "collector/store/span_edges.h"
 
-#include <deque>
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <set>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "collector/store/chunk_columns.h"
 #include "collector/store/keys.h"
 #include "collector/store/span_index.h"
+#include "collector/store/span_parents.h"
 
 namespace hms::collector {
 namespace {
@@ -21,8 +23,8 @@ constexpr uint64_t kSlotNanos = 10'000'000'000ULL;
 constexpr uint32_t kSlotsInMemory = 720;  // two hours
 constexpr int kSlotsAtATime = 16;
 constexpr size_t kMaxRowsPerSlot = 5'000;
-constexpr size_t kMaxRemembered = 200'000;
-constexpr uint64_t kRememberNanos = 60'000'000'000ULL;
+constexpr size_t kMaxWaiting = 200'000;
+constexpr size_t kMaxNames = 20'000;
 
 using Names = std::pair<std::string, std::string>;  // from, to
 using Slot = std::map<Names, EdgeTotals>;
@@ -70,30 +72,6 @@ bool decode(std::string_view value, EdgeTotals& totals) {
   return !in.failed();
 }
 
-/// Spans that were seen lately, by id: to find a parent's service, or the children that wait for
-/// it. Oldest first out.
-template <class Value>
-class Remembered {
- public:
-  void put(const SpanId& id, Value value, uint64_t now) {
-    values_.emplace(id, std::move(value));
-    order_.emplace_back(now, id);
-  }
-  std::unordered_multimap<SpanId, Value>& values() { return values_; }
-  void trim(uint64_t now) {
-    while (!order_.empty() &&
-           (order_.size() > kMaxRemembered || order_.front().first + kRememberNanos < now)) {
-      if (const auto it = values_.find(order_.front().second); it != values_.end())
-        values_.erase(it);
-      order_.pop_front();
-    }
-  }
-
- private:
-  std::unordered_multimap<SpanId, Value> values_;
-  std::deque<std::pair<uint64_t, SpanId>> order_;
-};
-
 class SlottedEdgeStore final : public ServiceEdgeStore {
  public:
   net::Result<void> recover(const KvReader& reader) override;
@@ -107,14 +85,30 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
 
  private:
   struct Call {
-    uint32_t slot;
-    std::string to;
-    double seconds;
-    bool error;
+    uint32_t slot = 0;
+    uint32_t to = 0;  // numbers of services, of which 0 is no name
+    double seconds = 0;
+    bool error = false;
   };
-  void add_span(const telemetry::TraceBatch& batch, const telemetry::SpanView& span,
-                uint64_t arrived);
-  void count(const std::string& from, const Call& call);
+  struct Waiting {
+    Call call;
+    uint32_t since_seconds = 0;
+  };
+  struct RowKey {
+    uint32_t slot, from, to;
+    bool operator==(const RowKey&) const = default;
+  };
+  struct RowHash {
+    size_t operator()(const RowKey& key) const noexcept {
+      return (uint64_t{key.from} << 32 | key.to) * 0x9E3779B97F4A7C15ULL + key.slot;
+    }
+  };
+  [[nodiscard]] std::vector<uint32_t> services_of(const telemetry::TraceBatch& batch);
+  void answer_waiting(const telemetry::SpanId& parent, uint32_t service);
+  void add_call(const telemetry::SpanView& span, uint32_t service, uint64_t arrived);
+  void trim_waiting(uint32_t now_seconds);
+  void count(uint32_t from, const Call& call);
+  EdgeTotals* row(uint32_t from, const Call& call);
   static net::Result<void> read_slots(
       const KvReader& reader, Family day, uint32_t first, uint32_t last,
       const std::function<void(uint32_t, Names, EdgeTotals)>& visit);
@@ -124,8 +118,12 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   std::map<uint32_t, Slot> slots_;
   uint32_t first_in_memory_ = 0;
   std::set<std::pair<uint32_t, Names>> dirty_;
-  Remembered<std::string> parents_;  // span -> its service
-  Remembered<Call> waiting_;         // parent span -> calls whose caller is not known yet
+  SpanParents parents_;
+  std::unordered_multimap<SpanId, Waiting> waiting_;  // calls whose caller is not known yet
+  std::map<std::string, uint32_t, std::less<>> numbers_;
+  std::vector<std::string> names_ = {""};  // by number
+  // The rows that were counted in since they were last written.
+  std::unordered_map<RowKey, EdgeTotals*, RowHash> hot_;
 };
 
 net::Result<void> SlottedEdgeStore::read_slots(
@@ -175,59 +173,114 @@ net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
   return {};
 }
 
-void SlottedEdgeStore::count(const std::string& from, const Call& call) {
-  if (call.slot < first_in_memory_) return;  // its slot is closed: too late for the map
+EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
+  const RowKey key{call.slot, from, call.to};
+  if (const auto hot = hot_.find(key); hot != hot_.end()) return hot->second;
+  if (call.slot < first_in_memory_) return nullptr;  // its slot is closed: too late for the map
   Slot& slot = slots_[call.slot];
-  Names names(from, call.to);
+  Names names(names_[from], names_[call.to]);
   auto it = slot.find(names);
   if (it == slot.end()) {
-    if (slot.size() >= kMaxRowsPerSlot) return;
+    if (slot.size() >= kMaxRowsPerSlot) return nullptr;
     it = slot.try_emplace(names).first;
   }
-  ++it->second.requests;
-  it->second.errors += call.error ? 1 : 0;
-  it->second.duration.record(call.seconds);
   dirty_.emplace(call.slot, std::move(names));
+  hot_.emplace(key, &it->second);
+  return &it->second;
 }
 
-void SlottedEdgeStore::add_span(const telemetry::TraceBatch& batch, const telemetry::SpanView& span,
-                                uint64_t arrived) {
-  const std::string_view name = batch.resources[span.resource].service_name;
-  const std::string service(name.substr(0, name.find('\0')));
-  // Calls that waited for this span as their parent.
-  auto [first, last] = waiting_.values().equal_range(span.span_id);
-  for (auto it = first; it != last; ++it) {
-    if (it->second.to != service) count(service, it->second);
-  }
-  waiting_.values().erase(first, last);
-  parents_.put(span.span_id, service, arrived);
+void SlottedEdgeStore::count(uint32_t from, const Call& call) {
+  EdgeTotals* const totals = row(from, call);
+  if (totals == nullptr) return;
+  ++totals->requests;
+  totals->errors += call.error ? 1 : 0;
+  totals->duration.record(call.seconds);
+}
 
+/// Numbers of the batch's senders.
+std::vector<uint32_t> SlottedEdgeStore::services_of(const telemetry::TraceBatch& batch) {
+  std::vector<uint32_t> services;
+  services.reserve(batch.resources.size());
+  for (const telemetry::ResourceView& resource : batch.resources) {
+    const std::string_view name = resource.service_name.substr(0, resource.service_name.find('\0'));
+    auto it = numbers_.find(name);
+    if (it == numbers_.end()) {
+      it = numbers_.emplace(name, static_cast<uint32_t>(names_.size())).first;
+      names_.emplace_back(name);
+    }
+    services.push_back(it->second);
+  }
+  return services;
+}
+
+/// Calls that waited for this span as their parent.
+void SlottedEdgeStore::answer_waiting(const SpanId& parent, uint32_t service) {
+  const auto [first, last] = waiting_.equal_range(parent);
+  for (auto it = first; it != last; ++it) {
+    if (it->second.call.to != service) count(service, it->second.call);
+  }
+  waiting_.erase(first, last);
+}
+
+void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t service,
+                                uint64_t arrived) {
   const bool serves = span.kind == SpanKind::server || span.kind == SpanKind::consumer;
-  const bool untyped_root = span.kind == SpanKind::unspecified && span.parent_span_id.is_zero();
+  const bool root = span.parent_span_id.is_zero();
+  const bool untyped = span.kind == SpanKind::unspecified;
+  if (!serves && !untyped) return;
   const uint64_t nanos =
       span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
   const uint64_t when = std::min(span.start_unix_nanos + nanos,
                                  arrived);  // a clock ahead of ours must not open slots to come
-  Call call{static_cast<uint32_t>(when / kSlotNanos), service, static_cast<double>(nanos) * 1e-9,
-            span.status == telemetry::SpanStatus::error};
-  if (serves || untyped_root) count("", call);
-  if (span.parent_span_id.is_zero() || !(serves || span.kind == SpanKind::unspecified)) return;
-  const auto parent = parents_.values().find(span.parent_span_id);
-  if (parent == parents_.values().end()) {
-    waiting_.put(span.parent_span_id, std::move(call), arrived);
-  } else if (parent->second != service) {
-    count(parent->second, call);
+  const Call call{static_cast<uint32_t>(when / kSlotNanos), service,
+                  static_cast<double>(nanos) * 1e-9, span.status == telemetry::SpanStatus::error};
+  if (serves || root) count(0, call);
+  if (root) return;
+  const auto seconds = static_cast<uint32_t>(arrived / 1'000'000'000);
+  const auto parent = parents_.find(span.parent_span_id, seconds);
+  if (!parent) {
+    if (waiting_.size() < kMaxWaiting)
+      waiting_.emplace(span.parent_span_id, Waiting{call, seconds});
+  } else if (*parent != service) {
+    count(*parent, call);
   }
+}
+
+void SlottedEdgeStore::trim_waiting(uint32_t now_seconds) {
+  std::erase_if(waiting_, [now_seconds](const auto& entry) {
+    return entry.second.since_seconds + SpanParents::kRememberSeconds < now_seconds;
+  });
 }
 
 void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
   const std::lock_guard lock(mutex_);
+  size_t resources = 0;
+  for (const AcceptedBatch& batch : group)
+    resources += batch.traces ? batch.traces->resources.size() : 0;
+  if (names_.size() + resources > kMaxNames) {
+    // Names without end: forget them all, and who is whose parent with them.
+    numbers_.clear();
+    names_.resize(1);
+    parents_.clear();
+    waiting_.clear();
+    hot_.clear();
+  }
+  // All spans of the group as parents first: then only calls whose caller comes later must wait.
+  std::vector<std::vector<uint32_t>> services;
   for (const AcceptedBatch& batch : group) {
+    auto& of = services.emplace_back();
     if (!batch.traces) continue;
-    for (const telemetry::SpanView& span : batch.traces->spans)
-      add_span(*batch.traces, span, batch.arrived_unix_nanos);
-    parents_.trim(batch.arrived_unix_nanos);
-    waiting_.trim(batch.arrived_unix_nanos);
+    of = services_of(*batch.traces);
+    const auto seconds = static_cast<uint32_t>(batch.arrived_unix_nanos / 1'000'000'000);
+    for (const telemetry::SpanView& span : batch.traces->spans) {
+      parents_.put(span.span_id, of[span.resource], seconds);
+      if (!waiting_.empty()) answer_waiting(span.span_id, of[span.resource]);
+    }
+  }
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (!group[i].traces) continue;
+    for (const telemetry::SpanView& span : group[i].traces->spans)
+      add_call(span, services[i][span.resource], group[i].arrived_unix_nanos);
   }
 }
 
@@ -239,6 +292,8 @@ void SlottedEdgeStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
       writer.put(family_of_slot(slot), edge_key(slot, names), encode(found->second[names]));
   }
   dirty_.clear();
+  hot_.clear();
+  trim_waiting(static_cast<uint32_t>(now_unix_nanos / 1'000'000'000));
   const auto now = static_cast<uint32_t>(now_unix_nanos / kSlotNanos);
   if (now > kSlotsInMemory && now - kSlotsInMemory > first_in_memory_)
     first_in_memory_ = now - kSlotsInMemory;

@@ -7,8 +7,9 @@
 //   service_edge 0x40 | slot u32 (Unix seconds / 10) | from | 0x00 | to  -> requests, errors,
 //   duration histogram   (from empty: the node)
 // Derived data: a crash may lose the last second's counts (the spans themselves are not lost).
-// Limits: 5,000 nodes and edges a slot (beyond: counted, not kept), 200,000 spans remembered for
-// their children. Thread: SignalStore calls on the commit thread, `totals` from any.
+// Limits: 5,000 nodes and edges a slot (beyond: not kept), 262,144 spans remembered for their
+// children, 200,000 calls that wait for their caller, 20,000 names of services (beyond, all of
+// these are forgotten). Thread: SignalStore calls on the commit thread, `totals` from any.
 #pragma once
 
 #include <cstdint>
