@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Spans and log lines into a real collector over its socket: rate per core, bytes on disk, questions, restart after kill -9.
 
-    HMS_BIN=build/release/bin tests/bench/store.py [--spans N] [--logs N] [--batch N] [--keep DIR]
+    HMS_BIN=build/release/bin tests/bench/store.py [--spans N] [--logs N] [--batch N] [--keep DIR] [--phase load|ask|visible|all] [--seconds N]
+
+`load` fills DIR and ends; `ask` puts the questions to what is in it, after a kill -9; `visible` sends 100,000 spans a second for --seconds to a new collector and measures how long a span takes from its POST
+until it is found by id and by a search, a log line until it is in the live tail, and what the collector has resident; `all` is load and ask.
 
 Batches are made before the clock starts: OTLP protobuf as sidecars send it, 8 spans a trace over 40 services and 400 routes, hops of a trace up to 80 ms apart and in
 different batches; log lines of about 150 bytes with an id each. "per core" is records by the collector's own CPU time (user and system), so neither the sender's speed nor other
@@ -18,6 +21,7 @@ import shutil
 import struct
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -190,60 +194,160 @@ def ingest(collector, path, bodies, count, what):
     print(f"{what}: {count / elapsed:,.0f}/s sent, {used / count * 1e6:.2f} us of CPU each = {count / used:,.0f}/s per core, resident {resident_mib(collector.pid):.0f} MiB", flush=True)
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--spans", type=int, default=2_000_000)
-    arguments.add_argument("--logs", type=int, default=2_000_000)
-    arguments.add_argument("--batch", type=int, default=2_000, help="records a request")
-    arguments.add_argument("--keep", help="data directory, kept")
-    options = arguments.parse_args()
-    data = options.keep or os.path.join(tempfile.mkdtemp(prefix="hms-bench-"), "data")
+def settled_bytes(collector, data):
+    """After a start, which writes what was in the log alone into files."""
+    collector.terminate(120)
+    start(data).terminate(120)
+    return disk_bytes(data)
+
+
+def load(options, data):
     now = time.time_ns()
     begin_nanos = now - now % 86_400_000_000_000 + 60_000_000_000  # all in one day
-    collector = start(data)
-    rng = random.Random(5)
-    traces = []
+    collector, traces = start(data), []
     for first in range(0, options.spans, 1_000_000):  # by the million: the sender's memory is not the question
         count = min(1_000_000, options.spans - first)
         bodies, some = make_spans(count, options.batch, first, begin_nanos + first * 1_500)
         traces += some
         ingest(collector, "/v1/traces", bodies, count, f"spans {first:,}+")
         del bodies
+    before = settled_bytes(collector, data)
     if options.spans:
-        collector.terminate(120)
-        print(f"spans: {disk_bytes(data) / options.spans:.1f} bytes each on disk, index included", flush=True)
-        collector = start(data)
-        address = collector.address("listen")
-        rng.shuffle(traces)
-        print("trace by id:", percentiles(ask(address, [f"/api/traces/{t}" for t in traces[:300]])[0]))
-        print("the same trace again:", percentiles(ask(address, [f"/api/traces/{traces[0]}"] * 300)[0]))
-        window = f"start={(begin_nanos - 10**9) // 1000}&end={(begin_nanos + options.spans * 1_500 + 10**10) // 1000}&limit=20"
-        questions = []
-        for _ in range(100):
-            service, route = rng.randrange(40), rng.randrange(10)
-            operation = ("GET " + ROUTES[service][route]).replace("{", "%7B").replace("}", "%7D").replace(" ", "%20")
-            questions.append(f"/api/traces?service={SERVICES[service]}&operation={operation}&minDuration=60ms&tags=%7B%22http.response.status_code%22%3A%22500%22%7D&{window}")
-        times, answers = ask(address, questions)
-        print("search by service, operation, duration and status:", percentiles(times), "found", sum(len(json.loads(a)["data"]) for a in answers))
-    before = disk_bytes(data)
+        print(f"spans: {before / options.spans:.1f} bytes each on disk, index included", flush=True)
+    collector = start(data)
     for first in range(0, options.logs, 1_000_000):
         count = min(1_000_000, options.logs - first)
         bodies = make_logs(count, options.batch, first + 1, begin_nanos + first * 10_000)
         ingest(collector, "/v1/logs", bodies, count, f"log lines {first:,}+")
         del bodies
+    after = settled_bytes(collector, data)
     if options.logs:
-        collector.terminate(120)
-        print(f"log lines: {(disk_bytes(data) - before) / options.logs:.1f} bytes each on disk, index included", flush=True)
-        collector = start(data)
-        address = collector.address("listen")
-        for what, question in (("a rare word", "quagga"), ("a word that is nowhere", "zebra"), ("an id that is nowhere", "deadbeef00112233"), ("a common word", "rejected")):
-            times, answers = ask(address, [f"/ops/logs?q={question}"] * 20)
-            print(f"{what}: {percentiles(times)}, found {len(json.loads(answers[0])['logs'])}")
-    collector.kill()
+        print(f"log lines: {(after - before) / options.logs:.1f} bytes each on disk, index included", flush=True)
+    with open(data + ".json", "w", encoding="utf-8") as file:
+        json.dump({"begin_nanos": begin_nanos, "spans": options.spans, "logs": options.logs, "traces": traces}, file)
+
+
+def ask_all(data):
+    with open(data + ".json", encoding="utf-8") as file:
+        loaded = json.load(file)
+    start(data).kill()
     begin = time.perf_counter()
     collector = start(data)
-    print(f"ready {time.perf_counter() - begin:.2f} s after a kill -9 with {options.spans + options.logs:,} records, resident {resident_mib(collector.pid):.0f} MiB")
+    print(f"ready {time.perf_counter() - begin:.2f} s after a kill -9 with {loaded['spans'] + loaded['logs']:,} records, resident {resident_mib(collector.pid):.0f} MiB")
+    address, rng = collector.address("listen"), random.Random(5)
+    if loaded["spans"]:
+        ask_for_traces(address, loaded, rng)
+    if loaded["logs"]:
+        for what, question in (("a rare word", "quagga"), ("a word that is nowhere", "zebra"), ("an id that is nowhere", "deadbeef00112233"), ("a common word", "rejected")):
+            times, answers = ask(address, [f"/ops/logs?q={question}"] * 20)
+            print(f"{what}: first {times[0]:.1f} ms, {percentiles(times[1:])}, found {len(json.loads(answers[0])['logs'])}")
+    print(f"resident after the questions {resident_mib(collector.pid):.0f} MiB")
     collector.terminate()
+
+
+def ask_for_traces(address, loaded, rng):
+    traces, begin_nanos = loaded["traces"], loaded["begin_nanos"]
+    rng.shuffle(traces)
+    print("trace by id, each for the first time:", percentiles(ask(address, [f"/api/traces/{t}" for t in traces[:300]])[0]))
+    print("the same hundred traces again and again:", percentiles(ask(address, [f"/api/traces/{t}" for t in traces[:100] * 10])[0]))
+    window = f"start={(begin_nanos - 10**9) // 1000}&end={(begin_nanos + loaded['spans'] * 1_500 + 10**10) // 1000}&limit=20"
+    for what, more in (("service and operation", ""), ("service, operation and duration", "&minDuration=60ms"),
+                       ("service, operation, duration and status", "&minDuration=60ms&tags=%7B%22http.response.status_code%22%3A%22500%22%7D")):
+        questions = []
+        for _ in range(100):
+            service, route = rng.randrange(40), rng.randrange(10)
+            operation = ("GET " + ROUTES[service][route]).replace("{", "%7B").replace("}", "%7D").replace(" ", "%20")
+            questions.append(f"/api/traces?service={SERVICES[service]}&operation={operation}{more}&{window}")
+        times, answers = ask(address, questions)
+        print(f"search by {what}:", percentiles(times), "found", sum(len(json.loads(a)["data"]) for a in answers))
+
+
+def probe_span(trace):
+    now = time.time_ns()
+    span = b"\x0a\x10" + trace + b"\x12\x08" + trace[:8] + text(5, "probe") + b"\x30\x02\x39" + struct.pack("<Q", now) + b"\x41" + struct.pack("<Q", now + 1_000)
+    return field(1, resource("probe") + field(2, field(2, span)))
+
+
+def until_found(connection, target, found):
+    while True:
+        connection.request("GET", target)
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status == 200 and found in body:
+            return time.perf_counter()
+
+
+def measure_visible(options, data):
+    """At 100,000 spans a second."""
+    collector = start(data)
+    address = collector.address("listen")
+    bodies, _ = make_spans(200_000, 2_000, 7, time.time_ns())
+    ending = threading.Event()
+
+    def send_steadily():
+        host, port = hms.split_address(address)
+        connection, sent, begin = http.client.HTTPConnection(host, port, timeout=120), 0, time.perf_counter()
+        while not ending.is_set():
+            connection.request("POST", "/v1/traces", bodies[sent % len(bodies)], {"Content-Type": "application/x-protobuf"})
+            connection.getresponse().read()
+            sent += 1
+            ending.wait(max(0.0, begin + sent * 2_000 / 100_000 - time.perf_counter()))
+        print(f"sent {sent * 2_000 / (time.perf_counter() - begin):,.0f} spans a second beside the probes")
+
+    sender = threading.Thread(target=send_steadily)
+    sender.start()
+    tail = hms.SseReader(address, "/ops/logs/tail?service=probe")
+    host, port = hms.split_address(address)
+    writer, reader = (http.client.HTTPConnection(host, port, timeout=30) for _ in range(2))
+    by_id, by_search, tailed, resident, used = [], [], [], [], cpu_seconds(collector.pid)
+    end, begin = time.perf_counter() + options.seconds, time.perf_counter()
+    while time.perf_counter() < end:
+        trace = random.randbytes(16)
+        sent = time.perf_counter()
+        post(writer, "/v1/traces", probe_span(trace))
+        by_id.append((until_found(reader, f"/api/traces/{trace.hex()}", trace.hex().encode()) - sent) * 1000)
+        by_search.append((until_found(reader, "/api/traces?service=probe&limit=1&lookback=1h", trace.hex().encode()) - sent) * 1000)
+        mark, sent = trace.hex(), time.perf_counter()
+        line = b"\x09" + struct.pack("<Q", time.time_ns()) + b"\x10\x09" + field(5, text(1, mark))
+        post(writer, "/v1/logs", field(1, resource("probe") + field(2, field(2, line))))
+        tail.wait(lambda event: mark in event["data"])
+        tailed.append((time.perf_counter() - sent) * 1000)
+        resident.append(resident_mib(collector.pid))
+        time.sleep(0.02)
+    used, elapsed = cpu_seconds(collector.pid) - used, time.perf_counter() - begin
+    ending.set()
+    sender.join()
+    print("span, POST until found by id:", percentiles(by_id))
+    print("span, POST until found by a search:", percentiles(by_search))
+    print("log line, POST until in the live tail:", percentiles(tailed))
+    print(f"resident: {resident[-1]:.0f} MiB at the end, {max(resident):.0f} MiB at most; {used / elapsed:.2f} cores used")
+    collector.terminate(120)
+
+
+def post(connection, path, body):
+    connection.request("POST", path, body, {"Content-Type": "application/x-protobuf"})
+    reply = connection.getresponse()
+    reply.read()
+    if reply.status != 200:
+        raise RuntimeError(f"{path}: {reply.status}")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--spans", type=int, default=2_000_000)
+    arguments.add_argument("--logs", type=int, default=2_000_000)
+    arguments.add_argument("--batch", type=int, default=2_000, help="records a request")
+    arguments.add_argument("--keep", help="data directory, kept")
+    arguments.add_argument("--phase", choices=("load", "ask", "visible", "all"), default="all")
+    arguments.add_argument("--seconds", type=int, default=30)
+    options = arguments.parse_args()
+    data = options.keep or os.path.join(tempfile.mkdtemp(prefix="hms-bench-"), "data")
+    if options.phase in ("load", "all"):
+        load(options, data)
+    if options.phase in ("ask", "all"):
+        ask_all(data)
+    if options.phase == "visible":
+        measure_visible(options, data)
     if not options.keep:
         shutil.rmtree(os.path.dirname(data))
 
