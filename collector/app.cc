@@ -69,8 +69,10 @@ class AppImpl final : public App {
   AppImpl(net::Loop& loop, const CollectorOptions& options)
       : loop_(loop),
         options_(options),
-        spans_(make_span_store(share_memory(options.memory_bytes).heads)),
-        logs_(make_log_store(share_memory(options.memory_bytes).heads)),
+        spans_(make_span_store(share_memory(options.memory_bytes).heads,
+                               share_memory(options.memory_bytes).chunks)),
+        logs_(make_log_store(share_memory(options.memory_bytes).heads,
+                             share_memory(options.memory_bytes).chunks)),
         edges_(make_service_edge_store()),
         upkeep_(make_executor(1, 4)),
         series_(make_series_store(series_options(options, *upkeep_))),
@@ -95,7 +97,7 @@ class AppImpl final : public App {
     }
     EngineOptions engine_options;
     engine_options.kv.directory = options_.data;
-    engine_options.kv.memory_bytes = shares_.storage;
+    engine_options.kv.memory_bytes = shares_.storage - 2 * shares_.chunks;
     engine_options.max_waiting_bytes = std::max(shares_.waiting, kLeastWaiting);
     engine_options.retention_days = options_.retention_days;
     engine_options.min_free_bytes = options_.min_free_bytes;

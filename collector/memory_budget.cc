@@ -13,7 +13,8 @@ constexpr uint64_t kMostHeads = 32ULL * 1024 * 1024;
 }
 
 MemoryShares share_memory(uint64_t budget) noexcept {
-  return {budget / 4, budget / 8 * 3, budget / 4, budget / 8, std::min(budget / 32, kMostHeads)};
+  return {budget / 4, budget / 8 * 3, budget / 4, budget / 8, std::min(budget / 32, kMostHeads),
+          budget / 32};
 }
 
 bool MemoryGuard::look(uint64_t resident) noexcept {

@@ -1,7 +1,8 @@
 // memory_budget.h: how `--memory` is shared out, and what happens when the process takes more all
 // the same.
 //
-// A quarter each to RocksDB (block cache and memtables) and to questions, three eighths to series
+// A quarter to storage (an eighth of it each for opened chunks of spans and of log lines, the rest
+// for RocksDB's block cache and memtables), a quarter to questions, three eighths to series
 // (their index and recent points: beyond, new series go to the overflow series), an eighth to
 // batches that wait to be stored; the heads of spans and of log lines keep a thirty-second each, at
 // most 32 MiB. What nobody counted shows in the process's resident memory, which is looked at every
@@ -19,7 +20,8 @@ namespace hms::collector {
 
 struct MemoryShares {
   uint64_t storage = 0, series = 0, queries = 0, waiting = 0;
-  uint64_t heads = 0;  // of spans, and as much of log lines
+  uint64_t heads = 0;   // of spans, and as much of log lines
+  uint64_t chunks = 0;  // opened ones of spans, and as much of log lines; both are part of storage
 };
 [[nodiscard]] MemoryShares share_memory(uint64_t budget) noexcept;
 

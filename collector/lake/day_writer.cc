@@ -8,7 +8,7 @@
 #include "collector/store/keys.h"
 #include "collector/store/log_chunk.h"
 #include "collector/store/series_regex.h"
-#include "collector/store/span_chunk.h"
+#include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_index.h"
 
 namespace hms::collector {
@@ -85,42 +85,47 @@ class DayWriter {
   }
 
   Result<void> read_spans(const TableSpec& spec, ExternalSorter& sorter, TableTotals& totals) {
-    return each_chunk(Table::span_chunk, [&](std::string_view value) -> Result<void> {
-      auto chunk = decode_span_chunk(value);
-      if (!chunk.ok()) return std::move(chunk).error();
-      for (const telemetry::SpanView& view : chunk.value()->spans) {
-        const StoredSpan span = stored_span(*chunk.value(), view);
-        note_service(span.service);
-        span_row(span, row_, key_);
-        totals.add(spec, row_.bytes());
-        if (auto added = sorter.add(key_, row_.bytes()); !added.ok()) return added;
-      }
-      return {};
-    });
+    return each_chunk(
+        Table::span_chunk, [&](std::string_view key, std::string_view value) -> Result<void> {
+          auto chunk = decode_span_chunk(value, [&] {
+            return reader_.get(day_, table_key(Table::span_ids).append(key.substr(1)));
+          });
+          if (!chunk.ok()) return std::move(chunk).error();
+          for (const telemetry::SpanView& view : chunk.value()->spans) {
+            const StoredSpan span = stored_span(*chunk.value(), view);
+            note_service(span.service);
+            span_row(span, row_, key_);
+            totals.add(spec, row_.bytes());
+            if (auto added = sorter.add(key_, row_.bytes()); !added.ok()) return added;
+          }
+          return {};
+        });
   }
 
   Result<void> read_logs(const TableSpec& spec, ExternalSorter& sorter, TableTotals& totals) {
-    return each_chunk(Table::log_chunk, [&](std::string_view value) -> Result<void> {
-      auto chunk = decode_log_chunk(value);
-      if (!chunk.ok()) return std::move(chunk).error();
-      for (const telemetry::LogView& view : chunk.value()->logs) {
-        const StoredLog log = stored_log(*chunk.value(), view);
-        note_service(log.service);
-        log_row(log, row_, key_);
-        totals.add(spec, row_.bytes());
-        if (auto added = sorter.add(key_, row_.bytes()); !added.ok()) return added;
-      }
-      return {};
-    });
+    return each_chunk(Table::log_chunk,
+                      [&](std::string_view, std::string_view value) -> Result<void> {
+                        auto chunk = decode_log_chunk(value);
+                        if (!chunk.ok()) return std::move(chunk).error();
+                        for (const telemetry::LogView& view : chunk.value()->logs) {
+                          const StoredLog log = stored_log(*chunk.value(), view);
+                          note_service(log.service);
+                          log_row(log, row_, key_);
+                          totals.add(spec, row_.bytes());
+                          if (auto added = sorter.add(key_, row_.bytes()); !added.ok())
+                            return added;
+                        }
+                        return {};
+                      });
   }
 
   template <class Each>
   Result<void> each_chunk(Table table, const Each& each) {
     const std::string begin = table_key(table);
     Result<void> inner;
-    auto scanned =
-        reader_.scan(day_, begin, prefix_end(begin), [&](std::string_view, std::string_view value) {
-          inner = stopped() ? Result<void>(cancelled_error()) : each(value);
+    auto scanned = reader_.scan(
+        day_, begin, prefix_end(begin), [&](std::string_view key, std::string_view value) {
+          inner = stopped() ? Result<void>(cancelled_error()) : each(key, value);
           return inner.ok();
         });
     return scanned.ok() ? inner : scanned;

@@ -1,12 +1,14 @@
-// chunk_cache.h: the last few opened chunks, so that a page of results, or a trace that is looked
-// at again, does not unpack the same chunk many times.
+// chunk_cache.h: opened chunks that were looked at lately, so that a page of results, or a trace
+// that is looked at again, does not open the same chunk many times.
 //
-// Chunks are never changed and their numbers never used again within a day, so nothing goes stale.
-// Limit: kMaxChunks (about 6 MiB each when full of spans). Thread: any.
+// Bounded by bytes, last used first: a chunk of which little was unpacked costs little, so many of
+// them stay. Chunks are never changed and their numbers never used again within a day, so nothing
+// goes stale. Thread: any.
 #pragma once
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -15,30 +17,52 @@
 
 namespace hms::collector {
 
-template <class Batch>
+template <class Chunk>
 class ChunkCache {
  public:
-  static constexpr size_t kMaxChunks = 8;
   using Key = std::pair<Family, std::pair<uint64_t, uint32_t>>;
 
-  [[nodiscard]] std::shared_ptr<const Batch> find(const Key& key) {
+  explicit ChunkCache(uint64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  [[nodiscard]] std::shared_ptr<Chunk> find(const Key& key) {
     const std::lock_guard lock(mutex_);
-    for (auto it = chunks_.begin(); it != chunks_.end(); ++it) {
-      if (it->first != key) continue;
-      chunks_.splice(chunks_.begin(), chunks_, it);
-      return it->second;
-    }
-    return nullptr;
+    const auto it = places_.find(key);
+    if (it == places_.end()) return nullptr;
+    entries_.splice(entries_.begin(), entries_, it->second);
+    return it->second->chunk;
   }
-  void put(const Key& key, std::shared_ptr<const Batch> chunk) {
+  /// Keeps it, or notes what it takes by now. One that alone is larger than the cache is not kept.
+  void put(const Key& key, std::shared_ptr<Chunk> chunk, uint64_t bytes) {
     const std::lock_guard lock(mutex_);
-    chunks_.emplace_front(key, std::move(chunk));
-    if (chunks_.size() > kMaxChunks) chunks_.pop_back();
+    if (const auto it = places_.find(key); it != places_.end()) forget(it->second);
+    entries_.push_front({key, std::move(chunk), bytes});
+    places_[key] = entries_.begin();
+    bytes_ += bytes;
+    while (bytes_ > max_bytes_) forget(std::prev(entries_.end()));
+  }
+  [[nodiscard]] uint64_t bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
   }
 
  private:
-  std::mutex mutex_;
-  std::list<std::pair<Key, std::shared_ptr<const Batch>>> chunks_;  // last used first
+  struct Entry {
+    Key key;
+    std::shared_ptr<Chunk> chunk;
+    uint64_t bytes = 0;
+  };
+  using Place = typename std::list<Entry>::iterator;
+  void forget(Place place) {
+    bytes_ -= place->bytes;
+    places_.erase(place->key);
+    entries_.erase(place);
+  }
+
+  const uint64_t max_bytes_;
+  mutable std::mutex mutex_;
+  std::list<Entry> entries_;  // last used first
+  std::map<Key, Place> places_;
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace hms::collector

@@ -118,7 +118,7 @@ net::Error corrupt_chunk(const char* kind) {
           std::string(kind) + ": columns do not fit together"};
 }
 
-net::Result<std::string> open_chunk(uint8_t version, std::string_view stored) {
+net::Result<void> check_version(uint8_t version, std::string_view stored) {
   if (stored.empty()) return net::Error{net::Code::corrupt, net::Side::self, false, "empty chunk"};
   const auto found = static_cast<uint8_t>(stored.front());
   if (found != version) {
@@ -126,6 +126,11 @@ net::Result<std::string> open_chunk(uint8_t version, std::string_view stored) {
                       "chunk of format version " + std::to_string(found) + ", this program reads " +
                           std::to_string(version)};
   }
+  return {};
+}
+
+net::Result<std::string> open_chunk(uint8_t version, std::string_view stored) {
+  if (auto checked = check_version(version, stored); !checked) return std::move(checked).error();
   return net::zstd_decode(stored.substr(1), kMaxChunkBytes);
 }
 

@@ -103,6 +103,8 @@ inline constexpr uint64_t kMaxChunkBytes = 256ULL * 1024 * 1024;  // unpacked
 [[nodiscard]] std::string seal_chunk(uint8_t version, std::string_view columns);
 /// The error of a chunk whose columns are not what its kind has.
 [[nodiscard]] net::Error corrupt_chunk(const char* kind);
+/// Errors: corrupt (empty), unsupported.
+[[nodiscard]] net::Result<void> check_version(uint8_t version, std::string_view stored);
 /// The columns of a stored chunk. Errors: corrupt, unsupported (a newer version).
 [[nodiscard]] net::Result<std::string> open_chunk(uint8_t version, std::string_view stored);
 

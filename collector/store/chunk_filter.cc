@@ -64,6 +64,10 @@ void each_group(std::string_view text, const Short& on_short, const Long& on_lon
 
 }  // namespace
 
+uint32_t name_hash(std::string_view name) noexcept {
+  return static_cast<uint32_t>(hash_of('o', name, {}));
+}
+
 FilterBuilder::FilterBuilder() : bits_(kMaxWords), seen_((1UL << 24) / 64) {}
 
 void FilterBuilder::set(uint64_t hash) {

@@ -47,6 +47,9 @@ class FilterQuestion {
   std::vector<uint64_t> hashes_;
 };
 
+/// Four bytes that stand for a name of operation in summaries (part of the stored format).
+[[nodiscard]] uint32_t name_hash(std::string_view name) noexcept;
+
 /// A-Z to a-z; other bytes as they are.
 [[nodiscard]] constexpr char fold(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;

@@ -27,7 +27,8 @@ namespace hms::collector {
 inline constexpr size_t kRecordsPerChunk = 8'000;              // docs/adr/0004-storage-layout.md
 inline constexpr uint64_t kChunkWeight = 16ULL * 1024 * 1024;  // bytes of texts in one chunk
 inline constexpr uint64_t kHeadsWeight = 32ULL * 1024 * 1024;  // of all days, if not told less
-inline constexpr uint64_t kQuietNanos = 600'000'000'000ULL;    // a day gone by is sealed after this
+inline constexpr uint64_t kChunkCacheBytes = 16ULL * 1024 * 1024;  // opened, if not told otherwise
+inline constexpr uint64_t kQuietNanos = 600'000'000'000ULL;  // a day gone by is sealed after this
 
 /// Records of one batch, by their place in it, in the order in which they came.
 template <class Batch>
@@ -98,6 +99,28 @@ class ChunkHeads {
     return sum;
   }
 
+  /// When all heads together weigh too much, `seal(day, head)` writes each as full chunks. Commit
+  /// thread, in the preparation of a group.
+  template <class Seal>
+  void seal_if_heavier(uint64_t most, const Seal& seal) {
+    if (weight() <= most) return;
+    for (const auto& [day, head] : prepared()) {
+      seal(day, head);
+      stage(day, {});
+    }
+  }
+  /// Upkeep: the same for days gone by that have been quiet for a while, but for those that are on
+  /// their way to the lake: they are being read, and will be dropped.
+  template <class Seal>
+  void seal_quiet(uint64_t now_unix_nanos, const std::set<Family>& leaving, const Seal& seal) {
+    settle();
+    for (const Family day : quiet(now_unix_nanos)) {
+      if (leaving.contains(day)) continue;
+      seal(day, of(day));
+      sealed_.insert(day);
+    }
+  }
+
   /// Days gone by that have been quiet for a while. Commit thread.
   [[nodiscard]] std::vector<Family> quiet(uint64_t now_unix_nanos) const {
     std::vector<Family> days;
@@ -108,7 +131,6 @@ class ChunkHeads {
     }
     return days;
   }
-  void sealed_by_upkeep(Family day) { sealed_.insert(day); }
   void settle() {
     if (sealed_.empty()) return;
     const std::lock_guard lock(mutex_);
@@ -133,18 +155,43 @@ class ChunkHeads {
   std::set<Family> sealed_;
 };
 
+/// A record of a group: its batch (of whoever holds the group) and its place in it.
+template <class Batch>
+struct HeadRecord {
+  const std::shared_ptr<const Batch>* owner = nullptr;
+  uint32_t row = 0;
+  [[nodiscard]] const Batch& batch() const noexcept { return **owner; }
+};
+
+/// The records of a group by the day that keeps them, in the order in which they came. `day_of`:
+/// the day of a record.
+template <class Batch, class DayOf>
+void add_by_day(const std::shared_ptr<const Batch>& batch, size_t records, const DayOf& day_of,
+                std::map<Family, std::vector<HeadRecord<Batch>>>& days) {
+  std::vector<HeadRecord<Batch>>* last = nullptr;
+  Family last_day;
+  for (uint32_t row = 0; row < records; ++row) {
+    const Family day = day_of(row);
+    if (last == nullptr || day != last_day) {
+      last = &days[day];
+      last_day = day;
+    }
+    last->push_back({&batch, row});
+  }
+}
+
 /// Whether keeping these records' batches alive would keep far more than the records: then the head
 /// keeps what the small chunk decodes to.
 template <class Batch>
-[[nodiscard]] bool pins_too_much(
-    std::span<const std::pair<std::shared_ptr<const Batch>, uint32_t>> records, uint64_t weight) {
+[[nodiscard]] bool pins_too_much(std::span<const HeadRecord<Batch>> records, uint64_t weight) {
   uint64_t pinned = 0;
   const Batch* last = nullptr;
-  for (const auto& [batch, row] : records) {
-    if (batch.get() == last) continue;
-    last = batch.get();
-    pinned += (last->body ? last->body->size() : 0) +
-              last->attributes.size() * sizeof(telemetry::Attribute);
+  for (const HeadRecord<Batch>& record : records) {
+    const Batch& batch = record.batch();
+    if (&batch == last) continue;
+    last = &batch;
+    pinned += (batch.body ? batch.body->size() : 0) +
+              batch.attributes.size() * sizeof(telemetry::Attribute);
   }
   return pinned > 2 * weight + 65'536;
 }
@@ -152,13 +199,13 @@ template <class Batch>
 /// Consecutive records of one batch become one part.
 template <class Batch>
 [[nodiscard]] std::vector<std::shared_ptr<const HeadPart<Batch>>> parts_of(
-    std::span<const std::pair<std::shared_ptr<const Batch>, uint32_t>> records) {
+    std::span<const HeadRecord<Batch>> records) {
   std::vector<std::shared_ptr<const HeadPart<Batch>>> parts;
   for (size_t i = 0; i < records.size();) {
     auto part = std::make_shared<HeadPart<Batch>>();
-    part->batch = records[i].first;
-    for (; i < records.size() && records[i].first == part->batch; ++i)
-      part->rows.push_back(records[i].second);
+    part->batch = *records[i].owner;
+    for (; i < records.size() && *records[i].owner == part->batch; ++i)
+      part->rows.push_back(records[i].row);
     parts.push_back(std::move(part));
   }
   return parts;

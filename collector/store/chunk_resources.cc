@@ -22,8 +22,12 @@ std::string content_of(const telemetry::BatchStorage& batch,
 }  // namespace
 
 uint32_t ResourceColumns::add(const telemetry::BatchStorage& batch, uint32_t index) {
-  const auto [place, fresh] = by_place_.try_emplace({&batch, index}, 0);
-  if (!fresh) return place->second;
+  const Place wanted{&batch, index};
+  auto& [last, number] = lately_[((reinterpret_cast<uintptr_t>(&batch) >> 5) + index) % 256];
+  if (last == wanted) return number;
+  last = wanted;
+  const auto [place, fresh] = by_place_.try_emplace(wanted, 0);
+  if (!fresh) return number = place->second;
   const telemetry::ResourceView& resource = batch.resources[index];
   const auto [it, added] = by_content_.try_emplace(content_of(batch, resource),
                                                    static_cast<uint32_t>(by_content_.size()));
@@ -31,14 +35,34 @@ uint32_t ResourceColumns::add(const telemetry::BatchStorage& batch, uint32_t ind
     names_.varint(dictionary_.add(resource.service_name));
     names_.varint(dictionary_.add(resource.service_instance));
     attributes_.add(attributes_in(batch, resource.attributes));
+    sources_.push_back(wanted);
   }
-  return place->second = it->second;
+  return number = place->second = it->second;
 }
 
 void ResourceColumns::write(ColumnWriter& out) const {
   out.varint(by_content_.size());
   out.raw(names_.bytes());
   attributes_.write(out);
+}
+
+void write_resource_section(const DictionaryWriter& dictionary, const ResourceColumns& resources,
+                            ColumnWriter& out, Packing packing) {
+  ColumnWriter content, senders;
+  resources.write(senders);
+  dictionary.write(content);
+  content.raw(senders.bytes());
+  out.varint(content.size());
+  write_block(out, content.bytes(), packing);
+}
+
+void read_resource_section(ColumnReader& in, telemetry::BatchStorage& batch, BlockArena& arena) {
+  const uint64_t size = in.varint();
+  if (size > kMaxChunkBytes) return in.fail();
+  ColumnReader content(read_block(in, size, arena));
+  const DictionaryReader dictionary(content);
+  read_resources(content, dictionary, batch);
+  if (content.failed()) in.fail();
 }
 
 void read_resources(ColumnReader& in, const DictionaryReader& dictionary,

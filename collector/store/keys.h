@@ -16,6 +16,7 @@ enum class Table : uint8_t {
   trace_summary = 0x12,  // service, newest start, chunk number -> what it did in the chunk's traces
   span_head = 0x13,      // chunk number: small, to be merged into a full one
   span_filter = 0x14,    // chunk number -> which attributes may be in it
+  span_ids = 0x15,       // chunk number -> ids and times of a full chunk
   log_chunk = 0x20,
   log_index = 0x21,
   log_filter = 0x22,  // as log_chunk -> what texts and values may be in it

@@ -57,9 +57,15 @@ bool parse_cursor(std::string_view text, Place& place) {
   return true;
 }
 
+/// About what an opened chunk takes.
+uint64_t bytes_of(const LogBatch& batch) {
+  return (batch.body ? batch.body->size() : 0) + batch.logs.size() * sizeof(LogView) +
+         batch.attributes.size() * sizeof(telemetry::Attribute);
+}
+
 class Search {
  public:
-  Search(const KvReader& reader, LogHeads heads, ChunkCache<LogBatch>& cache, const LogQuery& query,
+  Search(const KvReader& reader, LogHeads heads, LogChunkCache& cache, const LogQuery& query,
          const std::function<bool()>& cancelled)
       : reader_(reader),
         heads_(std::move(heads)),
@@ -147,12 +153,12 @@ class Search {
   }
 
   net::Result<std::shared_ptr<const LogBatch>> open(Family day, uint64_t newest, uint32_t number) {
-    const ChunkCache<LogBatch>::Key key{day, {newest, number}};
+    const LogChunkCache::Key key{day, {newest, number}};
     if (auto cached = cache_.find(key)) return cached;
     const auto stored = reader_.get(day, log_key(Table::log_chunk, newest, number));
     if (!stored) return stored.error();
     auto opened = decode_log_chunk(*stored);
-    if (opened) cache_.put(key, *opened);
+    if (opened) cache_.put(key, *opened, bytes_of(**opened));
     return opened;
   }
 
@@ -202,7 +208,7 @@ class Search {
 
   const KvReader& reader_;
   LogHeads heads_;
-  ChunkCache<LogBatch>& cache_;
+  LogChunkCache& cache_;
   const LogQuery& query_;
   const LogMatch match_;
   const std::function<bool()>& cancelled_;
@@ -213,9 +219,8 @@ class Search {
 
 }  // namespace
 
-net::Result<LogPage> search_logs(const KvReader& reader, LogHeads heads,
-                                 ChunkCache<LogBatch>& cache, const LogQuery& query,
-                                 const std::function<bool()>& cancelled) {
+net::Result<LogPage> search_logs(const KvReader& reader, LogHeads heads, LogChunkCache& cache,
+                                 const LogQuery& query, const std::function<bool()>& cancelled) {
   Search search(reader, std::move(heads), cache, query, cancelled);
   if (!query.cursor.empty()) {
     Place place;

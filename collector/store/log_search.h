@@ -15,11 +15,11 @@
 namespace hms::collector {
 
 using LogHeads = std::map<Family, DayHead<telemetry::LogBatch>>;
+using LogChunkCache = ChunkCache<const telemetry::LogBatch>;
 
 /// `heads` were looked at before the snapshot of `reader` was taken. Errors: as LogStore::search.
 [[nodiscard]] net::Result<LogPage> search_logs(const KvReader& reader, LogHeads heads,
-                                               ChunkCache<telemetry::LogBatch>& cache,
-                                               const LogQuery& query,
+                                               LogChunkCache& cache, const LogQuery& query,
                                                const std::function<bool()>& cancelled);
 
 }  // namespace hms::collector

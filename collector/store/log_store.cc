@@ -24,14 +24,14 @@ using telemetry::LogView;
 
 constexpr uint32_t kMaxLimit = 5'000;
 
-using Record = std::pair<std::shared_ptr<const LogBatch>, uint32_t>;
+using Record = HeadRecord<LogBatch>;
 using Head = DayHead<LogBatch>;
 
 /// About what a line takes in memory and in the columns of a chunk.
 uint64_t weight_of(const Record& record) {
-  const LogView& log = record.first->logs[record.second];
+  const LogView& log = record.batch().logs[record.row];
   uint64_t weight = sizeof(LogView) + log.message.size();
-  for (const telemetry::Attribute& a : attributes_in(*record.first, log.attributes))
+  for (const telemetry::Attribute& a : attributes_in(record.batch(), log.attributes))
     weight += sizeof a + a.key.size() + a.value.text.size();
   return weight;
 }
@@ -64,13 +64,14 @@ std::vector<Record> in_order_of_arrival(const std::shared_ptr<const LogBatch>& c
   std::vector<Record> records;
   records.reserve(chunk->logs.size());
   for (auto row = static_cast<uint32_t>(chunk->logs.size()); row-- > 0;)
-    records.emplace_back(chunk, row);
+    records.push_back({&chunk, row});
   return records;
 }
 
 class ChunkedLogStore final : public LogStore {
  public:
-  explicit ChunkedLogStore(uint64_t max_heads_weight) : max_heads_weight_(max_heads_weight) {}
+  ChunkedLogStore(uint64_t max_heads_weight, uint64_t cache_bytes)
+      : max_heads_weight_(max_heads_weight), cache_(cache_bytes) {}
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
   void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
@@ -101,7 +102,7 @@ class ChunkedLogStore final : public LogStore {
   const uint64_t max_heads_weight_;
   const KvReader* reader_ = nullptr;
   ChunkHeads<LogBatch> heads_;
-  mutable ChunkCache<LogBatch> cache_;
+  mutable LogChunkCache cache_;
   std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
   std::map<Family, uint32_t> next_chunk_;
 };
@@ -149,19 +150,18 @@ void ChunkedLogStore::prepare(std::span<const AcceptedBatch> group, KvWriter& wr
   for (const AcceptedBatch& batch : group) {
     if (!batch.logs) continue;
     arrived = std::max(arrived, batch.arrived_unix_nanos);
-    for (uint32_t row = 0; row < batch.logs->logs.size(); ++row) {
-      const uint64_t time = batch.logs->logs[row].time_unix_nanos;
-      Family day = family_of_record(time, batch.arrived_unix_nanos);
-      if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
-      days[day].emplace_back(batch.logs, row);
-    }
+    add_by_day(
+        batch.logs, batch.logs->logs.size(),
+        [&](uint32_t row) {
+          const uint64_t time = batch.logs->logs[row].time_unix_nanos;
+          const Family day = family_of_record(time, batch.arrived_unix_nanos);
+          return sealed_days_.contains(day) ? Family::of_unix_nanos(batch.arrived_unix_nanos) : day;
+        },
+        days);
   }
   for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
-  if (heads_.weight() <= max_heads_weight_) return;
-  for (const auto& [day, head] : heads_.prepared()) {
-    seal(day, head, {}, writer);
-    heads_.stage(day, {});
-  }
+  heads_.seal_if_heavier(max_heads_weight_,
+                         [&](Family day, const Head& head) { seal(day, head, {}, writer); });
 }
 
 /// Lines go into chunks in the order in which they came: that is what keeps a line's place
@@ -198,8 +198,10 @@ void ChunkedLogStore::prepare_day(Family day, std::span<const Record> records, u
 void ChunkedLogStore::write_small_chunk(Family day, Head& head, std::span<const Record> records,
                                         uint64_t weight, KvWriter& writer) {
   std::vector<LogSource> logs;
-  for (const auto& [batch, row] : records) logs.push_back({batch.get(), &batch->logs[row]});
-  const std::string value = encode_log_chunk(logs);  // newest first from here on
+  for (const Record& record : records)
+    logs.push_back({record.owner->get(), &record.batch().logs[record.row]});
+  sort_newest_first(logs);
+  const std::string value = encode_log_chunk(logs, Packing::none);
   const SmallChunk small{next_chunk(day), logs.front().log->time_unix_nanos};
   writer.put(day, log_key(Table::log_chunk, small.newest, small.number), value);
   std::string newest;
@@ -207,14 +209,12 @@ void ChunkedLogStore::write_small_chunk(Family day, Head& head, std::span<const 
   writer.put(day, log_head_key(small.number), newest);
   head.chunks.push_back(small);
   head.rows += records.size();
-  std::vector<Record> compact;
+  auto parts = parts_of<LogBatch>(records);
   if (pins_too_much<LogBatch>(records, weight)) {
-    if (const auto decoded = decode_log_chunk(value)) {
-      compact = in_order_of_arrival(*decoded);
-      records = compact;
-    }
+    if (const auto decoded = decode_log_chunk(value))
+      parts = parts_of<LogBatch>(in_order_of_arrival(*decoded));
   }
-  for (auto& part : parts_of<LogBatch>(records)) head.parts.push_back(std::move(part));
+  for (auto& part : parts) head.parts.push_back(std::move(part));
 }
 
 /// Writes the head's lines and `more` as the one full chunk that the head's epoch names.
@@ -226,8 +226,10 @@ void ChunkedLogStore::seal(Family day, const Head& head, std::span<const Record>
     for (const uint32_t row : part->rows)
       logs.push_back({part->batch.get(), &part->batch->logs[row]});
   }
-  for (const auto& [batch, row] : more) logs.push_back({batch.get(), &batch->logs[row]});
-  const std::string value = encode_log_chunk(logs);  // newest first from here on
+  for (const Record& record : more)
+    logs.push_back({record.owner->get(), &record.batch().logs[record.row]});
+  sort_newest_first(logs);
+  const std::string value = encode_log_chunk(logs, Packing::each_block);
   const uint64_t newest = logs.front().log->time_unix_nanos;
   const std::string key = log_key(Table::log_chunk, newest, head.epoch);
   writer.put(day, key, value);
@@ -245,18 +247,14 @@ void ChunkedLogStore::seal(Family day, const Head& head, std::span<const Record>
 }
 
 void ChunkedLogStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
-  heads_.settle();
-  for (const Family day : heads_.quiet(now_unix_nanos)) {
-    if (sealed_days_.contains(day)) continue;  // it is being read, and will be dropped
-    seal(day, heads_.of(day), {}, writer);
-    heads_.sealed_by_upkeep(day);
-  }
+  heads_.seal_quiet(now_unix_nanos, sealed_days_,
+                    [&](Family day, const Head& head) { seal(day, head, {}, writer); });
 }
 
 }  // namespace
 
-std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight) {
-  return std::make_unique<ChunkedLogStore>(max_heads_weight);
+std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight, uint64_t cache_bytes) {
+  return std::make_unique<ChunkedLogStore>(max_heads_weight, cache_bytes);
 }
 
 }  // namespace hms::collector

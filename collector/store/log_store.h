@@ -49,7 +49,9 @@ class LogStore : public SignalStore {
   [[nodiscard]] virtual net::Result<LogPage> search(
       const LogQuery& query, const std::function<bool()>& cancelled) const = 0;
 };
-/// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together.
-[[nodiscard]] std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight = kHeadsWeight);
+/// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together;
+/// `cache_bytes`: of opened chunks.
+[[nodiscard]] std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight = kHeadsWeight,
+                                                       uint64_t cache_bytes = kChunkCacheBytes);
 
 }  // namespace hms::collector

@@ -1,278 +1,307 @@
 #include "collector/store/span_chunk.h"
 
 #include <algorithm>
-#include <map>
-#include <span>
+#include <bit>
+#include <cstring>
 #include <unordered_map>
 
-#include "collector/store/chunk_attributes.h"
+#include "collector/store/chunk_attribute_table.h"
+#include "collector/store/chunk_filter.h"
 #include "collector/store/chunk_ids.h"
 #include "collector/store/chunk_resources.h"
-#include "collector/store/stored_attribute.h"
+#include "collector/store/span_match.h"
+#include "collector/store/span_summary.h"
 
 namespace hms::collector {
 namespace {
 
 using telemetry::SpanId;
 using telemetry::SpanView;
-using telemetry::TraceBatch;
 using telemetry::TraceId;
+using Kind = telemetry::AttributeValue::Kind;
 
-constexpr uint8_t kVersion = 1;
-
-void write_trace_runs(const std::vector<SpanSource>& spans, ColumnWriter& out) {
-  for (size_t i = 0; i < spans.size();) {
-    size_t end = i + 1;
-    while (end < spans.size() && spans[end].span->trace_id == spans[i].span->trace_id) ++end;
-    out.raw(bytes_of(spans[i].span->trace_id));
-    out.varint(end - i);
-    i = end;
-  }
+uint64_t first_half(const TraceId& id) noexcept {
+  uint64_t half = 0;
+  std::memcpy(&half, id.bytes.data(), sizeof half);
+  if constexpr (std::endian::native == std::endian::little) half = __builtin_bswap64(half);
+  return half;
 }
 
-/// 0: none. k: row k - 1 of this chunk. rows + 1: 8 bytes follow in the column of strangers.
-void write_parents(const std::vector<SpanSource>& spans, ColumnWriter& out) {
-  std::unordered_map<SpanId, size_t> rows;
-  rows.reserve(spans.size());
-  for (size_t i = 0; i < spans.size(); ++i) rows.try_emplace(spans[i].span->span_id, i);
-  ColumnWriter strangers;
-  for (const SpanSource& source : spans) {
-    const SpanId& parent = source.span->parent_span_id;
-    if (parent.is_zero()) {
-      out.varint(0);
-    } else if (const auto it = rows.find(parent); it != rows.end()) {
-      out.varint(it->second + 1);
-    } else {
-      out.varint(spans.size() + 1);
-      strangers.raw(bytes_of(parent));
+/// The row of each span id of one trace.
+class RowsOfTrace {
+ public:
+  RowsOfTrace(const std::vector<SpanSource>& spans, size_t begin, size_t end)
+      : spans_(spans), begin_(begin), end_(end) {
+    if (end - begin <= kFew) return;
+    rows_.reserve(end - begin);
+    for (size_t row = begin; row < end; ++row) rows_.try_emplace(spans[row].span->span_id, row);
+  }
+  /// `end` of the trace when it is not in it.
+  [[nodiscard]] size_t find(const SpanId& id) const {
+    if (end_ - begin_ > kFew) {
+      const auto it = rows_.find(id);
+      return it == rows_.end() ? end_ : it->second;
+    }
+    size_t row = begin_;
+    while (row < end_ && spans_[row].span->span_id != id) ++row;
+    return row;
+  }
+
+ private:
+  static constexpr size_t kFew = 24;
+  const std::vector<SpanSource>& spans_;
+  const size_t begin_, end_;
+  std::unordered_map<SpanId, size_t> rows_;
+};
+
+/// The part with ids and times.
+class IdsWriter {
+ public:
+  IdsWriter(const std::vector<SpanSource>& spans, Packing packing)
+      : spans_(spans), packing_(packing) {}
+  void write(ColumnWriter& out) {
+    steps_.reserve(spans_.size());
+    durations_.reserve(spans_.size());
+    parents_.reserve(spans_.size());
+    for (size_t begin = 0; begin < spans_.size();) {
+      size_t end = begin + 1;
+      while (end < spans_.size() && spans_[end].span->trace_id == spans_[begin].span->trace_id)
+        ++end;
+      add_trace(begin, end);
+      begin = end;
+    }
+    out.varint(spans_.size());
+    out.varint(lengths_.size());
+    write_numbers(out, lengths_, packing_);
+    write_traces(out);
+    out.raw(ids_.bytes());
+    write_numbers(out, parents_, packing_);
+    out.text(strangers_.bytes());
+    write_numbers(out, firsts_, packing_);
+    write_numbers(out, steps_, packing_);
+    write_numbers(out, durations_, packing_);
+  }
+
+ private:
+  void add_trace(size_t begin, size_t end) {
+    const RowsOfTrace rows(spans_, begin, end);
+    lengths_.push_back(end - begin);
+    uint64_t last = spans_[begin].span->start_unix_nanos;
+    firsts_.push_back(last);
+    for (size_t row = begin; row < end; ++row) {
+      const SpanView& span = *spans_[row].span;
+      ids_.raw(bytes_of(span.span_id));
+      steps_.push_back(span.start_unix_nanos - last);
+      last = span.start_unix_nanos;
+      // A span that ends before it begins keeps both times: the difference is signed.
+      durations_.push_back(span.end_unix_nanos - span.start_unix_nanos);
+      add_parent(span.parent_span_id, row, rows, end);
     }
   }
-  out.raw(strangers.bytes());
-}
+  /// 0: none. 1: not in this trace here, 8 bytes among the strangers. Else how many rows before.
+  void add_parent(const SpanId& parent, size_t row, const RowsOfTrace& rows, size_t end) {
+    if (parent.is_zero()) return parents_.push_back(0);
+    const size_t found = rows.find(parent);
+    if (found == end) {
+      parents_.push_back(1);
+      return strangers_.raw(bytes_of(parent));
+    }
+    const auto back = static_cast<int64_t>(row) - static_cast<int64_t>(found);
+    parents_.push_back(2 +
+                       ((static_cast<uint64_t>(back) << 1) ^ static_cast<uint64_t>(back >> 63)));
+  }
+  void write_traces(ColumnWriter& out) const {
+    std::string plane(lengths_.size(), '\0');
+    for (size_t byte = 0; byte < sizeof(TraceId); ++byte) {
+      size_t row = 0;
+      for (size_t run = 0; run < lengths_.size(); row += lengths_[run++])
+        plane[run] = static_cast<char>(spans_[row].span->trace_id.bytes[byte]);
+      write_block(out, plane, packing_);
+    }
+  }
+
+  const std::vector<SpanSource>& spans_;
+  const Packing packing_;
+  std::vector<uint64_t> lengths_, parents_, firsts_, steps_, durations_;
+  ColumnWriter ids_, strangers_;
+};
+
+/// The part with everything else, and what is known of the chunk once it is written.
+class FieldsWriter {
+ public:
+  FieldsWriter(const std::vector<SpanSource>& spans, Packing packing)
+      : spans_(spans), packing_(packing), resources_(dictionary_) {
+    for (const SpanSource& source : spans) add(*source.batch, *source.span);
+  }
+
+  void write(ColumnWriter& out) const {
+    const CodeBase bases[] = {names_.base(), {senders_, resources_.size()}};
+    out.varint(spans_.size());
+    write_section(out, [&](ColumnWriter& section) {
+      write_resource_section(dictionary_, resources_, section, packing_);
+    });
+    write_section(out, [&](ColumnWriter& section) { names_.write(section, {}, {}, packing_); });
+    write_section(out, [&](ColumnWriter& section) {
+      section.varint(resources_.size());
+      write_codes(section, senders_, resources_.size(), {}, {bases, 1}, packing_);
+    });
+    write_section(out, [&](ColumnWriter& section) { write_block(section, kinds_, packing_); });
+    write_section(out, [&](ColumnWriter& section) { attributes_.write(section, bases, packing_); });
+    for (const ValueColumnWriter* column : {&messages_, &scopes_, &trace_texts_})
+      write_section(out,
+                    [&](ColumnWriter& section) { column->write(section, {}, bases, packing_); });
+    write_section(out, [&](ColumnWriter& section) { write_events(section); });
+    write_section(out, [&](ColumnWriter& section) {
+      section.varint(links_.size() / kLinkBytes);
+      if (links_.size() == 0) return;
+      write_numbers(section, link_counts_, packing_);
+      section.raw(links_.bytes());
+    });
+  }
+
+  [[nodiscard]] std::string filter() const {
+    FilterBuilder filter;
+    attributes_.each_value([&](std::string_view key, const telemetry::AttributeValue& value) {
+      filter.add_attribute(key, attribute_text(value));
+    });
+    for (uint32_t number = 0; number < resources_.size(); ++number) {
+      for (const telemetry::Attribute& a :
+           attributes_in(resources_.batch(number), resources_.view(number).attributes))
+        filter.add_attribute(a.key, attribute_text(a.value));
+    }
+    return filter.finish();
+  }
+
+  [[nodiscard]] std::map<std::string, ServiceSummary, std::less<>> summaries() const {
+    std::unordered_map<uint64_t, OperationBounds> bounds;  // (resource, name)
+    for (size_t row = 0; row < spans_.size(); ++row) {
+      const SpanView& span = *spans_[row].span;
+      OperationBounds& of = bounds[uint64_t{senders_[row]} << 32 | names_.codes()[row]];
+      of.oldest_start = std::min(of.oldest_start, span.start_unix_nanos);
+      of.newest_start = std::max(of.newest_start, span.start_unix_nanos);
+      of.longest_nanos =
+          std::max(of.longest_nanos, duration_of(span.start_unix_nanos, span.end_unix_nanos));
+      const bool failed = span.status == telemetry::SpanStatus::error;
+      of.some_failed = of.some_failed || failed;
+      of.some_not_failed = of.some_not_failed || !failed;
+    }
+    std::map<std::string_view, std::vector<OperationBounds>> services;
+    for (auto& [key, of] : bounds) {
+      const std::string_view name = resources_.view(static_cast<uint32_t>(key >> 32)).service_name;
+      of.name = names_.texts()[key & UINT32_MAX];
+      services[name.substr(0, name.find('\0'))].push_back(of);
+    }
+    std::map<std::string, ServiceSummary, std::less<>> out;
+    for (auto& [service, operations] : services) {
+      // In one order in every chunk: neighbours on disk are much alike.
+      std::sort(operations.begin(), operations.end(),
+                [](const auto& a, const auto& b) { return a.name < b.name; });
+      uint64_t newest = 0;
+      for (const OperationBounds& of : operations) newest = std::max(newest, of.newest_start);
+      out.emplace(service, ServiceSummary{newest, encode_summary(operations, newest)});
+    }
+    return out;
+  }
+
+ private:
+  static constexpr size_t kLinkBytes = sizeof(TraceId) + sizeof(SpanId);
+
+  template <class Fill>
+  static void write_section(ColumnWriter& out, const Fill& fill) {
+    ColumnWriter section;
+    fill(section);
+    out.text(section.bytes());
+  }
+
+  void add(const telemetry::TraceBatch& batch, const SpanView& span) {
+    names_.add_text(span.name);
+    senders_.push_back(resources_.add(batch, span.resource));
+    kinds_.push_back(static_cast<char>(static_cast<unsigned>(span.kind) << 2 |
+                                       static_cast<unsigned>(span.status)));
+    attributes_.add(attributes_in(batch, span.attributes));
+    messages_.add_text(span.status_message);
+    scopes_.add_text(span.scope_name);
+    trace_texts_.add_text(span.trace_text);
+    event_counts_.push_back(span.events_end - span.events_begin);
+    for (uint32_t i = span.events_begin; i < span.events_end; ++i) {
+      const telemetry::SpanEventView& event = batch.events[i];
+      event_times_.push_back(event.time_unix_nanos - span.start_unix_nanos);
+      event_names_.add_text(event.name);
+      event_attributes_.add(attributes_in(batch, event.attributes));
+    }
+    link_counts_.push_back(span.links_end - span.links_begin);
+    for (uint32_t i = span.links_begin; i < span.links_end; ++i) {
+      links_.raw(bytes_of(batch.links[i].trace_id));
+      links_.raw(bytes_of(batch.links[i].span_id));
+    }
+  }
+
+  void write_events(ColumnWriter& section) const {
+    section.varint(event_times_.size());
+    if (event_times_.empty()) return;
+    write_numbers(section, event_counts_, packing_);
+    write_numbers(section, event_times_, packing_);
+    event_names_.write(section, {}, {}, packing_);
+    event_attributes_.write(section, {}, packing_);
+  }
+
+  const std::vector<SpanSource>& spans_;
+  const Packing packing_;
+  DictionaryWriter dictionary_;  // of the resources
+  ResourceColumns resources_;
+  std::vector<uint32_t> senders_;
+  ValueColumnWriter names_{Kind::text}, messages_{Kind::text}, scopes_{Kind::text},
+      trace_texts_{Kind::text}, event_names_{Kind::text};
+  AttributeTableWriter attributes_, event_attributes_;
+  std::string kinds_;
+  std::vector<uint64_t> event_counts_, event_times_, link_counts_;
+  ColumnWriter links_;
+};
 
 }  // namespace
 
 void sort_by_trace(std::vector<SpanSource>& spans) {
   // The keys stand side by side: comparing through the pointers would miss the cache each time.
   struct Key {
-    TraceId trace;
-    uint64_t start;
-    SpanSource source;
+    uint64_t half;
+    const SpanView* span;
+    const telemetry::TraceBatch* batch;
     bool operator<(const Key& other) const {
-      const auto order = trace <=> other.trace;
-      return order == 0 ? start < other.start : order < 0;
+      if (half != other.half) return half < other.half;
+      const auto order = span->trace_id <=> other.span->trace_id;
+      return order == 0 ? span->start_unix_nanos < other.span->start_unix_nanos : order < 0;
     }
   };
   std::vector<Key> keys;
   keys.reserve(spans.size());
   for (const SpanSource& source : spans)
-    keys.push_back({source.span->trace_id, source.span->start_unix_nanos, source});
+    keys.push_back({first_half(source.span->trace_id), source.span, source.batch});
   if (std::is_sorted(keys.begin(), keys.end())) return;
   std::sort(keys.begin(), keys.end());
-  for (size_t i = 0; i < keys.size(); ++i) spans[i] = keys[i].source;
+  for (size_t i = 0; i < keys.size(); ++i) spans[i] = {keys[i].batch, keys[i].span};
 }
 
 std::string encode_span_chunk(std::vector<SpanSource>& spans) {
   sort_by_trace(spans);
-  DictionaryWriter dictionary;
-  ResourceColumns resources(dictionary);
-  AttributeColumnsWriter attributes(dictionary), event_attributes(dictionary);
-  ColumnWriter ids, kinds, times, durations, names, resource_indices, events, links;
-  uint64_t last_start = 0;
-  for (const SpanSource& source : spans) {
-    const SpanView& span = *source.span;
-    ids.raw(bytes_of(span.span_id));
-    kinds.u8(static_cast<uint8_t>(static_cast<unsigned>(span.kind) << 2 |
-                                  static_cast<unsigned>(span.status)));
-    times.zigzag(static_cast<int64_t>(span.start_unix_nanos - last_start));
-    last_start = span.start_unix_nanos;
-    // A span that ends before it begins keeps both times: the difference is signed.
-    durations.zigzag(static_cast<int64_t>(span.end_unix_nanos - span.start_unix_nanos));
-    names.varint(dictionary.add(span.name));
-    names.varint(dictionary.add(span.status_message));
-    names.varint(dictionary.add(span.scope_name));
-    names.varint(dictionary.add(span.trace_text));
-    resource_indices.varint(resources.add(*source.batch, span.resource));
-    attributes.add(attributes_in(*source.batch, span.attributes));
-    events.varint(span.events_end - span.events_begin);
-    for (uint32_t i = span.events_begin; i < span.events_end; ++i) {
-      const telemetry::SpanEventView& event = source.batch->events[i];
-      events.zigzag(static_cast<int64_t>(event.time_unix_nanos - span.start_unix_nanos));
-      events.varint(dictionary.add(event.name));
-      event_attributes.add(attributes_in(*source.batch, event.attributes));
-    }
-    links.varint(span.links_end - span.links_begin);
-    for (uint32_t i = span.links_begin; i < span.links_end; ++i) {
-      links.raw(bytes_of(source.batch->links[i].trace_id));
-      links.raw(bytes_of(source.batch->links[i].span_id));
-    }
-  }
-  ColumnWriter body;
-  resources.write(body);
-  body.varint(spans.size());
-  write_trace_runs(spans, body);
-  body.raw(ids.bytes());
-  write_parents(spans, body);
-  for (const ColumnWriter* column : {&kinds, &times, &durations, &names, &resource_indices})
-    body.raw(column->bytes());
-  attributes.write(body);
-  for (const ColumnWriter* column : {&events, &links}) body.text(column->bytes());
-  event_attributes.write(body);
-
-  // The dictionary is complete only now, but is read first.
-  ColumnWriter columns;
-  dictionary.write(columns);
-  columns.raw(body.bytes());
-  return seal_chunk(kVersion, columns.bytes());
+  ColumnWriter fields, ids, columns;
+  FieldsWriter(spans, Packing::none).write(fields);
+  IdsWriter(spans, Packing::none).write(ids);
+  columns.text(fields.bytes());
+  columns.raw(ids.bytes());
+  std::string stored{static_cast<char>(kSpanChunkVersion), static_cast<char>(kPartsTogether)};
+  pack_whole(columns.bytes(), stored);
+  return stored;
 }
 
-namespace {
-
-/// Fills a batch from the columns, which the batch owns.
-class SpanChunkReader {
- public:
-  SpanChunkReader(ColumnReader in, TraceBatch& batch) : in_(in), dictionary_(in_), batch_(batch) {}
-  [[nodiscard]] bool read() {
-    read_resources(in_, dictionary_, batch_);
-    if (!in_.failed()) read_ids();
-    if (!in_.failed()) read_fields();
-    if (!in_.failed()) read_attributes();
-    if (!in_.failed()) read_events_and_links();
-    return !in_.failed();
-  }
-
- private:
-  void read_ids() {
-    auto& spans = batch_.spans;
-    spans.resize(in_.count(sizeof(SpanId)));
-    for (size_t row = 0; row < spans.size() && !in_.failed();) {
-      const auto id = read_id<TraceId>(in_);
-      const uint64_t run = in_.varint();
-      if (run == 0 || run > spans.size() - row) return in_.fail();
-      for (uint64_t i = 0; i < run; ++i) spans[row++].trace_id = id;
-    }
-    for (SpanView& span : spans) span.span_id = read_id<SpanId>(in_);
-    std::vector<size_t> strangers;
-    for (size_t i = 0; i < spans.size(); ++i) {
-      const uint64_t parent = in_.varint();
-      if (parent > spans.size() + 1) return in_.fail();
-      if (parent == spans.size() + 1)
-        strangers.push_back(i);
-      else if (parent > 0)
-        spans[i].parent_span_id = spans[parent - 1].span_id;
-    }
-    for (const size_t i : strangers) spans[i].parent_span_id = read_id<SpanId>(in_);
-  }
-
-  void read_fields() {
-    for (SpanView& span : batch_.spans) {
-      const uint8_t both = in_.u8();
-      if ((both >> 2) > 5 || (both & 3) > 2) return in_.fail();
-      span.kind = static_cast<telemetry::SpanKind>(both >> 2);
-      span.status = static_cast<telemetry::SpanStatus>(both & 3);
-    }
-    uint64_t last = 0;
-    for (SpanView& span : batch_.spans)
-      span.start_unix_nanos = last = last + static_cast<uint64_t>(in_.zigzag());
-    for (SpanView& span : batch_.spans)
-      span.end_unix_nanos = span.start_unix_nanos + static_cast<uint64_t>(in_.zigzag());
-    for (SpanView& span : batch_.spans) {
-      span.name = dictionary_.read(in_);
-      span.status_message = dictionary_.read(in_);
-      span.scope_name = dictionary_.read(in_);
-      span.trace_text = dictionary_.read(in_);
-    }
-    for (SpanView& span : batch_.spans) {
-      const uint64_t resource = in_.varint();
-      if (resource >= batch_.resources.size()) return in_.fail();
-      span.resource = static_cast<uint32_t>(resource);
-    }
-  }
-
-  void read_attributes() {
-    const auto ranges = read_attribute_columns(in_, dictionary_, batch_.attributes);
-    if (ranges.size() != batch_.spans.size()) return in_.fail();
-    for (size_t i = 0; i < ranges.size(); ++i) batch_.spans[i].attributes = ranges[i];
-  }
-
-  void read_events_and_links() {
-    ColumnReader events(in_.text()), links(in_.text());
-    for (SpanView& span : batch_.spans) {
-      span.events_begin = static_cast<uint32_t>(batch_.events.size());
-      for (size_t n = events.count(2); n > 0 && !events.failed(); --n) {
-        const uint64_t time = span.start_unix_nanos + static_cast<uint64_t>(events.zigzag());
-        batch_.events.push_back({time, dictionary_.read(events), {}});
-      }
-      span.events_end = static_cast<uint32_t>(batch_.events.size());
-      span.links_begin = static_cast<uint32_t>(batch_.links.size());
-      for (size_t n = links.count(24); n > 0 && !links.failed(); --n) {
-        const auto trace = read_id<TraceId>(links);
-        batch_.links.push_back({trace, read_id<SpanId>(links)});
-      }
-      span.links_end = static_cast<uint32_t>(batch_.links.size());
-      if (events.failed() || links.failed()) return in_.fail();
-    }
-    const auto ranges = read_attribute_columns(in_, dictionary_, batch_.attributes);
-    if (ranges.size() != batch_.events.size()) return in_.fail();
-    for (size_t i = 0; i < ranges.size(); ++i) batch_.events[i].attributes = ranges[i];
-  }
-
-  ColumnReader in_;
-  const DictionaryReader dictionary_;
-  TraceBatch& batch_;
-};
-
-}  // namespace
-
-net::Result<std::shared_ptr<const TraceBatch>> decode_span_chunk(std::string_view stored) {
-  auto columns = open_chunk(kVersion, stored);
-  if (!columns) return std::move(columns).error();
-  auto batch = std::make_shared<TraceBatch>();
-  batch->body = std::make_unique<const std::string>(std::move(columns).value());
-  SpanChunkReader reader(ColumnReader(*batch->body), *batch);
-  if (!reader.read()) return corrupt_chunk("span chunk");
-  return std::shared_ptr<const TraceBatch>(std::move(batch));
-}
-
-std::pair<size_t, size_t> rows_of_trace(const TraceBatch& chunk, const TraceId& id) noexcept {
-  const auto less = [](const SpanView& span, const TraceId& wanted) {
-    return span.trace_id < wanted;
-  };
-  const auto more = [](const TraceId& wanted, const SpanView& span) {
-    return wanted < span.trace_id;
-  };
-  const auto first = std::lower_bound(chunk.spans.begin(), chunk.spans.end(), id, less);
-  const auto last = std::upper_bound(first, chunk.spans.end(), id, more);
-  return {static_cast<size_t>(first - chunk.spans.begin()),
-          static_cast<size_t>(last - chunk.spans.begin())};
-}
-
-StoredSpan stored_span(const TraceBatch& batch, const SpanView& view) {
-  const telemetry::ResourceView& resource = batch.resources[view.resource];
-  StoredSpan span;
-  span.trace_id = view.trace_id;
-  span.span_id = view.span_id;
-  span.parent_span_id = view.parent_span_id;
-  span.kind = view.kind;
-  span.status = view.status;
-  span.start_unix_nanos = view.start_unix_nanos;
-  span.end_unix_nanos = view.end_unix_nanos;
-  span.service = resource.service_name;
-  span.instance = resource.service_instance;
-  span.name = view.name;
-  span.status_message = view.status_message;
-  span.scope = view.scope_name;
-  span.trace_text = view.trace_text;
-  span.attributes = stored_attributes(batch, view.attributes);
-  span.resource_attributes = stored_attributes(batch, resource.attributes);
-  for (uint32_t i = view.events_begin; i < view.events_end; ++i) {
-    const telemetry::SpanEventView& event = batch.events[i];
-    span.events.push_back({event.time_unix_nanos, std::string(event.name),
-                           stored_attributes(batch, event.attributes)});
-  }
-  for (uint32_t i = view.links_begin; i < view.links_end; ++i)
-    span.links.emplace_back(batch.links[i].trace_id, batch.links[i].span_id);
-  return span;
+FullSpanChunk encode_full_span_chunk(const std::vector<SpanSource>& spans) {
+  ColumnWriter fields, ids;
+  fields.u8(kSpanChunkVersion);
+  fields.u8(kPartsApart);
+  const FieldsWriter writer(spans, Packing::each_block);
+  writer.write(fields);
+  ids.u8(kSpanChunkVersion);
+  IdsWriter(spans, Packing::each_block).write(ids);
+  return {fields.bytes(), ids.bytes(), writer.filter(), writer.summaries()};
 }
 
 }  // namespace hms::collector

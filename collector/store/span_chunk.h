@@ -1,16 +1,17 @@
-// span_chunk.h: one columnar chunk of spans sorted by trace (docs/storage-format.md, "Span chunk").
+// span_chunk.h: one columnar chunk of spans sorted by trace, then start (docs/storage-format.md,
+// "Span chunk"), written.
 //
-// Columns: dictionary; resources (attribute lists, once each); runs of trace ids; span ids; parents
-// (an index into the chunk where the parent is in it, else its 8 bytes); kind and status; start
-// times as differences; durations; names; attributes by column; events; links. Opened, a chunk is a
-// TraceBatch like one that just came in: spans by trace, then start. Thread: values.
+// Two parts: the fields (names, senders, status, attributes: what questions look at first; about
+// two bytes a span) and the ids (trace, span and parent ids, times: about sixteen). A full chunk
+// stores them under keys of their own, so that a search that finds nothing in the fields never
+// reads the ids; a small one is both parts in one frame. Reading: span_chunk_reader.h. Thread:
+// values.
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "collector/store/span_store.h"
@@ -24,19 +25,24 @@ struct SpanSource {
   const telemetry::SpanView* span = nullptr;
 };
 
+inline constexpr uint8_t kSpanChunkVersion = 2;
+inline constexpr uint8_t kPartsApart = 0, kPartsTogether = 1;
+
 /// By trace, then start.
 void sort_by_trace(std::vector<SpanSource>& spans);
-/// The stored value of a chunk; sorts `spans` by trace, then start.
+/// A small chunk; sorts `spans` by trace, then start.
 [[nodiscard]] std::string encode_span_chunk(std::vector<SpanSource>& spans);
-/// Errors: corrupt, unsupported.
-[[nodiscard]] net::Result<std::shared_ptr<const telemetry::TraceBatch>> decode_span_chunk(
-    std::string_view stored);
 
-/// Spans [first, last) of a trace in an opened chunk; equal when it is not there.
-[[nodiscard]] std::pair<size_t, size_t> rows_of_trace(const telemetry::TraceBatch& chunk,
-                                                      const telemetry::TraceId& id) noexcept;
-/// A copy that outlives the batch.
-[[nodiscard]] StoredSpan stored_span(const telemetry::TraceBatch& batch,
-                                     const telemetry::SpanView& span);
+struct ServiceSummary {
+  uint64_t newest_start = 0;  // of the service's spans in the chunk
+  std::string value;          // span_summary.h
+};
+struct FullSpanChunk {
+  std::string fields, ids;
+  std::string filter;  // of the attributes of spans and resources (chunk_filter.h)
+  std::map<std::string, ServiceSummary, std::less<>> summaries;  // by service, cut at a NUL
+};
+/// A full chunk and what helps to find it; `spans` sorted.
+[[nodiscard]] FullSpanChunk encode_full_span_chunk(const std::vector<SpanSource>& spans);
 
 }  // namespace hms::collector

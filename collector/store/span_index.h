@@ -5,6 +5,7 @@
 //   trace_summary 0x12 | service | 0x00 | newest start u64 | chunk u32   -> span_summary.h
 //   span_head     0x13 | chunk u32                                      -> "" : a small chunk
 //   span_filter   0x14 | chunk u32                                      -> chunk_filter.h
+//   span_ids      0x15 | chunk u32                        -> ids and times of a full chunk
 // Small chunks have neither index, summary nor filter: what they hold is in memory, too.
 //
 // The last 8 bytes of a version 7 UUID are its random half. Service names with a NUL are refused at

@@ -7,13 +7,12 @@
 #include <tuple>
 
 #include "collector/store/chunk_filter.h"
-#include "collector/store/span_chunk.h"
 #include "collector/store/span_index.h"
+#include "collector/store/span_match.h"
 #include "collector/store/span_summary.h"
 
 namespace hms::collector {
 
-using telemetry::SpanStatus;
 using telemetry::SpanView;
 using telemetry::TraceBatch;
 using telemetry::TraceId;
@@ -21,25 +20,6 @@ using telemetry::TraceId;
 namespace {
 
 constexpr size_t kMaxSummariesPerSearch = 200'000;
-
-bool has_tag(const TraceBatch& batch, const SpanView& span,
-             const std::pair<std::string, std::string>& tag) {
-  return has_attribute(batch, span.attributes, tag.first, tag.second) ||
-         has_attribute(batch, batch.resources[span.resource].attributes, tag.first, tag.second);
-}
-
-bool span_fits(const TraceBatch& batch, const SpanView& span, const TraceQuery& query) {
-  if (!query.service.empty() && batch.resources[span.resource].service_name != query.service)
-    return false;
-  if (!query.operation.empty() && span.name != query.operation) return false;
-  if (query.error && (span.status == SpanStatus::error) != *query.error) return false;
-  const uint64_t duration =
-      span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
-  if (query.min_duration_nanos > 0 && duration < query.min_duration_nanos) return false;
-  if (query.max_duration_nanos > 0 && duration > query.max_duration_nanos) return false;
-  return std::all_of(query.tags.begin(), query.tags.end(),
-                     [&](const auto& tag) { return has_tag(batch, span, tag); });
-}
 
 /// Sorts by time, drops what came twice (a sender without batch identities that tried again).
 void finish_trace(Trace& trace) {
@@ -71,24 +51,27 @@ SpanReader::SpanReader(std::shared_ptr<const KvReader> reader, SpanHeads heads,
   });
 }
 
-net::Result<SpanReader::Chunk> SpanReader::open(Family day, uint32_t chunk) const {
-  const SpanChunkCache::Key key{day, {0, chunk}};
+net::Result<SpanReader::Chunk> SpanReader::open(const SpanChunkCache::Key& key) const {
   if (auto cached = cache_.find(key)) return cached;
-  const auto stored = reader_->get(day, chunk_number_key(Table::span_chunk, chunk));
-  if (!stored) return stored.error();
-  auto opened = decode_span_chunk(*stored);
-  if (opened) cache_.put(key, *opened);
-  return opened;
+  auto stored = reader_->get(key.first, chunk_number_key(Table::span_chunk, key.second.second));
+  if (!stored) return std::move(stored).error();
+  return SpanChunk::open(std::move(stored).value());
+}
+
+template <class Use>
+net::Result<void> SpanReader::with_chunk(Family day, uint32_t number, const Use& use) const {
+  const SpanChunkCache::Key key{day, {0, number}};
+  const auto chunk = open(key);
+  if (!chunk) return chunk.error();
+  auto used =
+      use(**chunk, [&] { return reader_->get(day, chunk_number_key(Table::span_ids, number)); });
+  cache_.put(key, *chunk, (*chunk)->bytes());
+  return used;
 }
 
 net::Result<void> SpanReader::read_day(Family day, const TraceId& id, Trace& trace) const {
-  const auto add = [&trace](const TraceBatch& batch, const SpanView& span) {
-    if (trace.spans.size() >= SpanStore::kMaxSpansPerTrace)
-      trace.cut = true;
-    else
-      trace.spans.push_back(stored_span(batch, span));
-    return !trace.cut;
-  };
+  // One more than there is room for, to know whether the trace was cut.
+  const auto room = [&] { return SpanStore::kMaxSpansPerTrace + 1 - trace.spans.size(); };
   std::vector<uint32_t> chunks;
   const std::string prefix = trace_index_prefix(id);
   const auto scanned =
@@ -98,21 +81,24 @@ net::Result<void> SpanReader::read_day(Family day, const TraceId& id, Trace& tra
       });
   if (!scanned) return scanned;
   for (const uint32_t number : chunks) {
-    const auto chunk = open(day, number);
-    if (!chunk) return chunk.error();
-    const auto [first, last] = rows_of_trace(**chunk, id);
-    for (size_t row = first; row < last; ++row) {
-      if (!add(**chunk, (*chunk)->spans[row])) return {};
+    const auto read = with_chunk(day, number, [&](SpanChunk& chunk, const auto& ids) {
+      return chunk.trace(id, ids, room(), trace.spans);
+    });
+    if (!read) return read;
+    if (room() == 0) break;
+  }
+  if (const auto head = heads_.find(day); head != heads_.end()) {
+    for (const auto& part : head->second.parts) {
+      for (const uint32_t row : part->rows) {
+        const SpanView& span = part->batch->spans[row];
+        if (span.trace_id == id && room() > 0)
+          trace.spans.push_back(stored_span(*part->batch, span));
+      }
     }
   }
-  const auto head = heads_.find(day);
-  if (head == heads_.end()) return {};
-  for (const auto& part : head->second.parts) {
-    for (const uint32_t row : part->rows) {
-      const SpanView& span = part->batch->spans[row];
-      if (span.trace_id == id && !add(*part->batch, span)) return {};
-    }
-  }
+  if (room() > 0) return {};
+  trace.cut = true;
+  trace.spans.pop_back();
   return {};
 }
 
@@ -181,8 +167,7 @@ class SpanSearch {
     for (const auto& part : head->second.parts) {
       for (const uint32_t row : part->rows) {
         const SpanView& span = part->batch->spans[row];
-        if (span.start_unix_nanos < query_.start_unix_nanos ||
-            span.start_unix_nanos > query_.end_unix_nanos || !span_fits(*part->batch, span, query_))
+        if (!start_fits(query_, span.start_unix_nanos) || !span_fits(*part->batch, span, query_))
           continue;
         auto& start = fitting.try_emplace(span.trace_id, UINT64_MAX).first->second;
         start = std::min(start, span.start_unix_nanos);
@@ -213,68 +198,51 @@ class SpanSearch {
           if (!parse_summary_key(key, parts)) return true;
           if (parts.newest_start < query_.start_unix_nanos || full_beyond(parts.newest_start))
             return false;
-          inner = look_at_summary(day, parts, value);
+          if (summary_may_fit(value, parts.newest_start, query_))
+            inner = look_at_chunk(day, parts.chunk);
           return inner.ok() && ++summaries_ <= kMaxSummariesPerSearch;
         },
         true);
     return scanned ? inner : scanned;
   }
 
-  /// Keys are by service first, so the newest are found by going over all.
+  /// Keys are by service first, so the newest are found by going over all; each chunk is looked at
+  /// once, whichever of its services may have what is asked for.
   net::Result<void> look_at_every_service(Family day) {
-    struct Summary {
-      SummaryKeyParts parts;
-      std::string value;
-    };
-    std::vector<Summary> summaries;
+    std::map<uint32_t, uint64_t> newest;
     const std::string prefix = trace_summary_prefix("");
     const auto scanned = reader_.reader_->scan(
         day, prefix, prefix_end(prefix), [&](std::string_view key, std::string_view value) {
           SummaryKeyParts parts;
-          if (parse_summary_key(key, parts) && parts.newest_start >= query_.start_unix_nanos) {
-            parts.service = {};
-            summaries.push_back({parts, std::string(value)});
+          if (parse_summary_key(key, parts) && parts.newest_start >= query_.start_unix_nanos &&
+              summary_may_fit(value, parts.newest_start, query_)) {
+            uint64_t& of = newest[parts.chunk];
+            of = std::max(of, parts.newest_start);
           }
           return ++summaries_ <= kMaxSummariesPerSearch;
         });
     if (!scanned) return scanned;
-    std::sort(summaries.begin(), summaries.end(), [](const Summary& a, const Summary& b) {
-      return a.parts.newest_start > b.parts.newest_start;
-    });
-    for (const Summary& summary : summaries) {
-      if (full_beyond(summary.parts.newest_start)) break;
-      if (auto looked = look_at_summary(day, summary.parts, summary.value); !looked) return looked;
+    std::vector<std::pair<uint64_t, uint32_t>> chunks;
+    for (const auto& [chunk, start] : newest) chunks.emplace_back(start, chunk);
+    std::sort(chunks.rbegin(), chunks.rend());
+    for (const auto& [start, chunk] : chunks) {
+      if (full_beyond(start)) break;
+      if (auto looked = look_at_chunk(day, chunk); !looked) return looked;
     }
     return {};
   }
 
-  net::Result<void> look_at_summary(Family day, const SummaryKeyParts& parts,
-                                    std::string_view value) {
+  net::Result<void> look_at_chunk(Family day, uint32_t number) {
     if (cancelled_ && cancelled_()) return cancelled_error();
-    auto hits = summary_hits(value, parts.newest_start, query_);
-    if (hits.empty() || !filter_allows(day, parts.chunk)) return {};
-    const auto chunk = reader_.open(day, parts.chunk);
-    if (!chunk) return chunk.error();
-    std::sort(hits.begin(), hits.end(), [](const SummaryHit& a, const SummaryHit& b) {
-      return a.start_unix_nanos > b.start_unix_nanos;
-    });
-    size_t enough = 0;
-    for (const SummaryHit& hit : hits) {
-      if (hit.row >= (*chunk)->spans.size()) continue;
-      const TraceId& id = (*chunk)->spans[hit.row].trace_id;
-      if (!trace_fits(**chunk, id)) continue;
-      found(hit.start_unix_nanos, id);
-      if (++enough >= query_.limit) break;  // these are the newest of this chunk
-    }
-    return {};
-  }
-
-  bool trace_fits(const TraceBatch& chunk, const TraceId& id) const {
-    const auto [first, last] = rows_of_trace(chunk, id);
-    for (size_t row = first; row < last; ++row) {
-      if (span_fits(chunk, chunk.spans[row], query_)) return true;
-    }
-    return false;
+    if (!filter_allows(day, number)) return {};
+    return reader_.with_chunk(day, number,
+                              [&](SpanChunk& chunk, const auto& ids) -> net::Result<void> {
+                                auto hits = chunk.find(query_, ids);
+                                if (!hits) return std::move(hits).error();
+                                for (const SpanHit& hit : *hits)
+                                  found(hit.start_unix_nanos, hit.id);
+                                return {};
+                              });
   }
 
   bool filter_allows(Family day, uint32_t chunk) {

@@ -15,12 +15,13 @@
 
 #include "collector/store/chunk_cache.h"
 #include "collector/store/chunk_head.h"
+#include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
 
 using SpanHeads = std::map<Family, DayHead<telemetry::TraceBatch>>;
-using SpanChunkCache = ChunkCache<telemetry::TraceBatch>;
+using SpanChunkCache = ChunkCache<SpanChunk>;
 
 class SpanReader {
  public:
@@ -33,8 +34,11 @@ class SpanReader {
       const TraceQuery& query, const std::function<bool()>& cancelled) const;
 
  private:
-  using Chunk = std::shared_ptr<const telemetry::TraceBatch>;
-  [[nodiscard]] net::Result<Chunk> open(Family day, uint32_t chunk) const;
+  using Chunk = std::shared_ptr<SpanChunk>;
+  /// Calls `use` with the opened chunk and the way to its ids.
+  template <class Use>
+  [[nodiscard]] net::Result<void> with_chunk(Family day, uint32_t number, const Use& use) const;
+  [[nodiscard]] net::Result<Chunk> open(const SpanChunkCache::Key& key) const;
   [[nodiscard]] net::Result<void> read_day(Family day, const telemetry::TraceId& id,
                                            Trace& trace) const;
   friend class SpanSearch;

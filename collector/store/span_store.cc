@@ -5,15 +5,13 @@
 #include <map>
 #include <set>
 
-#include "collector/store/chunk_columns.h"
 #include "collector/store/chunk_days.h"
-#include "collector/store/chunk_filter.h"
 #include "collector/store/chunk_head.h"
 #include "collector/store/span_catalogue.h"
 #include "collector/store/span_chunk.h"
+#include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_index.h"
 #include "collector/store/span_reader.h"
-#include "collector/store/span_summary.h"
 
 namespace hms::collector {
 namespace {
@@ -25,7 +23,7 @@ using telemetry::TraceId;
 constexpr uint32_t kCatalogueDays = 30;
 constexpr uint32_t kMaxLimit = 1'500;
 
-using Record = std::pair<std::shared_ptr<const TraceBatch>, uint32_t>;
+using Record = HeadRecord<TraceBatch>;
 using Head = DayHead<TraceBatch>;
 
 /// About what a span takes in memory and in the columns of a chunk.
@@ -38,55 +36,17 @@ uint64_t weight_of(const TraceBatch& batch, const SpanView& span) {
     }
   };
   add(span.attributes);
-  for (uint32_t i = span.events_begin; i < span.events_end; ++i) add(batch.events[i].attributes);
+  for (uint32_t i = span.events_begin; i < span.events_end; ++i) {
+    weight += sizeof(telemetry::SpanEventView) + batch.events[i].name.size();
+    add(batch.events[i].attributes);
+  }
   return weight;
-}
-
-/// Adds attributes to a filter; what was added lately is not added again.
-class AttributeFilter {
- public:
-  void add(const TraceBatch& batch, telemetry::AttributeRange range) {
-    for (const telemetry::Attribute& a : attributes_in(batch, range)) {
-      const bool textual = a.value.kind == telemetry::AttributeValue::Kind::text ||
-                           a.value.kind == telemetry::AttributeValue::Kind::json;
-      if (textual)
-        add(a.key, a.value.text);
-      else
-        add(a.key, attribute_text(a.value));
-    }
-  }
-  [[nodiscard]] std::string finish() const { return filter_.finish(); }
-
- private:
-  void add(std::string_view key, std::string_view value) {
-    const uint64_t hash = (TextHash()(key) * 31 + TextHash()(value)) | 1;  // 0: a free place
-    uint64_t& last = lately_[hash % lately_.size()];
-    if (last == hash) return;
-    last = hash;
-    filter_.add_attribute(key, value);
-  }
-  FilterBuilder filter_;
-  std::vector<uint64_t> lately_ = std::vector<uint64_t>(4'096);
-};
-
-std::string filter_of(const std::vector<SpanSource>& spans) {
-  AttributeFilter filter;
-  const TraceBatch* batch = nullptr;
-  uint32_t resource = 0;
-  for (const SpanSource& source : spans) {
-    filter.add(*source.batch, source.span->attributes);
-    // Spans of one sender tend to follow each other: its resource is added once a run.
-    if (source.batch == batch && source.span->resource == resource) continue;
-    batch = source.batch;
-    resource = source.span->resource;
-    filter.add(*batch, batch->resources[resource].attributes);
-  }
-  return filter.finish();
 }
 
 class ColumnarSpanStore final : public SpanStore {
  public:
-  explicit ColumnarSpanStore(uint64_t max_heads_weight) : max_heads_weight_(max_heads_weight) {}
+  ColumnarSpanStore(uint64_t max_heads_weight, uint64_t cache_bytes)
+      : max_heads_weight_(max_heads_weight), cache_(cache_bytes) {}
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
   void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
@@ -124,7 +84,7 @@ class ColumnarSpanStore final : public SpanStore {
   void add_to_head(Family day, Head head, std::span<const Record> records, uint64_t weight,
                    KvWriter& writer);
   void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
-  void write_full_chunk(Family day, std::vector<SpanSource>& spans, KvWriter& writer);
+  void write_full_chunk(Family day, const std::vector<SpanSource>& spans, KvWriter& writer);
 
   const uint64_t max_heads_weight_;
   const KvReader* reader_ = nullptr;
@@ -172,7 +132,7 @@ net::Result<void> ColumnarSpanStore::recover_head(Family day) {
     std::vector<Record> records;
     for (uint32_t row = 0; row < (*batch)->spans.size(); ++row) {
       head.weight += weight_of(**batch, (*batch)->spans[row]);
-      records.emplace_back(*batch, row);
+      records.push_back({&*batch, row});
     }
     head.rows += records.size();
     for (auto& part : parts_of<TraceBatch>(records)) head.parts.push_back(std::move(part));
@@ -188,29 +148,30 @@ void ColumnarSpanStore::prepare(std::span<const AcceptedBatch> group, KvWriter& 
   for (const AcceptedBatch& batch : group) {
     if (!batch.traces) continue;
     arrived = std::max(arrived, batch.arrived_unix_nanos);
-    const auto& spans = batch.traces->spans;
-    for (uint32_t row = 0; row < spans.size(); ++row) {
-      const SpanView& span = spans[row];
-      Family day = family_of_record(span.start_unix_nanos, batch.arrived_unix_nanos);
-      if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
-      days[day].emplace_back(batch.traces, row);
-      catalogue_.add(batch.traces->resources[span.resource].service_name, span.name, span.kind,
-                     day.day, writer);
-    }
+    const TraceBatch& traces = *batch.traces;
+    add_by_day(
+        batch.traces, traces.spans.size(),
+        [&](uint32_t row) {
+          const SpanView& span = traces.spans[row];
+          Family day = family_of_record(span.start_unix_nanos, batch.arrived_unix_nanos);
+          if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
+          catalogue_.add(traces.resources[span.resource].service_name, span.name, span.kind,
+                         day.day, writer);
+          return day;
+        },
+        days);
   }
   for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
-  if (heads_.weight() <= max_heads_weight_) return;
-  for (const auto& [day, head] : heads_.prepared()) {
-    seal(day, head, {}, writer);
-    heads_.stage(day, {});
-  }
+  heads_.seal_if_heavier(max_heads_weight_,
+                         [&](Family day, const Head& head) { seal(day, head, {}, writer); });
 }
 
 void ColumnarSpanStore::prepare_day(Family day, const std::vector<Record>& records,
                                     uint64_t arrived, KvWriter& writer) {
   Head head = heads_.of(day);
   uint64_t weight = 0;
-  for (const auto& [batch, row] : records) weight += weight_of(*batch, batch->spans[row]);
+  for (const Record& record : records)
+    weight += weight_of(record.batch(), record.batch().spans[record.row]);
   if (head.rows + records.size() >= kRecordsPerChunk || head.weight + weight >= kChunkWeight) {
     seal(day, head, records, writer);
     heads_.stage(day, {});
@@ -223,7 +184,8 @@ void ColumnarSpanStore::prepare_day(Family day, const std::vector<Record>& recor
 void ColumnarSpanStore::add_to_head(Family day, Head head, std::span<const Record> records,
                                     uint64_t weight, KvWriter& writer) {
   std::vector<SpanSource> spans;
-  for (const auto& [batch, row] : records) spans.push_back({batch.get(), &batch->spans[row]});
+  for (const Record& record : records)
+    spans.push_back({record.owner->get(), &record.batch().spans[record.row]});
   const uint32_t number = next_chunk(day);
   const std::string value = encode_span_chunk(spans);
   writer.put(day, chunk_number_key(Table::span_chunk, number), value);
@@ -231,15 +193,16 @@ void ColumnarSpanStore::add_to_head(Family day, Head head, std::span<const Recor
   head.chunks.push_back({number, 0});
   head.rows += records.size();
   head.weight += weight;
-  std::vector<Record> compact;
+  auto parts = parts_of<TraceBatch>(records);
   if (pins_too_much<TraceBatch>(records, weight)) {
     if (const auto decoded = decode_span_chunk(value)) {
+      std::vector<Record> compact;
       for (uint32_t row = 0; row < (*decoded)->spans.size(); ++row)
-        compact.emplace_back(*decoded, row);
-      records = compact;
+        compact.push_back({&*decoded, row});
+      parts = parts_of<TraceBatch>(compact);
     }
   }
-  for (auto& part : parts_of<TraceBatch>(records)) head.parts.push_back(std::move(part));
+  for (auto& part : parts) head.parts.push_back(std::move(part));
   heads_.stage(day, std::move(head));
 }
 
@@ -252,7 +215,8 @@ void ColumnarSpanStore::seal(Family day, const Head& head, std::span<const Recor
     for (const uint32_t row : part->rows)
       spans.push_back({part->batch.get(), &part->batch->spans[row]});
   }
-  for (const auto& [batch, row] : more) spans.push_back({batch.get(), &batch->spans[row]});
+  for (const Record& record : more)
+    spans.push_back({record.owner->get(), &record.batch().spans[record.row]});
   sort_by_trace(spans);
   // Of equal size: a small rest would cost as much index as a full chunk.
   const size_t chunks =
@@ -276,28 +240,26 @@ void ColumnarSpanStore::seal(Family day, const Head& head, std::span<const Recor
   }
 }
 
-void ColumnarSpanStore::write_full_chunk(Family day, std::vector<SpanSource>& spans,
+void ColumnarSpanStore::write_full_chunk(Family day, const std::vector<SpanSource>& spans,
                                          KvWriter& writer) {
   const uint32_t chunk = next_chunk(day);
-  writer.put(day, chunk_number_key(Table::span_chunk, chunk), encode_span_chunk(spans));
+  const FullSpanChunk parts = encode_full_span_chunk(spans);
+  writer.put(day, chunk_number_key(Table::span_chunk, chunk), parts.fields);
+  writer.put(day, chunk_number_key(Table::span_ids, chunk), parts.ids);
   const TraceId* last = nullptr;
   for (const SpanSource& source : spans) {
     if (last != nullptr && *last == source.span->trace_id) continue;
     last = &source.span->trace_id;
     writer.put(day, trace_index_key(*last, chunk), "");
   }
-  for (const auto& [service, summary] : summarize(spans))
+  for (const auto& [service, summary] : parts.summaries)
     writer.put(day, trace_summary_key(service, summary.newest_start, chunk), summary.value);
-  writer.put(day, chunk_number_key(Table::span_filter, chunk), filter_of(spans));
+  writer.put(day, chunk_number_key(Table::span_filter, chunk), parts.filter);
 }
 
 void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
-  heads_.settle();
-  for (const Family day : heads_.quiet(now_unix_nanos)) {
-    if (sealed_days_.contains(day)) continue;  // it is being read, and will be dropped
-    seal(day, heads_.of(day), {}, writer);
-    heads_.sealed_by_upkeep(day);
-  }
+  heads_.seal_quiet(now_unix_nanos, sealed_days_,
+                    [&](Family day, const Head& head) { seal(day, head, {}, writer); });
   const uint32_t today = Family::of_unix_nanos(now_unix_nanos).day;
   if (today == last_cleaned_day_) return;
   last_cleaned_day_ = today;
@@ -306,8 +268,8 @@ void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
 
 }  // namespace
 
-std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight) {
-  return std::make_unique<ColumnarSpanStore>(max_heads_weight);
+std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight, uint64_t cache_bytes) {
+  return std::make_unique<ColumnarSpanStore>(max_heads_weight, cache_bytes);
 }
 
 }  // namespace hms::collector

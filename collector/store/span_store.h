@@ -66,7 +66,9 @@ class SpanStore : public SignalStore {
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> operations(
       const std::string& service) const = 0;
 };
-/// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together.
-[[nodiscard]] std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight = kHeadsWeight);
+/// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together;
+/// `cache_bytes`: of opened chunks.
+[[nodiscard]] std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight = kHeadsWeight,
+                                                         uint64_t cache_bytes = kChunkCacheBytes);
 
 }  // namespace hms::collector

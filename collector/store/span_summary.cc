@@ -1,126 +1,121 @@
 #include "collector/store/span_summary.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "collector/store/chunk_columns.h"
+#include "collector/store/chunk_filter.h"
+#include "collector/store/span_match.h"
 
 namespace hms::collector {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
+constexpr uint8_t kSomeFailed = 1, kSomeDidNot = 2;
+constexpr unsigned kTimeShift = 20;  // about a millisecond
 
-struct Operation {
-  std::string_view name;
-  uint64_t longest_micros = 0;  // rounded up: it is an upper bound
-  bool error = false;
-};
-struct Entry {
-  size_t row = 0;
-  uint64_t start = UINT64_MAX;
-  std::vector<Operation> operations;
-};
-
-void add_span(Entry& entry, const telemetry::SpanView& span) {
-  entry.start = std::min(entry.start, span.start_unix_nanos);
-  auto it = std::find_if(entry.operations.begin(), entry.operations.end(),
-                         [&span](const Operation& o) { return o.name == span.name; });
-  if (it == entry.operations.end())
-    it = entry.operations.insert(entry.operations.end(), {span.name, 0, false});
-  const uint64_t nanos =
-      span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
-  it->longest_micros = std::max(it->longest_micros, nanos / 1'000 + (nanos % 1'000 != 0 ? 1 : 0));
-  it->error = it->error || span.status == telemetry::SpanStatus::error;
+/// A duration rounded up to one of eight steps an octave, from 1,024 ns on.
+uint8_t duration_class(uint64_t nanos) noexcept {
+  const uint64_t units = (nanos >> 10) + ((nanos & 1023) != 0 ? 1 : 0);
+  if (units < 8) return static_cast<uint8_t>(units);
+  const auto exponent =
+      static_cast<unsigned>(std::bit_width(units)) - 4;  // so that three bits follow the highest
+  const uint64_t step = (units + (uint64_t{1} << exponent) - 1) >> exponent;  // 8 to 16
+  return static_cast<uint8_t>(std::min<uint64_t>(uint64_t{exponent} * 8 + step, UINT8_MAX));
+}
+uint64_t longest_of_class(uint8_t of) noexcept {
+  if (of == UINT8_MAX) return UINT64_MAX;
+  if (of < 8) return uint64_t{of} << 10;
+  const unsigned exponent = (of - 8U) / 8;
+  return (8 + (of - 8U) % 8) << (exponent + 10);
 }
 
-ServiceSummary encode(const std::vector<Entry>& entries) {
-  ServiceSummary summary;
-  for (const Entry& entry : entries)
-    summary.newest_start = std::max(summary.newest_start, entry.start);
-  DictionaryWriter names;
-  ColumnWriter rows, starts, counts, operations, durations;
-  size_t last_row = 0;
-  for (const Entry& entry : entries) {
-    rows.varint(entry.row - last_row);
-    last_row = entry.row;
-    starts.varint(summary.newest_start - entry.start);
-    counts.varint(entry.operations.size());
-    for (const Operation& operation : entry.operations) {
-      operations.varint(uint64_t{names.add(operation.name)} << 1 | (operation.error ? 1 : 0));
-      durations.varint(operation.longest_micros);
-    }
-  }
-  ColumnWriter out;
-  out.u8(kVersion);
-  names.write(out);
-  out.varint(entries.size());
-  for (const ColumnWriter* column : {&rows, &starts, &counts, &operations, &durations})
-    out.raw(column->bytes());
-  summary.value = out.bytes();
-  return summary;
+bool times_meet(const TraceQuery& query, uint64_t oldest, uint64_t newest) noexcept {
+  return newest >= query.start_unix_nanos && oldest <= query.end_unix_nanos;
 }
 
-struct OperationFits {
-  const TraceQuery& query;
-  bool operator()(std::string_view name, uint64_t longest_micros, bool error) const {
-    if (!query.operation.empty() && name != query.operation) return false;
-    if (query.error == true && !error) return false;
-    return longest_micros * 1'000 >= query.min_duration_nanos;
+bool may_fit_2(ColumnReader& in, uint64_t newest_start, const TraceQuery& query) {
+  const uint32_t wanted = name_hash(query.operation);
+  for (size_t n = in.count(8); n > 0 && !in.failed(); --n) {
+    const std::string_view hash = in.raw(4);
+    const uint8_t flags = in.u8();
+    const uint64_t newest = newest_start - (in.varint() << kTimeShift);
+    const uint64_t units = in.varint();
+    const uint64_t span = units >> (64 - kTimeShift) != 0 ? UINT64_MAX : units << kTimeShift;
+    const uint64_t longest = longest_of_class(in.u8());
+    if (in.failed()) break;
+    uint32_t name = 0;
+    for (size_t i = 4; i-- > 0;) name = name << 8 | static_cast<uint8_t>(hash[i]);
+    if (!query.operation.empty() && name != wanted) continue;
+    if (query.error && (flags & (*query.error ? kSomeFailed : kSomeDidNot)) == 0) continue;
+    if (longest < query.min_duration_nanos) continue;
+    if (times_meet(query, newest > span ? newest - span : 0, newest)) return true;
   }
-};
-
-}  // namespace
-
-std::map<std::string, ServiceSummary, std::less<>> summarize(const std::vector<SpanSource>& spans) {
-  std::map<std::string_view, std::vector<Entry>> services;
-  size_t trace_begin = 0;
-  for (size_t i = 0; i < spans.size(); ++i) {
-    const telemetry::SpanView& span = *spans[i].span;
-    if (span.trace_id != spans[trace_begin].span->trace_id) trace_begin = i;
-    const std::string_view name = spans[i].batch->resources[span.resource].service_name;
-    auto& entries = services[name.substr(0, name.find('\0'))];
-    if (entries.empty() || entries.back().row != trace_begin)
-      entries.push_back({trace_begin, UINT64_MAX, {}});
-    add_span(entries.back(), span);
-  }
-  std::map<std::string, ServiceSummary, std::less<>> out;
-  for (const auto& [service, entries] : services) out.emplace(service, encode(entries));
-  return out;
+  return in.failed();  // what cannot be read may hold anything
 }
 
-std::vector<SummaryHit> summary_hits(std::string_view value, uint64_t newest_start,
-                                     const TraceQuery& query) {
-  ColumnReader in(value);
-  std::vector<SummaryHit> hits;
-  if (in.u8() != kVersion) return hits;
+/// Version 1: per trace and operation.
+bool may_fit_1(ColumnReader& in, uint64_t newest_start, const TraceQuery& query) {
   const DictionaryReader names(in);
-  std::vector<SummaryHit> entries(in.count(5));
-  uint64_t row = 0;
-  for (SummaryHit& entry : entries) entry.row = static_cast<uint32_t>(row += in.varint());
-  for (SummaryHit& entry : entries) entry.start_unix_nanos = newest_start - in.varint();
-  std::vector<size_t> counts(entries.size());
+  const size_t entries = in.count(5);
+  for (size_t i = 0; i < entries; ++i) (void)in.varint();  // rows
+  std::vector<uint64_t> starts(entries), counts(entries);
+  for (uint64_t& start : starts) start = newest_start - in.varint();
   size_t total = 0;
-  for (size_t& count : counts) {
-    count = in.count();
-    total += count;
-    if (in.failed() || total > value.size()) return {};
+  for (uint64_t& count : counts) {
+    total += count = in.count();
+    if (in.failed() || total > in.rest().size()) return true;
   }
   std::vector<uint64_t> operations(total);
   for (uint64_t& operation : operations) operation = in.varint();
-  const OperationFits fits{query};
   size_t next = 0;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    bool fit = false;
+  for (size_t i = 0; i < entries; ++i) {
     for (size_t n = 0; n < counts[i]; ++n) {
       const uint64_t operation = operations[next++];
-      const uint64_t longest = in.varint();
-      fit = fit || fits(names.at(operation >> 1, in), longest, (operation & 1) != 0);
+      const uint64_t longest = in.varint() * 1'000;
+      const std::string_view name = names.at(operation >> 1, in);
+      if (in.failed()) return true;
+      // A span of the trace may begin later than the trace.
+      if ((query.operation.empty() || name == query.operation) &&
+          (query.error != true || (operation & 1) != 0) && longest >= query.min_duration_nanos &&
+          starts[i] <= query.end_unix_nanos)
+        return true;
     }
-    const uint64_t start = entries[i].start_unix_nanos;
-    if (fit && start >= query.start_unix_nanos && start <= query.end_unix_nanos)
-      hits.push_back(entries[i]);
   }
-  if (in.failed()) hits.clear();
-  return hits;
+  return in.failed();
+}
+
+}  // namespace
+
+std::string encode_summary(const std::vector<OperationBounds>& operations, uint64_t newest_start) {
+  ColumnWriter out;
+  out.u8(kVersion);
+  out.varint(operations.size());
+  for (const OperationBounds& operation : operations) {
+    const uint32_t hash = name_hash(operation.name);
+    for (unsigned shift = 0; shift < 32; shift += 8) out.u8(static_cast<uint8_t>(hash >> shift));
+    out.u8(static_cast<uint8_t>((operation.some_failed ? kSomeFailed : 0) |
+                                (operation.some_not_failed ? kSomeDidNot : 0)));
+    const uint64_t before = (newest_start - operation.newest_start) >> kTimeShift;
+    const uint64_t newest = newest_start - (before << kTimeShift);  // not before the true one
+    const uint64_t span = newest - operation.oldest_start;
+    out.varint(before);
+    out.varint((span >> kTimeShift) + ((span & ((1U << kTimeShift) - 1)) != 0 ? 1 : 0));
+    out.u8(duration_class(operation.longest_nanos));
+  }
+  return out.bytes();
+}
+
+bool summary_may_fit(std::string_view value, uint64_t newest_start, const TraceQuery& query) {
+  ColumnReader in(value);
+  switch (in.u8()) {
+    case 1:
+      return may_fit_1(in, newest_start, query);
+    case kVersion:
+      return may_fit_2(in, newest_start, query);
+    default:
+      return true;
+  }
 }
 
 }  // namespace hms::collector

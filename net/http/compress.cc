@@ -202,4 +202,28 @@ std::string ZstdEncoder::finish() {
   return frame;
 }
 
+// === ZstdPacker
+
+struct ZstdPacker::Context {
+  ZSTD_CCtx* zstd = ZSTD_createCCtx();
+  Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context() { ZSTD_freeCCtx(zstd); }
+};
+
+ZstdPacker::ZstdPacker() : context_(std::make_unique<Context>()) {
+  if (context_->zstd == nullptr) throw std::bad_alloc();
+}
+ZstdPacker::~ZstdPacker() = default;
+
+void ZstdPacker::pack(std::string_view bytes, int level, std::string& out) {
+  const size_t begin = out.size();
+  out.resize(begin + ZSTD_compressBound(bytes.size()));
+  const size_t count = ZSTD_compressCCtx(context_->zstd, out.data() + begin, out.size() - begin,
+                                         bytes.data(), bytes.size(), level);
+  if (ZSTD_isError(count) != 0) throw std::bad_alloc();
+  out.resize(begin + count);
+}
+
 }  // namespace hms::net

@@ -32,4 +32,20 @@ class ZstdEncoder {
   std::unique_ptr<Impl> impl_;  // null between frames
 };
 
+/// zstd for many small pieces: keeps its context (about 1 MiB), as making one costs more than
+/// packing a few KiB. Thread: its owner's.
+class ZstdPacker {
+ public:
+  ZstdPacker();
+  ~ZstdPacker();
+  ZstdPacker(const ZstdPacker&) = delete;
+  ZstdPacker& operator=(const ZstdPacker&) = delete;
+  /// Appends one frame to `out`.
+  void pack(std::string_view bytes, int level, std::string& out);
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
 }  // namespace hms::net

@@ -8,6 +8,7 @@
 #include "collector/store/chunk_columns.h"
 #include "collector/store/keys.h"
 #include "collector/store/span_chunk.h"
+#include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_edges.h"
 #include "tests/support/memory_kv.h"
 
@@ -291,31 +292,6 @@ TEST_CASE(
   late.span(7, 2, 1, "ui", "late", kNow + 5, 10);
   CHECK(f.add({late.accept(tomorrow)}));
   CHECK(f.store->trace(trace_of(7))->spans.size() == 2);
-}
-
-TEST_CASE("span chunk: cut or changed bytes are an error or a readable chunk, never a crash") {
-  Builder b;
-  for (uint64_t i = 0; i < 200; ++i) {
-    b.span(i / 4, 500 + i, i % 4 ? 500 + i - 1 : 0, "s" + std::to_string(i % 7), "op", kNow + i, i);
-    b.tag("k" + std::to_string(i % 3), "value " + std::to_string(i));
-  }
-  std::vector<SpanSource> spans;
-  for (const auto& span : b.batch.spans) spans.push_back({&b.batch, &span});
-  const std::string stored = encode_span_chunk(spans);
-  CHECK(decode_span_chunk(stored).ok());
-  for (size_t cut = 0; cut < stored.size(); cut += 7)
-    CHECK_FALSE(decode_span_chunk(stored.substr(0, cut)).ok());
-  // Inside the envelope: the columns themselves.
-  auto columns = open_chunk(1, stored);
-  REQUIRE(columns.ok());
-  std::mt19937_64 random(42);
-  for (int round = 0; round < 3'000; ++round) {
-    std::string changed = *columns;
-    for (int n = 0; n < 3; ++n) changed[random() % changed.size()] = static_cast<char>(random());
-    const auto chunk = decode_span_chunk(seal_chunk(1, changed));
-    if (!chunk.ok()) continue;
-    for (const auto& span : (*chunk)->spans) (void)stored_span(**chunk, span);
-  }
 }
 
 TEST_CASE(

@@ -1,0 +1,90 @@
+// chunk_attribute_table.h: the attributes of a chunk's records, one column per key and kind, each
+// read only when it is asked for.
+//
+// A record's list of columns is its shape; shapes are few and stored once. A key that a record has
+// twice has a column for each time, so no shape names a column twice. Thread: values. Format:
+// docs/storage-format.md, "Attribute table".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "collector/store/chunk_values.h"
+#include "collector/store/stored_attribute.h"
+
+namespace hms::collector {
+
+class AttributeTableWriter {
+ public:
+  /// The next record's attributes, in order. They must stay alive until `write`.
+  void add(std::span<const telemetry::Attribute> attributes);
+  void write(ColumnWriter& out, std::span<const CodeBase> bases, Packing packing) const;
+  /// Calls `visit` with each distinct (key, value) of the table; some may come twice.
+  template <class Visit>
+  void each_value(const Visit& visit) const {
+    for (const Column& column : columns_)
+      column.values.each_value([&](const telemetry::AttributeValue& v) { visit(column.key, v); });
+  }
+
+ private:
+  struct Column {
+    std::string_view key;
+    telemetry::AttributeValue::Kind kind;
+    ValueColumnWriter values;
+    std::vector<uint32_t> records;
+  };
+  uint32_t column_of(const telemetry::Attribute& attribute, size_t place);
+
+  std::vector<Column> columns_;
+  // (key, kind, how many of them the record has already) -> column
+  std::map<std::tuple<std::string_view, uint8_t, uint32_t>, uint32_t> by_key_;
+  std::map<std::vector<uint32_t>, uint32_t> by_shape_;
+  std::vector<std::vector<uint32_t>> shapes_;
+  std::vector<uint32_t> record_shapes_, shape_;
+};
+
+class AttributeTable {
+ public:
+  /// Reads the list of columns; their bytes stay in what `in` reads. `bases` must outlive this.
+  void read(ColumnReader& in, size_t records, std::span<const Codes* const> bases,
+            BlockArena& arena);
+  /// Appends a record's attributes. False: a column is corrupt.
+  [[nodiscard]] bool append(uint32_t record, std::vector<telemetry::Attribute>& out);
+  /// Sets fits[i] where records[i] has this key with this value as text. False: a column is
+  /// corrupt.
+  [[nodiscard]] bool mark(std::string_view key, std::string_view text,
+                          std::span<const uint32_t> records, std::vector<char>& fits);
+  [[nodiscard]] size_t records() const noexcept { return records_; }
+  /// How many attributes all records have together.
+  [[nodiscard]] size_t total() const noexcept { return total_; }
+
+ private:
+  static constexpr uint32_t kAbsent = UINT32_MAX;
+  struct Column {
+    std::string_view key, bytes;
+    telemetry::AttributeValue::Kind kind = telemetry::AttributeValue::Kind::empty;
+    size_t rows = 0;
+    std::vector<uint32_t> shapes;  // those that name it
+    bool opened = false;
+    ValueColumn values;
+    // Where not every record has it: its records, or, where most have it, the row of each record.
+    std::vector<uint32_t> having, row_of;
+  };
+  bool open(Column& column);
+  void find_records(Column& column);
+  [[nodiscard]] uint32_t row_of(const Column& column, uint32_t record) const noexcept;
+
+  size_t records_ = 0, total_ = 0;
+  std::span<const Codes* const> bases_;
+  BlockArena* arena_ = nullptr;
+  std::vector<Column> columns_;
+  std::vector<std::vector<uint32_t>> shapes_;
+  Codes record_shapes_;
+  std::vector<uint32_t> by_shape_, shape_ends_;  // the records of each shape, one after the other
+};
+
+}  // namespace hms::collector
