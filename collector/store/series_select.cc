@@ -39,6 +39,11 @@ uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histo
   return out;
 }
 
+int64_t round_down(int64_t t, int64_t interval) {
+  return t >= 0 ? t / interval * interval : -((-t + interval - 1) / interval * interval);
+}
+int64_t round_up(int64_t t, int64_t interval) { return -round_down(-t, interval); }
+
 net::Error too_many_samples(const SelectLimits& limits) {
   return {net::Code::too_large, net::Side::downstream, false,
           "query processing would load too many samples into memory: the limit is " +
@@ -181,16 +186,16 @@ net::Result<void> SeriesStoreImpl::read_disk(std::span<Found> found, Reading& re
     if (thinned.contains(day)) {
       if (auto read = read_thinned(Family{day}, wanted, reading); !read) return read;
     }
-    if (auto read = read_day(Family{day}, wanted, reading); !read) return read;
+    if (auto read = read_day(Family{day}, wanted, reading.start, reading.end, reading); !read)
+      return read;
   }
   return {};
 }
 
-net::Result<void> SeriesStoreImpl::read_day(Family day, const Wanted& wanted,
-                                            Reading& reading) const {
+net::Result<void> SeriesStoreImpl::read_day(Family day, const Wanted& wanted, int64_t start,
+                                            int64_t end, Reading& reading) const {
   return read_chunks(
-      day, wanted, reading.start, reading.end, reading,
-      [](uint32_t id) { return series_chunk_key(id, 0); }, 1);
+      day, wanted, start, end, reading, [](uint32_t id) { return series_chunk_key(id, 0); }, 1);
 }
 
 net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted,
@@ -212,16 +217,26 @@ net::Result<void> SeriesStoreImpl::read_thinned(Family day, Wanted& wanted,
         day, wanted, begin - 1, begin + kDayMillis - 1, reading,
         [&](uint32_t id) { return series_rollup_key(level.number, id); }, 2);
     if (!read) return read;
+    const int64_t from = round_up(reading.start, level.millis);
+    const int64_t to = std::max(from, round_down(reading.end, level.millis));
     Wanted rest;
+    Wanted thinned;
     for (size_t i = 0; i < wanted.size(); ++i) {
       Series& out = wanted[i]->out;
       if (out.samples.size() == before[i].first && out.histograms.size() == before[i].second) {
         rest.push_back(wanted[i]);
         continue;
       }
-      keep_range(out, before[i].first, before[i].second, reading.start, reading.end);
+      keep_range(out, before[i].first, before[i].second, from, to);
+      thinned.push_back(wanted[i]);
     }
     wanted = std::move(rest);
+    // Of the intervals that the range's ends cut, every point.
+    for (const auto& [after, until] :
+         {std::pair(reading.start, std::min(from, reading.end)), std::pair(to, reading.end)}) {
+      if (after >= until || after >= begin + kDayMillis || until < begin) continue;
+      if (auto cut = read_day(day, thinned, after, until, reading); !cut) return cut;
+    }
   }
   wanted.insert(wanted.end(), late.begin(), late.end());
   std::sort(wanted.begin(), wanted.end(),

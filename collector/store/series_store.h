@@ -66,8 +66,9 @@ struct SelectLimits {
   /// Asked now and then, from any thread that reads; true gives Code::canceled.
   std::function<bool()> cancelled;
   ParallelFor parallel;  // empty: this thread reads alone
-  /// Not 0: of each interval of this length (left-open, counted from 1970) only the first, last,
-  /// least and greatest point and counter resets matter, so that thinned points will do.
+  /// Not 0: of each interval of this length (left-open, counted from 1970) that lies within the
+  /// range only the first, last, least and greatest point and counter resets matter, so that
+  /// thinned points will do. Of those that the range's ends cut, all points are given.
   int64_t interval_millis = 0;
   /// Points past the retention are not seen, though their day is still there (the lake reads it).
   bool hide_expired = false;

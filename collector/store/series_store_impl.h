@@ -198,7 +198,8 @@ class SeriesStoreImpl final : public SeriesStore {
   net::Result<void> read_series(std::span<Found> found, Reading& reading) const;
   net::Result<void> read_disk(std::span<Found> found, Reading& reading) const;
   using Wanted = std::vector<Found*>;
-  net::Result<void> read_day(Family day, const Wanted& wanted, Reading& reading) const;
+  net::Result<void> read_day(Family day, const Wanted& wanted, int64_t start, int64_t end,
+                             Reading& reading) const;
   /// Reads thinned points where there are some, and leaves in `wanted` the series that have none.
   net::Result<void> read_thinned(Family day, Wanted& wanted, Reading& reading) const;
   /// `key_of` gives a series' first key, the number of the series standing `id_at` bytes in.

@@ -17,11 +17,14 @@ constexpr int64_t kDefaultSubqueryStep = 60'000;  // Prometheus's default evalua
 
 constexpr size_t kSliceSeries = 32;  // evaluated by one thread at a time
 
-/// The longest interval on whose borders all windows begin and end, of those that points are
-/// thinned to; 0: none. A window has at least five of them: where a series begins inside one,
-/// rate() extrapolates by up to half an interval.
+/// The longest interval, of those that points are thinned to, on whose borders all windows begin
+/// and end; 0: none. A window has at least five of them: where a series begins inside one, rate()
+/// extrapolates by up to half an interval. A single long window (step 0) may begin and end
+/// anywhere: of the two hours that its ends cut the store gives all points.
 int64_t common_interval(int64_t first, int64_t step, int64_t range) {
-  for (const int64_t interval : {int64_t{3'600'000}, int64_t{60'000}}) {
+  constexpr int64_t kMinute = 60'000, kHour = 3'600'000, kLong = 12 * kHour;
+  if (step == 0 && range >= kLong) return kHour;
+  for (const int64_t interval : {kHour, kMinute}) {
     if (first % interval == 0 && step % interval == 0 && range % interval == 0 &&
         range >= 5 * interval)
       return interval;
