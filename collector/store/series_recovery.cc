@@ -1,7 +1,9 @@
 // series_recovery.cc: start-up: definitions, who has points on which day, and the heads from the
 // log. See series_store_impl.h.
 #include <algorithm>
-#include <array>
+#include <condition_variable>
+#include <deque>
+#include <thread>
 
 #include "collector/store/keys.h"
 #include "collector/store/series_definition.h"
@@ -10,6 +12,105 @@
 #include "net/core/log.h"
 
 namespace hms::collector {
+namespace {
+
+/// One entry of the log as points, up to the fault if there is one.
+struct LoggedPoints {
+  std::vector<StagedPoint> points;
+  std::optional<net::Error> fault;
+};
+
+/// Reads the entries one after the other on a thread of its own, a few ahead of who asks for them:
+/// unpacking one goes on beside filling the heads from the one before.
+class LogReader {
+ public:
+  /// `by_id`: the series there are; points of others are left out. Both must outlive it.
+  LogReader(const std::vector<std::string_view>& entries, const std::vector<StoredSeries*>& by_id)
+      : entries_(entries), by_id_(by_id), histograms_(by_id.size()), thread_([this] { run(); }) {}
+  ~LogReader() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  LogReader(const LogReader&) = delete;
+  LogReader& operator=(const LogReader&) = delete;
+
+  /// The next entry's; not more often than there are entries.
+  LoggedPoints next() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !read_.empty(); });
+    LoggedPoints out = std::move(read_.front());
+    read_.pop_front();
+    changed_.notify_all();
+    return out;
+  }
+
+ private:
+  static constexpr size_t kAhead = 4;
+
+  void run() {
+    for (const std::string_view entry : entries_) {
+      LoggedPoints out = read(entry);
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopped_ || read_.size() < kAhead; });
+      if (stopped_) return;
+      read_.push_back(std::move(out));
+      changed_.notify_all();
+    }
+  }
+
+  LoggedPoints read(std::string_view entry) {
+    LoggedPoints out;
+    SeriesLogReader reader;
+    const auto known = [this](uint32_t id) { return id < by_id_.size() ? by_id_[id] : nullptr; };
+    reader.before = [this](uint32_t id) {
+      return id < histograms_.size() ? histograms_[id] : nullptr;
+    };
+    reader.point = [&](uint32_t id, SeriesPoint point) {
+      StoredSeries* const series = known(id);
+      if (series == nullptr) return;
+      if (point.histogram) histograms_[id] = point.histogram;
+      out.points.push_back({series, std::move(point)});
+    };
+    if (auto done = read_series_log(entry, reader); !done) out.fault = done.error();
+    return out;
+  }
+
+  const std::vector<std::string_view>& entries_;
+  const std::vector<StoredSeries*>& by_id_;
+  std::vector<HistogramPtr> histograms_;  // the thread's: each series' last one
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<LoggedPoints> read_;  // mutex_
+  bool stopped_ = false;           // mutex_
+  std::thread thread_;
+};
+
+/// How many points the heads took. Points go from series to series, and each is away from the
+/// caches: what the next ones need is fetched ahead.
+uint64_t into_heads(const std::vector<StagedPoint>& points) {
+  uint64_t taken = 0;
+  for (size_t i = 0; i < points.size(); ++i) {
+    if (i + 16 < points.size()) prefetch_series(points[i + 16].series);
+    if (i + 8 < points.size()) points[i + 8].series->head.prefetch();
+    StoredSeries& series = *points[i].series;
+    const SeriesPoint& point = points[i].point;
+    Total& total = series.total;
+    if (point.histogram) {
+      total.histogram = point.histogram;
+    } else if (std::bit_cast<uint64_t>(point.value) != std::bit_cast<uint64_t>(stale_marker())) {
+      total.value = point.value;
+    }
+    total.last_millis = std::max(total.last_millis, point.t_millis);
+    if (series.head.add(point)) ++taken;
+  }
+  return taken;
+}
+
+}  // namespace
 
 net::Result<void> SeriesStoreImpl::recover(const KvReader& reader) {
   reader_ = &reader;
@@ -85,62 +186,17 @@ net::Result<void> SeriesStoreImpl::recover_log(const KvReader& reader) {
   uint64_t points = 0;
   std::vector<StoredSeries*> by_id(next_id_);
   for (const auto& [id, series] : series_) by_id[id] = series.get();
-  const auto known = [&by_id](uint32_t id) { return id < by_id.size() ? by_id[id] : nullptr; };
-  SeriesLogReader log;
-  log.before = [&](uint32_t id) -> HistogramPtr {
-    const StoredSeries* series = known(id);
-    return series == nullptr ? nullptr : series->total.histogram;
-  };
-  const auto apply = [&](StoredSeries* series, const SeriesPoint& point) {
-    Total& total = series->total;
-    if (point.histogram) {
-      total.histogram = point.histogram;
-    } else if (std::bit_cast<uint64_t>(point.value) != std::bit_cast<uint64_t>(stale_marker())) {
-      total.value = point.value;
-    }
-    total.last_millis = std::max(total.last_millis, point.t_millis);
-    if (series->head.add(point)) ++points;
-  };
-  // The log goes from series to series, and each is away from the caches: a point waits for a few
-  // others while its series comes near. A histogram waits for nothing, it is what the next one of
-  // its series is told from.
-  struct Coming {
-    StoredSeries* series = nullptr;
-    SeriesPoint point;
-  };
-  std::array<Coming, 32> coming;
-  size_t next = 0;
-  const auto settle = [&](Coming& one) {
-    if (one.series != nullptr) apply(one.series, one.point);
-    one.series = nullptr;
-  };
-  const auto settle_all = [&] {
-    for (size_t i = 0; i < coming.size(); ++i) settle(coming[(next + i) % coming.size()]);
-  };
-  log.point = [&](uint32_t id, SeriesPoint point) {
-    StoredSeries* series = known(id);
-    if (series == nullptr) return;
-    if (point.histogram) {
-      settle_all();
-      apply(series, point);
-      return;
-    }
-    prefetch_series(series);
-    if (const Coming& half = coming[(next + coming.size() / 2) % coming.size()];
-        half.series != nullptr)
-      half.series->head.prefetch();
-    settle(coming[next]);
-    coming[next] = {series, std::move(point)};
-    next = (next + 1) % coming.size();
-  };
+  std::vector<std::string_view> stored;
+  for (const auto& [key, entry] : entries) stored.emplace_back(entry.second);
+  LogReader log(stored, by_id);
   for (auto& [key, entry] : entries) {
     epoch_ = std::max(epoch_, read_be32(std::string_view(key).substr(1)) + 1);
-    auto read = read_series_log(entry.second, log);
-    settle_all();
-    if (!read) {
+    const LoggedPoints read = log.next();
+    points += into_heads(read.points);
+    if (read.fault) {
       ++broken;
       net::log_error("an entry of the series log is corrupt; what follows in it is lost",
-                     {{"day", entry.first.day}, {"error", read.error().detail}});
+                     {{"day", entry.first.day}, {"error", read.fault->detail}});
     }
     log_keys_.emplace_back(entry.first, key);
   }
