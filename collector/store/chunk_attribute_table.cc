@@ -104,7 +104,11 @@ void AttributeTable::read(ColumnReader& in, size_t records, std::span<const Code
   if (!in.failed()) record_shapes_ = Codes::read(in, records, shapes_.size(), bases, arena);
   if (in.failed()) return;
   std::vector<size_t> uses(shapes_.size());
-  for (size_t record = 0; record < records; ++record) ++uses[record_shapes_.at(record, record)];
+  if (record_shapes_.all_zero()) {
+    if (!uses.empty()) uses[0] = records;
+  } else {
+    for (size_t record = 0; record < records; ++record) ++uses[record_shapes_.at(record, record)];
+  }
   for (size_t s = 0; s < shapes_.size(); ++s) {
     total_ += uses[s] * shapes_[s].size();
     for (const uint32_t column : shapes_[s]) columns_[column].rows += uses[s];

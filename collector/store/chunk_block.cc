@@ -102,8 +102,8 @@ std::string_view BlockArena::keep(std::string bytes) {
 
 bool BlockArena::unpack(std::string_view frame, size_t size, std::string_view& bytes) {
   if (size > kMaxChunkBytes - std::min<size_t>(bytes_, kMaxChunkBytes)) return false;
-  auto unpacked = net::zstd_decode(frame, size);
-  if (!unpacked || unpacked->size() != size) return false;
+  auto unpacked = net::zstd_decode_exact(frame, size);
+  if (!unpacked) return false;
   bytes = keep(std::move(unpacked).value());
   return true;
 }
@@ -158,8 +158,19 @@ std::vector<uint64_t> Numbers::all() const {
 
 bool Numbers::below(uint64_t bound) const {
   if (width_ == 0) return size_ == 0 || least_ < bound;
-  const auto values = all();
-  return std::all_of(values.begin(), values.end(), [bound](uint64_t v) { return v < bound; });
+  if (width_ > 2 || least_ >= bound) {
+    for (size_t i = 0; i < size_; ++i) {
+      if (at(i) >= bound) return false;
+    }
+    return true;
+  }
+  // Nearly all codes are this short: a loop without branches.
+  unsigned most = 0;
+  for (size_t i = 0; i < size_; ++i) {
+    const unsigned high = width_ == 2 ? static_cast<uint8_t>(planes_[1][i]) : 0;
+    most = std::max(most, static_cast<uint8_t>(planes_[0][i]) | high << 8);
+  }
+  return least_ + most < bound;
 }
 
 void Numbers::find(uint64_t value, std::vector<uint32_t>& rows) const {

@@ -83,6 +83,8 @@ class Codes {
     }
   }
   [[nodiscard]] size_t distinct() const noexcept { return distinct_; }
+  /// Whether all are 0 because nothing else was written.
+  [[nodiscard]] bool all_zero() const noexcept { return mode_ == 0; }
   /// Adds the rows with that code, where rows are records.
   void find(uint32_t code, std::vector<uint32_t>& rows) const;
 

@@ -14,7 +14,6 @@
 namespace hms::collector {
 
 using telemetry::SpanView;
-using telemetry::TraceBatch;
 using telemetry::TraceId;
 
 namespace {

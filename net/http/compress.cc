@@ -80,23 +80,36 @@ Result<std::string> gzip_decode(std::string_view bytes, uint64_t max_bytes) {
 
 namespace {
 
-/// In one piece, when the frame says how long it is and that is believable: a stored chunk, mostly.
 /// The context is kept, making one costs more than a small chunk takes to unpack; it holds no
-/// window, as the output is its own. Empty: not this way, or corrupt.
+/// window, as the output is its own.
+bool fills_exactly(std::string_view frame, std::string& out) {
+  thread_local const std::unique_ptr<ZSTD_DCtx, FreeDecoder> context(ZSTD_createDCtx());
+  if (context == nullptr) return false;
+  const size_t got =
+      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
+  return ZSTD_isError(got) == 0 && got == out.size();
+}
+
+/// In one piece, when the frame says how long it is and that is believable: a stored chunk, mostly.
+/// Empty: not this way, or corrupt.
 std::string zstd_decode_whole(std::string_view bytes, uint64_t max_bytes) {
   const unsigned long long announced = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
   const uint64_t believable = std::min<uint64_t>(max_bytes, uint64_t{bytes.size()} * 64);
   if (announced == 0 || announced > believable) return {};  // unknown and wrong are the largest
-  thread_local const std::unique_ptr<ZSTD_DCtx, FreeDecoder> context(ZSTD_createDCtx());
-  if (context == nullptr) return {};
   std::string out(static_cast<size_t>(announced), '\0');
-  const size_t got =
-      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), bytes.data(), bytes.size());
-  if (ZSTD_isError(got) != 0 || got != out.size()) return {};
+  if (!fills_exactly(bytes, out)) out.clear();
   return out;
 }
 
 }  // namespace
+
+Result<std::string> zstd_decode_exact(std::string_view frame, size_t size) {
+  if (ZSTD_getFrameContentSize(frame.data(), frame.size()) != size)
+    return corrupt("zstd: not a frame of the expected length");
+  std::string out(size, '\0');
+  if (!fills_exactly(frame, out)) return corrupt("zstd: not a frame of the expected length");
+  return out;
+}
 
 Result<std::string> zstd_decode(std::string_view bytes, uint64_t max_bytes) {
   if (std::string whole = zstd_decode_whole(bytes, max_bytes); !whole.empty()) return whole;

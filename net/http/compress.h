@@ -14,6 +14,8 @@ namespace hms::net {
 /// Errors: too_large (more than `max_bytes` would come out), corrupt.
 [[nodiscard]] Result<std::string> gzip_decode(std::string_view bytes, uint64_t max_bytes);
 [[nodiscard]] Result<std::string> zstd_decode(std::string_view bytes, uint64_t max_bytes);
+/// One frame of which the length that comes out is known and has been allowed. Errors: corrupt.
+[[nodiscard]] Result<std::string> zstd_decode_exact(std::string_view frame, size_t size);
 [[nodiscard]] std::string gzip_encode(std::string_view bytes, int level = 1);
 [[nodiscard]] std::string zstd_encode(std::string_view bytes, int level = 1);
 
