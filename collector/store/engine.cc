@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -21,6 +20,7 @@
 #include <tuple>
 #include <utility>
 
+#include "collector/store/engine_writes.h"
 #include "collector/store/keys.h"
 #include "collector/store/ledger.h"
 #include "net/core/clock.h"
@@ -58,53 +58,6 @@ uint64_t records_of(const AcceptedBatch& batch) {
 uint64_t waiting_memory_of(const IngestUnit& unit, uint64_t most) {
   return std::max(unit.bytes, std::min(unit.memory_bytes, most));
 }
-
-/// Keeps what was written, to be written again.
-class RecordedWrite final : public KvWriter {
- public:
-  void put(Family family, std::string_view key, std::string_view value) override {
-    steps_.push_back({family, std::string(key), std::string(value), false});
-  }
-  void remove(Family family, std::string_view key) override {
-    steps_.push_back({family, std::string(key), {}, true});
-  }
-  void replay(KvWriter& writer) const {
-    for (const auto& step : steps_) {
-      if (step.removal)
-        writer.remove(step.family, step.key);
-      else
-        writer.put(step.family, step.key, step.value);
-    }
-  }
-  [[nodiscard]] bool empty() const { return steps_.empty(); }
-  void clear() { steps_.clear(); }
-
- private:
-  struct Step {
-    Family family;
-    std::string key, value;
-    bool removal;
-  };
-  std::vector<Step> steps_;
-};
-
-/// Leaves out what belongs to days that the lake has: derived data that came after all (the service
-/// map), and points that were read from memory when the day was rolled. A family that was dropped
-/// must not come back.
-class OpenDaysWriter final : public KvWriter {
- public:
-  OpenDaysWriter(KvWriter& out, const std::set<Family>& gone) : out_(out), gone_(gone) {}
-  void put(Family family, std::string_view key, std::string_view value) override {
-    if (gone_.empty() || !gone_.contains(family)) out_.put(family, key, value);
-  }
-  void remove(Family family, std::string_view key) override {
-    if (gone_.empty() || !gone_.contains(family)) out_.remove(family, key);
-  }
-
- private:
-  KvWriter& out_;
-  const std::set<Family>& gone_;
-};
 
 class Engine final : public StorageEngine {
  public:
@@ -461,8 +414,13 @@ class Engine final : public StorageEngine {
     ++counters_.days_dropped_for_room;
   }
 
+  /// For good: what still comes for it goes to the day it came on.
   void drop_day(Family day, std::string_view sentence) {
-    for (auto* store : stores_) store->forget_day(day);
+    gone_days_.insert(day);
+    for (auto* store : stores_) {
+      store->seal_day(day);
+      store->forget_day(day);
+    }
     if (auto dropped = kv_->drop_day(day); dropped.ok()) {
       net::log_info(sentence, {{"day", day.day}});
     } else {
@@ -576,49 +534,14 @@ class Engine final : public StorageEngine {
   bool closing_ = false;                    // mutex_
 
   RecordedWrite pending_upkeep_;  // the commit thread's, as what follows
-  std::set<Family> gone_days_;    // the lake has them
+  std::set<Family> gone_days_;    // the lake has them, or they were dropped since the start
   uint64_t last_retention_ = 0, room_after_ = 0;
   bool told_failing_ = false;
 
   std::thread thread_;
 };
 
-bool identity_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-         c == '_' || c == '.' || c == ':';
-}
-
-bool parse_number(std::string_view text, uint64_t& out) {
-  if (text.empty() || text.size() > 20) return false;
-  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), out);
-  return fault == std::errc() && end == text.data() + text.size();
-}
-
 }  // namespace
-
-Result<BatchIdentity> parse_batch_identity(std::string_view header) {
-  const auto wrong = [&](const char* what) {
-    return Error{Code::bad_message, net::Side::downstream, false,
-                 std::string("x-hms-batch: ") + what +
-                     "; expected <instance uuid>/<boot number>/<sequence>"};
-  };
-  const size_t first = header.find('/');
-  const size_t second = first == std::string_view::npos ? first : header.find('/', first + 1);
-  if (second == std::string_view::npos) return wrong("not three parts");
-  BatchIdentity out;
-  out.instance = std::string(header.substr(0, first));
-  if (out.instance.empty() || out.instance.size() > 64)
-    return wrong("the instance must have 1 to 64 characters");
-  if (!std::all_of(out.instance.begin(), out.instance.end(), identity_character))
-    return wrong("a wrong character in the instance");
-  // One UUID in either case is one sender (RFC 9562 section 4: case-insensitive on input).
-  for (char& c : out.instance) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  if (!parse_number(header.substr(first + 1, second - first - 1), out.boot))
-    return wrong("the boot number is not a number");
-  if (!parse_number(header.substr(second + 1), out.sequence))
-    return wrong("the sequence is not a number");
-  return out;
-}
 
 Result<std::unique_ptr<StorageEngine>> open_engine(const EngineOptions& options,
                                                    std::vector<SignalStore*> stores) {

@@ -27,6 +27,7 @@ enum class Table : uint8_t {
   series_rollup = 0x33,     // points of a past day, thinned to a minute and to an hour
   series_compacted = 0x34,  // mark of a day whose chunks are packed and thinned
   service_edge = 0x40,      // the service map's nodes and edges in slots of ten seconds
+  retention_mark = 0x50,    // signal -> which services were taken out of the day
   // meta
   schema = 0x01,      // format version
   batch_mark = 0x02,  // sender -> high-water mark and the gaps below it
@@ -37,6 +38,7 @@ enum class Table : uint8_t {
   canary = 0x07,
   canary_record = 0x08,
   lake_day = 0x0A,  // day -> how far it is on its way to the lake
+  audit = 0x0B,     // when -> who asked for traces and logs of marked services
 };
 
 inline void append_u8(std::string& out, uint8_t v) { out.push_back(static_cast<char>(v)); }

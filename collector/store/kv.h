@@ -37,6 +37,8 @@ class KvWriter {
  public:
   virtual void put(Family family, std::string_view key, std::string_view value) = 0;
   virtual void remove(Family family, std::string_view key) = 0;
+  /// All keys in [begin, end): one record, whatever their number.
+  virtual void remove_range(Family family, std::string_view begin, std::string_view end) = 0;
 
  protected:
   ~KvWriter() = default;

@@ -70,8 +70,11 @@ std::vector<Record> in_order_of_arrival(const std::shared_ptr<const LogBatch>& c
 
 class ChunkedLogStore final : public LogStore {
  public:
-  ChunkedLogStore(uint64_t max_heads_weight, uint64_t cache_bytes)
-      : max_heads_weight_(max_heads_weight), cache_(cache_bytes) {}
+  ChunkedLogStore(uint64_t max_heads_weight, uint64_t cache_bytes, SignalRetention retention)
+      : max_heads_weight_(max_heads_weight),
+        cache_(cache_bytes),
+        sweep_("logs", std::move(retention), Table::log_chunk,
+               static_cast<uint8_t>(Table::series_log)) {}
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
   void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
@@ -81,7 +84,9 @@ class ChunkedLogStore final : public LogStore {
   void forget_day(Family day) override {
     heads_.forget(day);
     next_chunk_.erase(day);
+    sweep_.forget(day);
   }
+  SweepCounters sweep_counters() const override { return sweep_.counters(); }
   net::Result<LogPage> search(const LogQuery& asked,
                               const std::function<bool()>& cancelled) const override {
     LogQuery query = asked;
@@ -98,6 +103,11 @@ class ChunkedLogStore final : public LogStore {
   void write_small_chunk(Family day, Head& head, std::span<const Record> records, uint64_t weight,
                          KvWriter& writer);
   void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
+  void write_full_chunk(Family day, uint32_t number, std::vector<LogSource>& logs,
+                        KvWriter& writer);
+  void remember_numbers(Family day, uint32_t epoch, KvWriter& writer);
+  net::Result<uint64_t> keep_some(Family day, std::string_view key, std::string_view value,
+                                  uint32_t limit, uint32_t age, KvWriter& writer);
 
   const uint64_t max_heads_weight_;
   const KvReader* reader_ = nullptr;
@@ -105,6 +115,7 @@ class ChunkedLogStore final : public LogStore {
   mutable LogChunkCache cache_;
   std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
   std::map<Family, uint32_t> next_chunk_;
+  RetentionSweep sweep_;
 };
 
 net::Result<void> ChunkedLogStore::recover(const KvReader& reader) {
@@ -159,7 +170,10 @@ void ChunkedLogStore::prepare(std::span<const AcceptedBatch> group, KvWriter& wr
         },
         days);
   }
-  for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
+  for (auto& [day, records] : days) {
+    prepare_day(day, records, arrived, writer);
+    sweep_.note_written(day, arrived, writer);
+  }
   heads_.seal_if_heavier(max_heads_weight_,
                          [&](Family day, const Head& head) { seal(day, head, {}, writer); });
 }
@@ -188,11 +202,15 @@ void ChunkedLogStore::prepare_day(Family day, std::span<const Record> records, u
     head = Head{};
     if (end < records.size()) head.epoch = next_chunk(day);
   }
+  remember_numbers(day, head.epoch, writer);
+  heads_.stage(day, std::move(head));
+}
+
+void ChunkedLogStore::remember_numbers(Family day, uint32_t epoch, KvWriter& writer) {
   std::string state;
   append_be32(state, next_chunk_[day]);
-  append_be32(state, head.epoch);
+  append_be32(state, epoch);
   writer.put(day, table_key(Table::log_head), state);
-  heads_.stage(day, std::move(head));
 }
 
 void ChunkedLogStore::write_small_chunk(Family day, Head& head, std::span<const Record> records,
@@ -228,33 +246,75 @@ void ChunkedLogStore::seal(Family day, const Head& head, std::span<const Record>
   }
   for (const Record& record : more)
     logs.push_back({record.owner->get(), &record.batch().logs[record.row]});
-  sort_newest_first(logs);
-  const std::string value = encode_log_chunk(logs, Packing::each_block);
-  const uint64_t newest = logs.front().log->time_unix_nanos;
-  const std::string key = log_key(Table::log_chunk, newest, head.epoch);
-  writer.put(day, key, value);
-  writer.put(day, log_key(Table::log_filter, newest, head.epoch), filter_of(logs));
-  std::set<telemetry::TraceId> traces;
-  for (const LogSource& source : logs) {
-    const telemetry::TraceId& id = source.log->trace_id;
-    if (id.is_zero() || !traces.insert(id).second) continue;
-    writer.put(day, log_index_prefix(id) + key.substr(1), "");
-  }
+  write_full_chunk(day, head.epoch, logs, writer);
   for (const SmallChunk& small : head.chunks) {
     writer.remove(day, log_key(Table::log_chunk, small.newest, small.number));
     writer.remove(day, log_head_key(small.number));
   }
 }
 
+/// `logs` in the order in which they came.
+void ChunkedLogStore::write_full_chunk(Family day, uint32_t number, std::vector<LogSource>& logs,
+                                       KvWriter& writer) {
+  sort_newest_first(logs);
+  const std::string value = encode_log_chunk(logs, Packing::each_block);
+  const uint64_t newest = logs.front().log->time_unix_nanos;
+  const std::string key = log_key(Table::log_chunk, newest, number);
+  writer.put(day, key, value);
+  writer.put(day, log_key(Table::log_filter, newest, number), filter_of(logs));
+  std::set<telemetry::TraceId> traces;
+  for (const LogSource& source : logs) {
+    const telemetry::TraceId& id = source.log->trace_id;
+    if (id.is_zero() || !traces.insert(id).second) continue;
+    writer.put(day, log_index_prefix(id) + key.substr(1), "");
+  }
+}
+
 void ChunkedLogStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
   heads_.seal_quiet(now_unix_nanos, sealed_days_,
                     [&](Family day, const Head& head) { seal(day, head, {}, writer); });
+  const SweptStore swept{
+      [this](Family day) { return heads_.of(day).empty() && !sealed_days_.contains(day); },
+      [this](Family day) { return next_chunk_[day]; },
+      [this](Family day, std::string_view key, std::string_view value, uint32_t limit, uint32_t age,
+             KvWriter& out) { return keep_some(day, key, value, limit, age, out); }};
+  sweep_.step(*reader_, now_unix_nanos, swept, writer);
+}
+
+/// The rest of a chunk under a new number: opened ones are known by theirs.
+net::Result<uint64_t> ChunkedLogStore::keep_some(Family day, std::string_view key,
+                                                 std::string_view value, uint32_t limit,
+                                                 uint32_t age, KvWriter& writer) {
+  if (key.size() != kLogChunkKeyBytes || read_be32(key.substr(9)) >= limit) return 0;
+  const auto batch = decode_log_chunk(value);
+  if (!batch) return batch.error();
+  const auto& all = (*batch)->logs;
+  std::vector<LogSource> kept;
+  std::set<telemetry::TraceId> traces;
+  for (auto log = all.rbegin(); log != all.rend(); ++log) {
+    if (sweep_.rules().keeps((*batch)->resources[log->resource].service_name, age))
+      kept.push_back({batch->get(), &*log});
+    if (!log->trace_id.is_zero()) traces.insert(log->trace_id);
+  }
+  if (kept.size() == all.size()) return 0;
+  for (const telemetry::TraceId& id : traces)
+    writer.remove(day, log_index_prefix(id) + std::string(key.substr(1)));
+  writer.remove(day, table_key(Table::log_filter) + std::string(key.substr(1)));
+  writer.remove(day, key);
+  const uint64_t gone = all.size() - kept.size();
+  if (!kept.empty()) {
+    const uint32_t number = next_chunk(day);
+    write_full_chunk(day, number, kept, writer);
+    remember_numbers(day, number, writer);
+  }
+  return gone;
 }
 
 }  // namespace
 
-std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight, uint64_t cache_bytes) {
-  return std::make_unique<ChunkedLogStore>(max_heads_weight, cache_bytes);
+std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight, uint64_t cache_bytes,
+                                         SignalRetention retention) {
+  return std::make_unique<ChunkedLogStore>(max_heads_weight, cache_bytes, std::move(retention));
 }
 
 }  // namespace hms::collector

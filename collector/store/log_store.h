@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "collector/store/chunk_head.h"
+#include "collector/store/retention_sweep.h"
 #include "collector/store/signal_store.h"
 #include "collector/store/stored_attribute.h"
 
@@ -48,10 +49,13 @@ class LogStore : public SignalStore {
   /// Errors: bad_message (cursor), canceled.
   [[nodiscard]] virtual net::Result<LogPage> search(
       const LogQuery& query, const std::function<bool()>& cancelled) const = 0;
+  /// What retention took out of days. Any thread.
+  [[nodiscard]] virtual SweepCounters sweep_counters() const { return {}; }
 };
 /// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together;
-/// `cache_bytes`: of opened chunks.
+/// `cache_bytes`: of opened chunks; `retention`: what is taken out of days that are kept longer.
 [[nodiscard]] std::unique_ptr<LogStore> make_log_store(uint64_t max_heads_weight = kHeadsWeight,
-                                                       uint64_t cache_bytes = kChunkCacheBytes);
+                                                       uint64_t cache_bytes = kChunkCacheBytes,
+                                                       SignalRetention retention = {});
 
 }  // namespace hms::collector

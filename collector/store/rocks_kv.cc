@@ -7,25 +7,14 @@
 // room. Before each commit the free space is looked at: below the reserve nothing is written,
 // because RocksDB itself needs room to flush and compact. Thread: commit, drop_day: the commit
 // thread; reading and stats: any.
-#include <fcntl.h>
-#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
-#include <rocksdb/filter_policy.h>
 #include <rocksdb/iterator.h>
-#include <rocksdb/options.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
-#include <rocksdb/write_buffer_manager.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <chrono>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -35,8 +24,10 @@
 
 #include "collector/store/kv.h"
 #include "collector/store/rocks_backup.h"
+#include "collector/store/rocks_directory.h"
+#include "collector/store/rocks_names.h"
+#include "collector/store/rocks_options.h"
 #include "net/core/clock.h"
-#include "net/core/errno_text.h"
 
 namespace hms::collector {
 namespace {
@@ -45,186 +36,7 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr uint64_t kMaxWalBytes =
-    256ULL * 1024 * 1024;  // all families share one log: an idle one must not hold it back
 constexpr uint64_t kStatsEveryNanos = 1'000'000'000;
-
-rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
-std::string_view view(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
-
-Error error_of(const rocksdb::Status& status, const std::string& what) {
-  const std::string text = status.ToString();
-  if (status.IsNoSpace() || text.find("No space left") != std::string::npos ||
-      text.find("Disk quota exceeded") != std::string::npos) {
-    return {Code::no_space, net::Side::self, true, what + ": the disk is full (" + text + ")"};
-  }
-  if (status.IsCorruption()) return {Code::corrupt, net::Side::self, false, what + ": " + text};
-  return {Code::io, net::Side::self, true, what + ": " + text};
-}
-
-// ---------------------------------------------------------------- names of families
-
-constexpr std::string_view kDayPrefix = "day-";
-
-std::string family_name(Family family) {
-  const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{family.day}}};
-  char text[40];
-  std::snprintf(text, sizeof text, "day-%04d-%02u-%02u", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
-  return text;
-}
-
-std::optional<Family> family_of_name(const std::string& name) {
-  int year = 0;
-  unsigned month = 0, day = 0;
-  if (name.rfind(kDayPrefix, 0) != 0) return std::nullopt;
-  if (std::sscanf(name.c_str() + kDayPrefix.size(), "%4d-%2u-%2u", &year, &month, &day) != 3)
-    return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month{month},
-                                         std::chrono::day{day}};
-  if (!date.ok()) return std::nullopt;
-  const auto days = std::chrono::sys_days{date}.time_since_epoch().count();
-  if (days < 0) return std::nullopt;
-  return Family{static_cast<uint32_t>(days)};
-}
-
-std::string family_text(Family family) {
-  return family == Family::meta() ? "meta" : family_name(family);
-}
-
-std::string hex(std::string_view bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : bytes.substr(0, 64)) {
-    const auto byte = static_cast<uint8_t>(c);
-    out.push_back(kDigits[byte >> 4]);
-    out.push_back(kDigits[byte & 15]);
-  }
-  return out;
-}
-
-// ---------------------------------------------------------------- the directory
-
-Error bad_directory(const std::string& path, const std::string& why) {
-  return {Code::bad_config, net::Side::self, false, "data directory " + path + ": " + why};
-}
-
-/// There, a directory, and writable; made if only its last part is missing.
-Result<void> prepare_directory(const std::string& path) {
-  if (path.empty())
-    return Error{Code::bad_config, net::Side::self, false,
-                 "no data directory given; use --data DIR"};
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
-    if (errno == ENOENT) {
-      std::filesystem::path clean(path);
-      if (!clean.has_filename()) clean = clean.parent_path();  // a trailing slash
-      const std::string parent = clean.has_parent_path() ? clean.parent_path().string() : ".";
-      if (::stat(parent.c_str(), &info) != 0) {
-        return bad_directory(path, "the directory above it, " + parent + ", cannot be used (" +
-                                       net::errno_text(errno) + "); create it first");
-      }
-      if (!S_ISDIR(info.st_mode)) return bad_directory(path, parent + " is not a directory");
-      if (::mkdir(path.c_str(), 0750) != 0)
-        return bad_directory(path, "cannot be created: " + net::errno_text(errno));
-      return {};
-    }
-    return bad_directory(path, net::errno_text(errno));
-  }
-  if (!S_ISDIR(info.st_mode)) return bad_directory(path, "is not a directory");
-  if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0)
-    return bad_directory(path, "is not writable: " + net::errno_text(errno));
-  struct statvfs fs {};
-  if (::statvfs(path.c_str(), &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
-    return bad_directory(path, "is on a read-only file system");
-  return {};
-}
-
-/// The process that holds the lock file, or 0.
-pid_t lock_holder(const std::string& directory) {
-  const int fd = ::open((directory + "/LOCK").c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return 0;
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  const bool held = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-  ::close(fd);
-  return held ? lock.l_pid : 0;
-}
-
-Error open_error(const rocksdb::Status& status, const std::string& directory) {
-  const std::string text = status.ToString();
-  if (status.IsIOError() &&
-      (text.find("/LOCK") != std::string::npos || text.find("lock hold by") != std::string::npos)) {
-    const pid_t holder = lock_holder(directory);
-    std::string who = "another process";
-    if (holder > 0) who += " (" + std::to_string(holder) + ")";
-    return bad_directory(directory, who + " holds the lock; stop it or use another --data");
-  }
-  if (status.IsCorruption() || text.find("Corruption") != std::string::npos) {
-    return {Code::corrupt, net::Side::self, false,
-            "data directory " + directory + " is damaged: " + text +
-                "; nothing was changed: restore it from a copy, or move it away to start empty"};
-  }
-  return error_of(status, "data directory " + directory);
-}
-
-// ---------------------------------------------------------------- options
-
-struct Budget {
-  std::shared_ptr<rocksdb::Cache> cache;
-  std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
-  uint64_t memtable_bytes = 0;
-};
-
-Budget make_budget(uint64_t memory_bytes) {
-  Budget budget;
-  budget.memtable_bytes = std::max<uint64_t>(memory_bytes * 3 / 8, 8ULL * 1024 * 1024);
-  budget.cache = rocksdb::NewLRUCache(std::max<uint64_t>(memory_bytes, 16ULL * 1024 * 1024));
-  budget.write_buffers =
-      std::make_shared<rocksdb::WriteBufferManager>(budget.memtable_bytes, budget.cache);
-  return budget;
-}
-
-rocksdb::DBOptions database_options(const Budget& budget) {
-  rocksdb::DBOptions options;
-  options.create_if_missing = true;
-  options.write_buffer_manager = budget.write_buffers;
-  options.max_total_wal_size = kMaxWalBytes;
-  // An incomplete last record is what a crash leaves; any other fault in the log must be told, not
-  // skipped over.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.track_and_verify_wals_in_manifest = true;
-  options.max_open_files = 512;
-  options.max_background_jobs = 2;
-  options.bytes_per_sync = 1024 * 1024;
-  options.keep_log_file_num = 4;
-  options.max_log_file_size = 4 * 1024 * 1024;
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  options.stats_dump_period_sec = 0;
-  options.stats_persist_period_sec = 0;
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions family_options(const Budget& budget) {
-  rocksdb::BlockBasedTableOptions table;
-  table.block_cache = budget.cache;
-  table.block_size = 16 * 1024;
-  table.cache_index_and_filter_blocks = true;
-  table.cache_index_and_filter_blocks_with_high_priority = true;
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
-  table.format_version = 5;
-  rocksdb::ColumnFamilyOptions options;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  options.write_buffer_size =
-      std::clamp<uint64_t>(budget.memtable_bytes / 4, 2ULL * 1024 * 1024, 32ULL * 1024 * 1024);
-  options.max_write_buffer_number = 3;
-  options.compression = rocksdb::kLZ4Compression;
-  options.bottommost_compression = rocksdb::kZSTD;
-  options.target_file_size_base = 32 * 1024 * 1024;
-  options.max_bytes_for_level_base = 128 * 1024 * 1024;
-  return options;
-}
 
 // ---------------------------------------------------------------- the store
 
@@ -389,6 +201,10 @@ class RocksKv final : public Kv {
     }
     void remove(Family family, std::string_view key) override {
       if (auto* handle = handle_of(family, false)) check(batch.Delete(handle, slice(key)));
+    }
+    void remove_range(Family family, std::string_view begin, std::string_view end) override {
+      if (auto* handle = handle_of(family, false))
+        check(batch.DeleteRange(handle, slice(begin), slice(end)));
     }
     rocksdb::ColumnFamilyHandle* handle_of(Family family, bool create) {
       if (last && family == last_family) return last.get();

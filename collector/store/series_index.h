@@ -20,6 +20,7 @@ class SeriesSet {
  public:
   void insert(uint32_t id);
   void erase(uint32_t id);
+  [[nodiscard]] bool empty() const noexcept { return words_.empty(); }  // nothing was ever in it
   [[nodiscard]] bool contains(uint32_t id) const noexcept {
     return id / 64 < words_.size() && ((words_[id / 64] >> (id % 64)) & 1) != 0;
   }

@@ -5,6 +5,7 @@
 #include "collector/store/keys.h"
 #include "collector/store/series_definition.h"
 #include "collector/store/series_store_impl.h"
+#include "net/core/log.h"
 
 namespace hms::collector {
 namespace {
@@ -39,6 +40,7 @@ void SeriesStoreImpl::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
       (due || bytes > options_.seal_bytes)) {
     begin_sealing(now_unix_nanos);
   }
+  drop_expired(now_seconds, writer);
   seal_some(now_seconds, writer);
   compact_some(now_unix_nanos, writer);
 }
@@ -107,6 +109,30 @@ void SeriesStoreImpl::forget_day(Family day) {
                        std::any_of(days_.begin(), days_.end(),
                                    [id = id](const auto& one) { return one.second.contains(id); });
     if (!lives) dead_.push_back(id);
+  }
+}
+
+// Days past the metrics' own retention, whose other signals are kept longer. What came for such a
+// day before midnight is in chunks two seal intervals later.
+void SeriesStoreImpl::drop_expired(uint64_t now_seconds, KvWriter& writer) {
+  constexpr uint64_t kDaySeconds = 86'400;
+  if (!options_.drop_expired || now_seconds % kDaySeconds < 2 * uint64_t{options_.seal_seconds})
+    return;
+  std::vector<uint32_t> past;
+  for (const auto& [day, series] : days_) {
+    if (uint64_t{day} + options_.retention_days >= now_seconds / kDaySeconds) break;
+    if (!series.empty() && !sealed_days_.contains(day)) past.push_back(day);
+  }
+  for (const uint32_t day : past) {
+    for (const Table table : {Table::series_definition, Table::series_chunk, Table::series_exemplar,
+                              Table::series_rollup, Table::series_compacted}) {
+      writer.remove_range(Family{day}, table_key(table),
+                          std::string(1, static_cast<char>(static_cast<uint8_t>(table) + 1)));
+    }
+    forget_day(Family{day});
+    expired_days_.fetch_add(1, std::memory_order_relaxed);
+    net::log_info("a day's records of a signal past its retention were dropped",
+                  {{"signal", "metrics"}, {"day", day}});
   }
 }
 

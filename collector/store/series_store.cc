@@ -366,6 +366,7 @@ SeriesStore::Stats SeriesStoreImpl::stats() const {
       out.head_last_millis = std::max(out.head_last_millis, last);
     }
   }
+  out.expired_days = expired_days_.load(std::memory_order_relaxed);
   out.compacted_samples = compacted_samples_.load(std::memory_order_relaxed);
   out.compacted_bytes = compacted_bytes_.load(std::memory_order_relaxed);
   out.rollup_bytes = rollup_bytes_.load(std::memory_order_relaxed);

@@ -121,6 +121,7 @@ struct SeriesStoreOptions {
       64ULL * 1024 *
       1024;  // of compressed points in memory: then they are stored as chunks and the log is cut
   uint32_t seal_seconds = 1800;  // or after this time
+  bool drop_expired = false;     // their days are kept longer for other signals: taken out of them
   bool keep_expired = false;  // days past the retention wait for the lake, and are seen until then
   /// Runs the packing of past days on another thread; false: not now. Null: on the commit thread.
   /// What it was given must have run, or never run, before the store goes.
@@ -135,6 +136,7 @@ class SeriesStore : public SignalStore, public SeriesSource {
              overflowed = 0, head_bytes = 0;
     uint64_t head_blocks = 0, corrupt_chunks = 0;
     uint64_t series_bytes = 0;  // of labels, index and what a series holds besides its points
+    uint64_t expired_days = 0;  // since the start
     uint64_t compacted_samples = 0, compacted_bytes = 0, rollup_bytes = 0;  // since the start
     int64_t head_first_millis = 0, head_last_millis = 0;                    // 0: nothing in memory
   };

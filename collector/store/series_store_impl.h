@@ -165,6 +165,7 @@ class SeriesStoreImpl final : public SeriesStore {
     std::atomic<bool> finished{false};
   };
   std::optional<Family> day_to_compact(uint64_t now_seconds) const;
+  void drop_expired(uint64_t now_seconds, KvWriter& writer);
   void compact_some(uint64_t now_unix_nanos, KvWriter& writer);
   void take_slice(KvWriter& writer);
   void finish_compaction(KvWriter& writer);
@@ -260,6 +261,7 @@ class SeriesStoreImpl final : public SeriesStore {
   std::map<uint32_t, uint64_t> sealed_into_;  // day -> Unix seconds of the last chunk
   std::set<uint32_t> compacted_;              // mutex_
   std::atomic<int64_t> now_millis_{0};        // the engine's clock, for exact expiry
+  std::atomic<uint64_t> expired_days_{0};
   std::atomic<uint64_t> compacted_samples_{0}, compacted_bytes_{0}, rollup_bytes_{0};
 
   std::atomic<uint64_t> samples_appended_{0}, samples_rejected_{0}, overflowed_{0}, head_bytes_{0},

@@ -45,8 +45,11 @@ uint64_t weight_of(const TraceBatch& batch, const SpanView& span) {
 
 class ColumnarSpanStore final : public SpanStore {
  public:
-  ColumnarSpanStore(uint64_t max_heads_weight, uint64_t cache_bytes)
-      : max_heads_weight_(max_heads_weight), cache_(cache_bytes) {}
+  ColumnarSpanStore(uint64_t max_heads_weight, uint64_t cache_bytes, SignalRetention retention)
+      : max_heads_weight_(max_heads_weight),
+        cache_(cache_bytes),
+        sweep_("traces", std::move(retention), Table::span_chunk,
+               static_cast<uint8_t>(Table::log_chunk)) {}
   net::Result<void> recover(const KvReader& reader) override;
   void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override;
   void committed(std::span<const AcceptedBatch>) override { heads_.commit(); }
@@ -56,7 +59,9 @@ class ColumnarSpanStore final : public SpanStore {
   void forget_day(Family day) override {
     next_chunk_.erase(day);
     heads_.forget(day);
+    sweep_.forget(day);
   }
+  SweepCounters sweep_counters() const override { return sweep_.counters(); }
 
   net::Result<Trace> trace(const TraceId& id) const override { return reader().trace(id); }
   net::Result<std::vector<Trace>> search(const TraceQuery& asked,
@@ -85,6 +90,9 @@ class ColumnarSpanStore final : public SpanStore {
                    KvWriter& writer);
   void seal(Family day, const Head& head, std::span<const Record> more, KvWriter& writer);
   void write_full_chunk(Family day, const std::vector<SpanSource>& spans, KvWriter& writer);
+  net::Result<uint64_t> keep_some(Family day, std::string_view key, std::string_view value,
+                                  uint32_t limit, uint32_t age, KvWriter& writer);
+  void remove_full_chunk(Family day, uint32_t chunk, const TraceBatch& spans, KvWriter& writer);
 
   const uint64_t max_heads_weight_;
   const KvReader* reader_ = nullptr;
@@ -94,6 +102,7 @@ class ColumnarSpanStore final : public SpanStore {
   std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
   std::map<Family, uint32_t> next_chunk_;
   uint32_t last_cleaned_day_ = 0;
+  RetentionSweep sweep_;
 };
 
 net::Result<void> ColumnarSpanStore::recover(const KvReader& reader) {
@@ -161,7 +170,10 @@ void ColumnarSpanStore::prepare(std::span<const AcceptedBatch> group, KvWriter& 
         },
         days);
   }
-  for (auto& [day, records] : days) prepare_day(day, records, arrived, writer);
+  for (auto& [day, records] : days) {
+    prepare_day(day, records, arrived, writer);
+    sweep_.note_written(day, arrived, writer);
+  }
   heads_.seal_if_heavier(max_heads_weight_,
                          [&](Family day, const Head& head) { seal(day, head, {}, writer); });
 }
@@ -260,16 +272,72 @@ void ColumnarSpanStore::write_full_chunk(Family day, const std::vector<SpanSourc
 void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
   heads_.seal_quiet(now_unix_nanos, sealed_days_,
                     [&](Family day, const Head& head) { seal(day, head, {}, writer); });
+  const SweptStore swept{
+      [this](Family day) { return heads_.of(day).empty() && !sealed_days_.contains(day); },
+      [this](Family day) { return next_chunk_[day]; },
+      [this](Family day, std::string_view key, std::string_view value, uint32_t limit, uint32_t age,
+             KvWriter& out) { return keep_some(day, key, value, limit, age, out); }};
+  sweep_.step(*reader_, now_unix_nanos, swept, writer);
   const uint32_t today = Family::of_unix_nanos(now_unix_nanos).day;
   if (today == last_cleaned_day_) return;
   last_cleaned_day_ = today;
   if (today > kCatalogueDays) catalogue_.forget_before(today - kCatalogueDays, writer);
 }
 
+/// The rest of a chunk under a new number: opened ones are known by theirs.
+net::Result<uint64_t> ColumnarSpanStore::keep_some(Family day, std::string_view key,
+                                                   std::string_view value, uint32_t limit,
+                                                   uint32_t age, KvWriter& writer) {
+  const uint32_t chunk = key.size() == 5 ? read_be32(key.substr(1)) : limit;
+  if (chunk >= limit) return 0;
+  const auto batch = decode_span_chunk(
+      value, [&] { return reader_->get(day, chunk_number_key(Table::span_ids, chunk)); });
+  if (!batch) return batch.error();
+  const auto& all = (*batch)->spans;
+  std::vector<SpanSource> kept;
+  for (const SpanView& span : all) {
+    if (sweep_.rules().keeps((*batch)->resources[span.resource].service_name, age))
+      kept.push_back({batch->get(), &span});
+  }
+  if (kept.size() == all.size()) return 0;
+  const uint64_t gone = all.size() - kept.size();
+  remove_full_chunk(day, chunk, **batch, writer);
+  if (!kept.empty()) write_full_chunk(day, kept, writer);
+  return gone;
+}
+
+/// With its index.
+void ColumnarSpanStore::remove_full_chunk(Family day, uint32_t chunk, const TraceBatch& batch,
+                                          KvWriter& writer) {
+  std::set<std::string, std::less<>> services;
+  const TraceId* last = nullptr;
+  for (const SpanView& span : batch.spans) {
+    const std::string_view service = batch.resources[span.resource].service_name;
+    if (!services.contains(service)) services.emplace(service.substr(0, service.find('\0')));
+    if (last != nullptr && *last == span.trace_id) continue;
+    last = &span.trace_id;
+    writer.remove(day, trace_index_key(*last, chunk));
+  }
+  // Looked up, for what the time in these keys is has changed between versions.
+  for (const std::string& service : services) {
+    const std::string begin = trace_summary_prefix(service);
+    static_cast<void>(reader_->scan(day, begin, prefix_end(begin),
+                                    [&](std::string_view key, std::string_view /*value*/) {
+                                      SummaryKeyParts parts;
+                                      if (parse_summary_key(key, parts) && parts.chunk == chunk)
+                                        writer.remove(day, key);
+                                      return true;
+                                    }));
+  }
+  for (const Table table : {Table::span_chunk, Table::span_ids, Table::span_filter})
+    writer.remove(day, chunk_number_key(table, chunk));
+}
+
 }  // namespace
 
-std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight, uint64_t cache_bytes) {
-  return std::make_unique<ColumnarSpanStore>(max_heads_weight, cache_bytes);
+std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight, uint64_t cache_bytes,
+                                           SignalRetention retention) {
+  return std::make_unique<ColumnarSpanStore>(max_heads_weight, cache_bytes, std::move(retention));
 }
 
 }  // namespace hms::collector

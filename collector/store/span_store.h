@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "collector/store/chunk_head.h"
+#include "collector/store/retention_sweep.h"
 #include "collector/store/signal_store.h"
 #include "collector/store/stored_attribute.h"
 
@@ -65,10 +66,13 @@ class SpanStore : public SignalStore {
   /// (operation, span kind name)
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> operations(
       const std::string& service) const = 0;
+  /// What retention took out of days. Any thread.
+  [[nodiscard]] virtual SweepCounters sweep_counters() const { return {}; }
 };
 /// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together;
-/// `cache_bytes`: of opened chunks.
+/// `cache_bytes`: of opened chunks; `retention`: what is taken out of days that are kept longer.
 [[nodiscard]] std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight = kHeadsWeight,
-                                                         uint64_t cache_bytes = kChunkCacheBytes);
+                                                         uint64_t cache_bytes = kChunkCacheBytes,
+                                                         SignalRetention retention = {});
 
 }  // namespace hms::collector

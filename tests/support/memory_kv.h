@@ -54,11 +54,14 @@ class MemoryKv final : public Kv {
     fill(writer);
     if (fail_commits)
       return net::Error{net::Code::no_space, net::Side::self, false, "the disk is full"};
-    for (auto& [family, key, value, put] : writer.operations) {
-      if (put)
-        families_[family][key] = value;
+    for (auto& [family, key, value, kind] : writer.operations) {
+      auto& table = families_[family];
+      if (kind == Writer::Kind::put)
+        table[key] = value;
+      else if (kind == Writer::Kind::remove)
+        table.erase(key);
       else
-        families_[family].erase(key);
+        table.erase(table.lower_bound(key), table.lower_bound(value));
     }
     return {};
   }
@@ -79,17 +82,21 @@ class MemoryKv final : public Kv {
 
  private:
   struct Writer final : KvWriter {
+    enum class Kind { put, remove, remove_range };
     struct Operation {
       Family family;
-      std::string key, value;
-      bool put;
+      std::string key, value;  // of a range: its begin and its end
+      Kind kind;
     };
     std::vector<Operation> operations;
     void put(Family family, std::string_view key, std::string_view value) override {
-      operations.push_back({family, std::string(key), std::string(value), true});
+      operations.push_back({family, std::string(key), std::string(value), Kind::put});
     }
     void remove(Family family, std::string_view key) override {
-      operations.push_back({family, std::string(key), "", false});
+      operations.push_back({family, std::string(key), "", Kind::remove});
+    }
+    void remove_range(Family family, std::string_view begin, std::string_view end) override {
+      operations.push_back({family, std::string(begin), std::string(end), Kind::remove_range});
     }
   };
   std::map<Family, std::map<std::string, std::string>> families_;

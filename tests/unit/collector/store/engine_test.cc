@@ -44,6 +44,8 @@ class RecordingStore final : public SignalStore {
   void failed(std::span<const AcceptedBatch> group) override { failed_batches += group.size(); }
   void maintain(uint64_t, KvWriter& writer) override {
     writer.put(Family::meta(), table_key(Table::catalogue) + "upkeep", "1");
+    const uint32_t day = upkeep_day;
+    if (day != 0) writer.put(Family{day}, table_key(Table::series_chunk) + "derived", "1");
     ++maintained;
   }
   void seal_day(Family day) override { sealed_days.push_back(day.day); }
@@ -52,6 +54,7 @@ class RecordingStore final : public SignalStore {
   std::vector<uint32_t> recovered_days, forgotten_days, sealed_days;
   std::vector<size_t> groups;
   std::atomic<size_t> committed_batches{0}, failed_batches{0}, maintained{0};
+  std::atomic<uint32_t> upkeep_day{0};  // maintain writes something into it
   std::function<void()> on_prepare;
 };
 
@@ -372,6 +375,24 @@ TEST_CASE("engine: many threads append at once and each batch is stored once") {
   CHECK(stored == kBatches);
   CHECK(repeated == kBatches * (kThreads - 1));
   CHECK(bench.store.committed_batches == kBatches);
+}
+
+TEST_CASE("engine: what upkeep wrote for a day that is dropped then does not bring it back") {
+  const test::TemporaryDirectory directory;
+  {
+    Bench bench(directory.path());
+    bench.stored(log_unit("old"));
+  }
+  // The day is past the retention only at the upkeep that ends the run.
+  Bench bench(directory.path(), kNow + 30 * kDayNanos);
+  CHECK(bench.has("old"));
+  const size_t before = bench.store.maintained;
+  while (bench.store.maintained == before) std::this_thread::yield();
+  bench.store.upkeep_day = 20'779;
+  bench.clock_value = kNow + 31 * kDayNanos;
+  bench.engine->close();
+  CHECK(bench.store.forgotten_days == std::vector<uint32_t>{20'779});
+  CHECK(bench.engine->reader().days().empty());
 }
 
 TEST_CASE("engine: a day is sealed, then retired, and neither is forgotten by a restart") {
