@@ -3,12 +3,11 @@
 HMS_TEST_ROUNDS=100 makes it a hundred kills (some minutes); without it a few.
 """
 
-import http.client
+import functools
 import json
 import os
 import random
 import sys
-import threading
 import time
 import urllib.parse
 
@@ -20,37 +19,14 @@ SENDERS = 3
 STEP_MILLIS = 20
 
 
-def batch(sender, sequence, unix_millis):
+def batch(sender, base_millis, sequence):
     """A gauge that is the batch's number, and a delta of one, each at a time of its own."""
+    unix_millis = base_millis + sequence * STEP_MILLIS
     nanos = str(unix_millis * 10**6)
     begin = str((unix_millis - STEP_MILLIS) * 10**6)
     return {"resourceMetrics": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": f"s{sender}"}}]}, "scopeMetrics": [{"metrics": [
         {"name": "number", "gauge": {"dataPoints": [{"timeUnixNano": nanos, "asInt": str(sequence)}]}},
         {"name": "steps", "sum": {"aggregationTemporality": 1, "isMonotonic": True, "dataPoints": [{"startTimeUnixNano": begin, "timeUnixNano": nanos, "asInt": "1"}]}}]}]}]}
-
-
-class Sender(threading.Thread):
-    def __init__(self, number, base_millis):
-        super().__init__(daemon=True)
-        self.number, self.base = number, base_millis
-        self.address = None
-        self.acknowledged = 0
-        self.stopping, self.available = threading.Event(), threading.Event()
-
-    def run(self):
-        while not self.stopping.is_set():
-            if not self.available.wait(0.05):
-                continue
-            sequence = self.acknowledged + 1
-            body = batch(self.number, sequence, self.base + sequence * STEP_MILLIS)
-            try:
-                reply = hms.post_json(self.address, "/v1/metrics", body, {"x-hms-batch": f"0190a0b0-0000-7000-8000-00000000000{self.number}/1/{sequence}"})
-            except (OSError, http.client.HTTPException):
-                continue  # the answer is lost: the same batch again
-            if reply.status == 200:
-                self.acknowledged = sequence
-            elif reply.status != 503:
-                raise AssertionError(reply)
 
 
 class SeriesCrash(hms.TestCase):
@@ -71,31 +47,13 @@ class SeriesCrash(hms.TestCase):
         return result[0]["values"] if result else []
 
     def test_every_acknowledged_sample_is_there_exactly_once(self):
-        chance = random.Random(11)
         base = int(time.time() * 1000) - 11 * 3600 * 1000
-        senders = [Sender(number, base) for number in range(1, SENDERS + 1)]
-        for sender in senders:
-            sender.start()
-        for _ in range(ROUNDS):
-            collector = self.begin()
-            before = sum(s.acknowledged for s in senders)
-            for sender in senders:
-                sender.address = collector.address("listen")
-                sender.available.set()
-            wanted = before + chance.randint(5, 400)
-            hms.wait_for(lambda: sum(s.acknowledged for s in senders) >= wanted, what="batches acknowledged")
-            collector.kill()
-            for sender in senders:
-                sender.available.clear()
-        for sender in senders:
-            sender.stopping.set()
-        for sender in senders:
-            sender.join(hms.PATIENCE)
-            self.assertFalse(sender.is_alive())
+        senders = [hms.NumberedSender(f"0190a0b0-0000-7000-8000-00000000000{n}", "/v1/metrics", functools.partial(batch, n, base)) for n in range(1, SENDERS + 1)]
+        hms.kill_under_load(self.begin, senders, ROUNDS, (5, 400), random.Random(11))
         final = self.begin()
         total = 0
-        for sender in senders:
-            numbers = self.points(final, "number", sender.number)
+        for number, sender in enumerate(senders, 1):
+            numbers = self.points(final, "number", number)
             stored = [int(value) for _, value in numbers]
             # Beyond what was acknowledged at most the one batch whose answer was lost.
             self.assertIn(len(stored) - sender.acknowledged, (0, 1))
@@ -103,7 +61,7 @@ class SeriesCrash(hms.TestCase):
             self.assertEqual([round(t * 1000) for t, _ in numbers], [base + n * STEP_MILLIS for n in stored])
             # A delta stored twice would be counted twice; a counter whose total went with its chunk begins again.
             counted, last = 0.0, 0.0
-            for _, text in self.points(final, "steps_total", sender.number):
+            for _, text in self.points(final, "steps_total", number):
                 counted += float(text) - last if float(text) >= last else float(text)
                 last = float(text)
             self.assertEqual(counted, len(stored))

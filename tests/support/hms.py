@@ -753,6 +753,53 @@ class TestCase(unittest.TestCase):
         return wait_for(condition, at_most, what)
 
 
+class NumberedSender(threading.Thread):
+    """Sends numbered batches in order, each until it is acknowledged, as a sidecar does; rests while `available` is not set."""
+
+    def __init__(self, instance, path, make):
+        super().__init__(daemon=True)
+        self.instance, self.path, self.make = instance, path, make
+        self.address = None
+        self.acknowledged = 0  # batches 1 to this
+        self.stopping, self.available = threading.Event(), threading.Event()
+
+    def run(self):
+        while not self.stopping.is_set():
+            if not self.available.wait(0.05):
+                continue
+            sequence = self.acknowledged + 1
+            try:
+                reply = post_json(self.address, self.path, self.make(sequence), {"x-hms-batch": f"{self.instance}/1/{sequence}"})
+            except (OSError, http.client.HTTPException):
+                continue  # the answer is lost, the batch may be stored or not: it is sent again
+            if reply.status in (200, 202):
+                self.acknowledged = sequence
+            elif reply.status not in (429, 503):
+                raise AssertionError(reply)
+
+
+def kill_under_load(begin, senders, rounds, batches, chance):
+    """Begins the program `rounds` times and kills it each time after some acknowledged batches (of the range `batches`); ends the senders."""
+    for sender in senders:
+        sender.start()
+    for _ in range(rounds):
+        program = begin()
+        wanted = sum(s.acknowledged for s in senders) + chance.randint(*batches)
+        for sender in senders:
+            sender.address = program.address("listen")
+            sender.available.set()
+        wait_for(lambda: sum(s.acknowledged for s in senders) >= wanted, what="batches acknowledged")
+        program.kill()
+        for sender in senders:
+            sender.available.clear()
+    for sender in senders:
+        sender.stopping.set()
+    for sender in senders:
+        sender.join(PATIENCE)
+        if sender.is_alive():
+            raise AssertionError(f"{sender.instance} does not end")
+
+
 class Load:
     """Callers in threads that send requests on keep-alive connections until stopped; counts statuses and failures."""
 
