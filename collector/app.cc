@@ -11,6 +11,7 @@
 #include "collector/alerts/alerts.h"
 #include "collector/alerts/rule_files.h"
 #include "collector/api/alerts_api.h"
+#include "collector/api/audit_api.h"
 #include "collector/api/backup_api.h"
 #include "collector/api/canary_api.h"
 #include "collector/api/config_api.h"
@@ -70,10 +71,13 @@ class AppImpl final : public App {
       : loop_(loop),
         options_(options),
         spans_(make_span_store(share_memory(options.memory_bytes).heads,
-                               share_memory(options.memory_bytes).chunks)),
+                               share_memory(options.memory_bytes).chunks,
+                               options.stored_retention().traces())),
         logs_(make_log_store(share_memory(options.memory_bytes).heads,
-                             share_memory(options.memory_bytes).chunks)),
+                             share_memory(options.memory_bytes).chunks,
+                             options.stored_retention().logs())),
         edges_(make_service_edge_store()),
+        audit_(options.audit),
         upkeep_(make_executor(1, 4)),
         series_(make_series_store(series_options(options, *upkeep_))),
         decoders_(make_executor(kDecodeThreads, kMaxDecodesQueued)),
@@ -99,7 +103,7 @@ class AppImpl final : public App {
     engine_options.kv.directory = options_.data;
     engine_options.kv.memory_bytes = shares_.storage - 2 * shares_.chunks;
     engine_options.max_waiting_bytes = std::max(shares_.waiting, kLeastWaiting);
-    engine_options.retention_days = options_.retention_days;
+    engine_options.retention_days = options_.hot_days();
     engine_options.min_free_bytes = options_.min_free_bytes;
     engine_options.keep_old_days = !options_.lake.empty();
     engine_options.on_broken = [](const Error& error) {
@@ -110,8 +114,9 @@ class AppImpl final : public App {
       std::_Exit(1);
     };
     opener_ = std::thread([this, engine_options] {
-      opened_.emplace(
-          open_engine(engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get()}));
+      opened_.emplace(open_engine(
+          engine_options, {spans_.get(), logs_.get(), edges_.get(), series_.get(), &audit_}));
+      if (opened_->ok()) lake_opened_ = open_lake(*opened_->value());
       loop_.post([this] { on_opened(); });
     });
     return {};
@@ -125,6 +130,7 @@ class AppImpl final : public App {
     // Opening cannot be cut short, and changes nothing that a start after a crash would not.
     if (!engine_) std::_Exit(0);
     health_.draining = true;
+    tail_.close();
     servers_left_ = otlp_server_ ? 2 : 1;
     const auto drained = [this] {
       if (--servers_left_ == 0) finish();
@@ -142,7 +148,8 @@ class AppImpl final : public App {
  private:
   static SeriesStoreOptions series_options(const CollectorOptions& options, Executor& upkeep) {
     SeriesStoreOptions out;
-    out.retention_days = options.retention_days;
+    out.retention_days = std::min(options.retention.metrics(), options.hot_days());
+    out.drop_expired = options.retention.metrics() < options.hot_days();
     out.seal_seconds = options.seal_seconds;
     out.keep_expired = !options.lake.empty();
     const uint64_t share = share_memory(options.memory_bytes).series;
@@ -165,9 +172,9 @@ class AppImpl final : public App {
                  {"log-format", options_.log_format},
                  {"log-level", options_.log_level},
                  {"memory", std::to_string(options_.memory_bytes)},
-                 {"retention-days", std::to_string(options_.retention_days)},
+                 {"retention-days", std::to_string(options_.retention.days)},
                  {"external-url", options_.external_url}};
-    out.retention_days = options_.retention_days;
+    out.retention_days = std::min(options_.retention.metrics(), options_.hot_days());
     for (const auto& [name, value] : out.flags) {
       std::string key = name;
       std::replace(key.begin(), key.end(), '-', '_');
@@ -182,7 +189,8 @@ class AppImpl final : public App {
   }
 
   /// Without a lake days past the retention are dropped, and questions go to the hot stores alone.
-  Result<void> open_lake() {
+  /// Thread: the opener's, so that a slow folder or cache stalls no loop.
+  Result<void> open_lake(StorageEngine& engine) {
     if (options_.lake.empty()) return {};
     auto destination = open_destination(lake_settings(options_));
     if (!destination.ok()) return std::move(destination).error();
@@ -193,15 +201,15 @@ class AppImpl final : public App {
     lake_ = std::make_unique<Lake>(std::move(destination).value(), std::move(cache));
     RollerOptions roller;
     roller.staging_folder = options_.data + "/lake-staging";
-    roller.retention_days = options_.retention_days;
+    roller.retention_days = options_.hot_days();
     roller.minute_of_day = options_.lake_minute;
+    roller.retention = options_.stored_retention();
     roller.min_free_bytes = options_.min_free_bytes;
-    roller_ = std::make_unique<Roller>(*engine_, *series_, *lake_, roller);
+    roller_ = std::make_unique<Roller>(engine, *series_, *lake_, roller);
     roller_->publish_known_days();
     all_spans_ = federate_spans(*spans_, *lake_);
     all_logs_ = federate_logs(*logs_, *lake_);
     all_series_ = federate_series(*series_, *lake_);
-    roller_->start();
     return {};
   }
   const SpanStore& spans() const { return all_spans_ ? *all_spans_ : *spans_; }
@@ -223,17 +231,16 @@ class AppImpl final : public App {
 
   void on_opened() {
     opener_.join();
-    Result<void> ready = opened_->ok() ? Result<void>() : opened_->error();
-    if (ready.ok()) {
+    Result<void> ready = opened_->ok() ? std::move(lake_opened_) : opened_->error();
+    if (opened_->ok()) {
       engine_ = std::move(*opened_).value();
-      ready = open_lake();
+      audit_.attach(*engine_);
     }
-    if (ready.ok()) {
-      ready = start_watching();
-    }
+    if (ready.ok()) ready = start_watching();
+    if (ready.ok() && roller_) roller_->start();
     if (ready.ok()) {
       ReceiverOptions receiver;
-      receiver.retention_days = options_.retention_days;
+      receiver.retention_days = options_.hot_days();
       ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock(),
                                             IngestApi::kMaxMemoryInFlight,
                                             [this] { return memory_.must_wait(); });
@@ -318,9 +325,10 @@ class AppImpl final : public App {
     if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
     register_backup_api(*server_, loop_, *queries_, *engine_, options_.backup_directory);
-    register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_);
-    register_jaeger_v3_api(*server_, loop_, *searches_, spans());
-    register_logs_api(*server_, loop_, *searches_, logs(), tail_);
+    register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_, &audit_);
+    register_jaeger_v3_api(*server_, loop_, *searches_, spans(), &audit_);
+    register_logs_api(*server_, loop_, *searches_, logs(), tail_, &audit_);
+    register_audit_api(*server_, loop_, *searches_, engine_->reader(), audit_);
     promql::QueryOptions questions;
     questions.max_samples = std::min(kMaxQuerySamples, shares_.queries / kBytesPerSample);
     questions.shared_samples = std::make_shared<std::atomic<int64_t>>(
@@ -353,10 +361,31 @@ class AppImpl final : public App {
     if (lake_) write_lake_metrics(writer, *lake_, *roller_);
     write_stream_metrics(writer, hub_, *window_);
     tail_.write_metrics(writer);
+    audit_.write_metrics(writer);
+    write_retention_metrics(writer);
     write_alert_metrics(writer, *alerts_);
     write_canary_metrics(writer, *canaries_);
     write_server_metrics(writer, "api", server_->counters());
     if (otlp_server_) write_server_metrics(writer, "otlp", otlp_server_->counters());
+  }
+
+  void write_retention_metrics(telemetry::PromWriter& writer) const {
+    for (const auto& [signal, counters] :
+         {std::pair{"traces", spans_->sweep_counters()}, std::pair{"logs", logs_->sweep_counters()},
+          std::pair{"metrics", SweepCounters{.days = series_->stats().expired_days}}}) {
+      const telemetry::Labels labels{{"signal", signal}};
+      const auto count = [&](const char* name, const char* help, uint64_t value) {
+        writer.counter(name, help, labels, static_cast<double>(value));
+      };
+      count("hms_collector_retention_days_total",
+            "Days that records past their own retention were taken out of.", counters.days);
+      count("hms_collector_retention_records_total",
+            "Records taken out of chunks that have others, by their service's retention.",
+            counters.records);
+      count("hms_collector_retention_corrupt_chunks_total",
+            "Chunks past their retention that could not be read and were left.",
+            counters.corrupt_chunks);
+    }
   }
 
   void look_at_memory() {
@@ -411,11 +440,13 @@ class AppImpl final : public App {
   std::unique_ptr<SpanStore> spans_;
   std::unique_ptr<LogStore> logs_;
   std::unique_ptr<ServiceEdgeStore> edges_;
+  AuditLog audit_;
   std::unique_ptr<Executor> upkeep_;  // packs past days for the series store
   std::unique_ptr<SeriesStore> series_;
   std::thread opener_;
   std::optional<Result<std::unique_ptr<StorageEngine>>>
-      opened_;  // the opener's, until it is joined
+      opened_;  // the opener's, until it is joined, as what follows
+  Result<void> lake_opened_;
   OnReady on_ready_;
   std::unique_ptr<StorageEngine> engine_;
   std::unique_ptr<Lake> lake_;            // null: none

@@ -13,6 +13,7 @@
 #include "collector/lake/remote_roll.h"
 #include "collector/lake/roller.h"
 #include "collector/lake/verify.h"
+#include "collector/lake_audit.h"
 #include "collector/options.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
@@ -173,6 +174,12 @@ int export_rows(const LakeDestination& destination, const LakeArguments& argumen
   if (!arguments.day || !arguments.table) return usage("export needs --day and --table");
   auto all = manifests(destination, arguments.day);
   if (!all.ok()) return failed(all.error());
+  if (auto recorded = audit_lake_export(destination, arguments.options.audit, all.value().front(),
+                                        *arguments.table, arguments.format);
+      !recorded.ok()) {
+    std::fprintf(stderr, "hms-collector lake: the export could not be recorded for the audit\n");
+    return failed(recorded.error());
+  }
   auto written =
       export_table(destination, all.value().front(), *arguments.table,
                    arguments.format == "csv" ? ExportFormat::csv : ExportFormat::ndjson,
@@ -183,6 +190,24 @@ int export_rows(const LakeDestination& destination, const LakeArguments& argumen
   return std::fflush(stdout) == 0 ? 0 : 1;
 }
 
+/// Of the collector that runs by the same configuration.
+std::string collector_url(const CollectorOptions& options) {
+  if (!options.tls) return "http://" + options.listen;
+  // Its certificate may not be for the address.
+  return options.external_url.empty() ? "https://" + options.listen : options.external_url;
+}
+
+/// Where callers need a certificate, the collector's own is shown: the two are one machine.
+HttpTrust collector_trust(const CollectorOptions& options) {
+  HttpTrust trust;
+  if (!options.tls) return trust;
+  trust.ca_file = options.tls->ca_file;
+  if (options.tls->verify == net::TlsVerify::none) return trust;
+  trust.certificate_file = options.tls->certificate_file;
+  trust.key_file = options.tls->key_file;
+  return trust;
+}
+
 /// With the whole store opened here: nobody else has it.
 int roll_here(std::unique_ptr<LakeDestination> destination, const LakeArguments& arguments) {
   const CollectorOptions& options = arguments.options;
@@ -190,18 +215,19 @@ int roll_here(std::unique_ptr<LakeDestination> destination, const LakeArguments&
   const auto logs = make_log_store();
   const auto edges = make_service_edge_store();
   SeriesStoreOptions series_options;
-  series_options.retention_days = options.retention_days;
+  series_options.retention_days = options.hot_days();
   const auto series = make_series_store(series_options);
   EngineOptions engine_options;
   engine_options.kv.directory = options.data;
   engine_options.kv.memory_bytes = options.memory_bytes;
-  engine_options.retention_days = options.retention_days;
+  engine_options.retention_days = options.hot_days();
   engine_options.keep_old_days = true;
   auto engine = open_engine(engine_options, {spans.get(), logs.get(), edges.get(), series.get()});
   if (!engine.ok()) {
     const bool held = engine.error().detail.find("holds the lock") != std::string::npos;
     if (held) {
-      auto asked = roll_in_collector(options.listen, options.tls.has_value(), *arguments.day);
+      auto asked =
+          roll_in_collector(collector_url(options), collector_trust(options), *arguments.day);
       if (!asked.ok()) return failed(asked.error());
       std::puts(asked.value().c_str());
       return 0;
@@ -211,7 +237,8 @@ int roll_here(std::unique_ptr<LakeDestination> destination, const LakeArguments&
   Lake lake(std::move(destination));
   RollerOptions roller_options;
   roller_options.staging_folder = options.data + "/lake-staging";
-  roller_options.retention_days = options.retention_days;
+  roller_options.retention_days = options.hot_days();
+  roller_options.retention = options.stored_retention();
   Roller roller(*engine.value(), *series, lake, roller_options);
   roller.publish_known_days();
   auto rolled = roller.roll(*arguments.day);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "collector/app.h"
+#include "collector/audit_command.h"
 #include "collector/backup_command.h"
 #include "collector/lake_command.h"
 #include "collector/options.h"
@@ -91,6 +92,8 @@ int main(int argc, char** argv) {
       SIG_IGN);  // a limit on file sizes is a write that fails, told to senders as a full disk
   if (argc > 1 && std::string_view(argv[1]) == "lake")
     return collector::run_lake_command(argc - 2, argv + 2);
+  if (argc > 1 && std::string_view(argv[1]) == "audit")
+    return collector::run_audit_command(argc - 2, argv + 2);
   if (const auto code = collector::run_backup_command(argc, argv)) return *code;
   const collector::CommandLine line =
       collector::read_command_line(argc, argv, [](const char* name) { return std::getenv(name); });

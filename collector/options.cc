@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "collector/alerts/registry.h"
+#include "collector/audit/record.h"
 #include "net/core/log.h"
 #include "net/http/url.h"
 #include "net/io/address.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr uint64_t kMinMemory = 128ULL * 1024 * 1024;
 constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
 constexpr int64_t kMaxRetentionDays = 400;
+constexpr int64_t kMaxAuditDays = 3'660;
 constexpr net::Millis kMinSeal{1'000}, kMaxSeal{6 * 3'600'000};
 constexpr uint64_t kMaxDisk = 100ULL * 1024 * 1024 * 1024 * 1024;
 constexpr uint64_t kMinCache = 16ULL * 1024 * 1024;
@@ -26,8 +28,9 @@ constexpr std::string_view kOff = "off";
 /// What flags and the environment gave, as texts: a value that is not there leaves the file's.
 struct GivenTexts {
   std::string data, listen, otlp_listen, rules, config, log_format, log_level, memory,
-      retention_days, external_url, backup_directory, min_free_disk, lake, lake_at, lake_endpoint,
-      lake_region, lake_credentials, lake_cache;
+      retention_days, retention_traces, retention_logs, retention_metrics, external_url,
+      backup_directory, min_free_disk, lake, lake_at, lake_endpoint, lake_region, lake_credentials,
+      lake_ca, lake_cache;
 };
 
 struct Setting {
@@ -54,6 +57,12 @@ constexpr Setting kSettings[] = {
      &GivenTexts::memory},
     {"--retention-days", "HMS_RETENTION_DAYS", "whole days kept, 1 to 400 (30)",
      &GivenTexts::retention_days},
+    {"--retention-traces", "HMS_RETENTION_TRACES",
+     "days that traces are kept (as --retention-days)", &GivenTexts::retention_traces},
+    {"--retention-logs", "HMS_RETENTION_LOGS", "days that log lines are kept (as --retention-days)",
+     &GivenTexts::retention_logs},
+    {"--retention-metrics", "HMS_RETENTION_METRICS",
+     "days that metrics are kept (as --retention-days)", &GivenTexts::retention_metrics},
     {"--min-free-disk", "HMS_MIN_FREE_DISK",
      "free space below which the oldest days go first, 0 for none (1GiB)",
      &GivenTexts::min_free_disk},
@@ -69,6 +78,9 @@ constexpr Setting kSettings[] = {
     {"--lake-credentials", "HMS_LAKE_CREDENTIALS",
      "file with the bucket's keys, in AWS's form (default: AWS_ACCESS_KEY_ID and its kin)",
      &GivenTexts::lake_credentials},
+    {"--lake-ca", "HMS_LAKE_CA",
+     "file of the authorities that vouch for the endpoint, PEM (default: the system's)",
+     &GivenTexts::lake_ca},
     {"--lake-cache", "HMS_LAKE_CACHE", "disk for what is read of a bucket, 16MiB or more (1GiB)",
      &GivenTexts::lake_cache},
     {"--lake-at", "HMS_LAKE_AT", "time of day (UTC) at which days are rolled to the lake (02:30)",
@@ -89,16 +101,18 @@ class Faults {
   std::string text_;
 };
 
-void apply_retention(const std::string& text, CollectorOptions& options, Faults& faults) {
+template <class Days>
+void apply_days(const char* flag, const std::string& text, Days& target, Faults& faults) {
+  if (text.empty()) return;
   int64_t days = 0;
   const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), days);
   if (wrong != std::errc() || end != text.data() + text.size() || days < 1 ||
       days > kMaxRetentionDays) {
-    faults.add("--retention-days: '" + text + "' is not a number of days from 1 to " +
+    faults.add(std::string(flag) + ": '" + text + "' is not a number of days from 1 to " +
                std::to_string(kMaxRetentionDays));
     return;
   }
-  options.retention_days = static_cast<uint32_t>(days);
+  target = static_cast<uint32_t>(days);
 }
 
 void apply_memory(const std::string& text, CollectorOptions& options, Faults& faults) {
@@ -150,12 +164,16 @@ void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
       {&given.lake_endpoint, &options.lake_endpoint},
       {&given.lake_region, &options.lake_region},
       {&given.lake_credentials, &options.lake_credentials},
+      {&given.lake_ca, &options.lake_ca},
       {&given.backup_directory, &options.backup_directory}};
   for (const auto& [from, to] : texts) {
     if (!from->empty()) *to = *from;
   }
   if (!given.memory.empty()) apply_memory(given.memory, options, faults);
-  if (!given.retention_days.empty()) apply_retention(given.retention_days, options, faults);
+  apply_days("--retention-days", given.retention_days, options.retention.days, faults);
+  apply_days("--retention-traces", given.retention_traces, options.retention.trace_days, faults);
+  apply_days("--retention-logs", given.retention_logs, options.retention.log_days, faults);
+  apply_days("--retention-metrics", given.retention_metrics, options.retention.metric_days, faults);
   if (!given.min_free_disk.empty())
     apply_size("--min-free-disk", given.min_free_disk, 0, options.min_free_bytes, faults);
   if (!given.lake_cache.empty())
@@ -194,6 +212,66 @@ void read_tls_block(const net::YamlNode& node, std::optional<net::TlsSettings>& 
   if (net::read_tls(node, settings)) target = std::move(settings);
 }
 
+template <class Days>
+void read_days(const net::YamlNode& node, Days& target) {
+  int64_t days = 0;
+  if (node.read_integer(days, 1, kMaxRetentionDays)) target = static_cast<uint32_t>(days);
+}
+
+void read_retention(const net::YamlNode& node, Retention& retention) {
+  if (!node.present()) return;
+  read_days(node.get("days"), retention.days);
+  read_days(node.get("traces"), retention.trace_days);
+  read_days(node.get("logs"), retention.log_days);
+  read_days(node.get("metrics"), retention.metric_days);
+  const net::YamlNode services = node.get("services");
+  for (const auto& [name, bounds] : services.entries()) {
+    Retention::Service& service = retention.services[name];
+    read_days(bounds.get("traces"), service.traces);
+    read_days(bounds.get("logs"), service.logs);
+    bounds.finish();
+  }
+  if (retention.services.size() > Retention::kMaxServices)
+    services.fail("more than 1000 services with a retention of their own");
+  node.finish();
+}
+
+bool is_header_name(const std::string& text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  });
+}
+
+void read_audit(const net::YamlNode& node, AuditSettings& audit) {
+  if (!node.present()) return;
+  const net::YamlNode services = node.require("services");
+  if (services.is_list()) {
+    for (const net::YamlNode& item : services.items()) {
+      std::string name;
+      if (!item.read(name)) continue;
+      if (name.empty() || name.size() > AuditRecord::kMaxServiceBytes)
+        item.fail("a service's name has 1 to 256 bytes");
+      else if (name == "*")
+        item.fail("write services: \"*\" for every service");
+      else
+        audit.services.insert(std::move(name));
+    }
+    if (audit.services.size() > AuditSettings::kMaxServices)
+      services.fail("more than 1000 services; \"*\" marks every one");
+  } else if (std::string word; services.read(word)) {
+    audit.every_service = word == "*";
+    if (!audit.every_service) services.fail("a list of services, or \"*\" for every one");
+  }
+  const net::YamlNode header = node.get("identity_header");
+  if (header.read(audit.identity_header) && !is_header_name(audit.identity_header))
+    header.fail("'" + audit.identity_header + "' is not the name of a header");
+  int64_t days = audit.keep_days;
+  node.get("keep_days").read_integer(days, 1, kMaxAuditDays);
+  audit.keep_days = static_cast<uint32_t>(days);
+  node.finish();
+}
+
 CommandLine stop(int code, std::string output, std::string errors) {
   CommandLine out;
   out.action = CommandLine::Action::exit;
@@ -217,9 +295,8 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   root.get("external_url").read(options.external_url);
   root.get("backup_dir").read(options.backup_directory);
   root.get("memory").read_size(options.memory_bytes, kMinMemory, kMaxMemory);
-  int64_t days = options.retention_days;
-  root.get("retention_days").read_integer(days, 1, kMaxRetentionDays);
-  options.retention_days = static_cast<uint32_t>(days);
+  read_days(root.get("retention_days"), options.retention.days);
+  read_retention(root.get("retention"), options.retention);
   const net::YamlNode series = root.get("series");
   net::Millis seal_interval{options.seal_seconds * int64_t{1000}};
   series.get("seal_interval").read_duration(seal_interval, kMinSeal, kMaxSeal);
@@ -230,11 +307,13 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   root.get("lake_endpoint").read(options.lake_endpoint);
   root.get("lake_region").read(options.lake_region);
   root.get("lake_credentials").read(options.lake_credentials);
+  root.get("lake_ca").read(options.lake_ca);
   root.get("lake_cache").read_size(options.lake_cache_bytes, kMinCache, kMaxDisk);
   std::string at;
   const net::YamlNode lake_at = root.get("lake_at");
   if (lake_at.read(at) && !parse_minute(at, options.lake_minute))
     lake_at.fail("'" + at + "' is not a time of day such as \"02:30\"");
+  read_audit(root.get("audit"), options.audit);
   if (const net::YamlNode list = root.get("notifiers"); list.present())
     options.notifiers = read_notifiers(list);
   root.finish();
@@ -246,6 +325,7 @@ LakeSettings lake_settings(const CollectorOptions& options) {
   out.endpoint = options.lake_endpoint;
   out.region = options.lake_region;
   out.credentials = options.lake_credentials;
+  out.ca = options.lake_ca;
   return out;
 }
 
@@ -262,6 +342,11 @@ std::vector<std::string> config_keys() {
           "backup_dir",
           "memory",
           "retention_days",
+          "retention.days",
+          "retention.traces",
+          "retention.logs",
+          "retention.metrics",
+          "retention.services",
           "series.seal_interval",
           "min_free_disk",
           "lake",
@@ -269,7 +354,11 @@ std::vector<std::string> config_keys() {
           "lake_endpoint",
           "lake_region",
           "lake_credentials",
+          "lake_ca",
           "lake_cache",
+          "audit.services",
+          "audit.identity_header",
+          "audit.keep_days",
           "notifiers",
           "notifiers[].name",
           "notifiers[].type",

@@ -5,6 +5,7 @@
 // start-up.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -12,7 +13,9 @@
 #include <vector>
 
 #include "collector/alerts/notifier.h"
+#include "collector/audit/settings.h"
 #include "collector/lake/settings.h"
+#include "collector/store/retention.h"
 #include "net/core/result.h"
 #include "net/core/yaml_reader.h"
 #include "net/io/tls_context.h"
@@ -31,17 +34,27 @@ struct CollectorOptions {
       external_url;  // how people reach this collector, for links in alerts; empty: http://<listen>
   std::string backup_directory;                   // empty: POST /ops/backup is off
   uint64_t memory_bytes = 1024ULL * 1024 * 1024;  // shared out by memory_budget.h
-  uint32_t retention_days = 30;
+  Retention retention;
   uint32_t seal_seconds = 1800;                     // series.seal_interval
   uint64_t min_free_bytes = 1024ULL * 1024 * 1024;  // below: the oldest days go first
   std::string lake;                                 // a folder, or s3://bucket/prefix; empty: none
   uint32_t lake_minute = 150;                       // of the day, UTC
-  std::string lake_endpoint, lake_region = "us-east-1", lake_credentials;  // of a bucket
+  std::string lake_endpoint, lake_region = "us-east-1", lake_credentials, lake_ca;  // of a bucket
   uint64_t lake_cache_bytes = 1024ULL * 1024 * 1024;
+  AuditSettings audit;
   std::vector<NotifierConfig> notifiers;
   std::optional<net::TlsSettings> tls;       // of listen; none: plain
   std::optional<net::TlsSettings> otlp_tls;  // of otlp_listen
   bool check = false;
+
+  /// Until when a day is in the hot store: then it goes to the lake, or is dropped.
+  [[nodiscard]] uint32_t hot_days() const {
+    return lake.empty() ? retention.widest() : retention.days;
+  }
+  /// What is deleted before that.
+  [[nodiscard]] Retention stored_retention() const {
+    return lake.empty() ? retention : retention.with_lake();
+  }
 };
 
 /// What the command line asks for.

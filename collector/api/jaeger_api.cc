@@ -99,25 +99,29 @@ net::Result<TraceQuery> read_query(const net::Request& request) {
 }
 
 QueryAnswer traces_by_id(const SpanStore& spans, const std::vector<std::string>& ids,
-                         const std::function<bool()>& cancelled) {
+                         const AuditedPtr& audited, const std::function<bool()>& cancelled) {
   json data = json::array();
   for (const std::string& text : ids) {
     if (cancelled())
       return jaeger_error({net::Code::canceled, net::Side::downstream, false, "cancelled"});
     const auto trace = spans.trace(trace_id_from_text(text));
     if (!trace) return jaeger_error(trace.error(), text);
+    if (audited) audited->saw(*trace);
     data.push_back(jaeger_trace(*trace));
   }
   const size_t total = data.size();
   return envelope(std::move(data), total);
 }
 
-QueryAnswer search(const SpanStore& spans, const TraceQuery& query,
+QueryAnswer search(const SpanStore& spans, const TraceQuery& query, const AuditedPtr& audited,
                    const std::function<bool()>& cancelled) {
   const auto traces = spans.search(query, cancelled);
   if (!traces) return jaeger_error(traces.error());
   json data = json::array();
-  for (const Trace& trace : *traces) data.push_back(jaeger_trace(trace));
+  for (const Trace& trace : *traces) {
+    if (audited) audited->saw(trace);
+    data.push_back(jaeger_trace(trace));
+  }
   const size_t total = data.size();
   return envelope(std::move(data), total);
 }
@@ -184,36 +188,46 @@ telemetry::TraceId trace_id_from_text(std::string_view text) {
 }
 
 void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                         const SpanStore& spans, const ServiceEdgeStore& edges) {
+                         const SpanStore& spans, const ServiceEdgeStore& edges, AuditLog* audit) {
   register_lists(server, spans);
-  server.route("GET", "/api/traces/{id}", [&](net::Request& request, const net::ReplyPtr& reply) {
-    run_query(loop, executor, reply,
-              [&spans, id = request.path_parameters[0]](const auto& cancelled) {
-                return traces_by_id(spans, {id}, cancelled);
-              });
-  });
-  server.route("GET", "/api/traces", [&](net::Request& request, const net::ReplyPtr& reply) {
-    std::vector<std::string> ids;
-    for (const auto& [name, value] : request.query) {
-      if (name == "traceID" && ids.size() < 100) ids.push_back(value);
-    }
-    if (!ids.empty()) {
-      run_query(loop, executor, reply, [&spans, ids](const auto& cancelled) {
-        return traces_by_id(spans, ids, cancelled);
-      });
-      return;
-    }
-    auto query = read_query(request);
-    if (!query) {
-      QueryAnswer answer = jaeger_error(query.error());
-      reply->send(answer.status, "application/json", std::move(answer.body));
-      return;
-    }
-    run_query(loop, executor, reply,
-              [&spans, query = std::move(query).value()](const auto& cancelled) {
-                return search(spans, query, cancelled);
-              });
-  });
+  const auto answer_ids = [&loop, &executor, &spans, audit](const net::Request& request,
+                                                            const net::ReplyPtr& reply,
+                                                            std::vector<std::string> ids) {
+    auto audited = audited_question(audit, request, {.question = "trace", .by_id = true});
+    run_query(
+        loop, executor, reply,
+        [&spans, ids = std::move(ids), audited](const auto& cancelled) {
+          return traces_by_id(spans, ids, audited, cancelled);
+        },
+        {}, audited);
+  };
+  server.route("GET", "/api/traces/{id}",
+               [answer_ids](net::Request& request, const net::ReplyPtr& reply) {
+                 answer_ids(request, reply, {request.path_parameters[0]});
+               });
+  server.route("GET", "/api/traces",
+               [&loop, &executor, &spans, audit, answer_ids](net::Request& request,
+                                                             const net::ReplyPtr& reply) {
+                 std::vector<std::string> ids;
+                 for (const auto& [name, value] : request.query) {
+                   if (name == "traceID" && ids.size() < 100) ids.push_back(value);
+                 }
+                 if (!ids.empty()) return answer_ids(request, reply, std::move(ids));
+                 auto query = read_query(request);
+                 if (!query) {
+                   QueryAnswer answer = jaeger_error(query.error());
+                   reply->send(answer.status, "application/json", std::move(answer.body));
+                   return;
+                 }
+                 auto audited = audited_question(audit, request,
+                                                 {.question = "traces", .service = query->service});
+                 run_query(
+                     loop, executor, reply,
+                     [&spans, query = std::move(query).value(), audited](const auto& cancelled) {
+                       return search(spans, query, audited, cancelled);
+                     },
+                     {}, audited);
+               });
   server.route("GET", "/api/dependencies", [&](net::Request& request, const net::ReplyPtr& reply) {
     QueryParameters parameters(request);
     const uint64_t end =

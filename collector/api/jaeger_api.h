@@ -8,6 +8,7 @@
 // executor, spans, edges) before listening; all must outlive the server.
 #pragma once
 
+#include "collector/audit/audit_log.h"
 #include "collector/executor.h"
 #include "collector/store/span_edges.h"
 #include "collector/store/span_store.h"
@@ -17,7 +18,8 @@
 namespace hms::collector {
 
 void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                         const SpanStore& spans, const ServiceEdgeStore& edges);
+                         const SpanStore& spans, const ServiceEdgeStore& edges,
+                         AuditLog* audit = nullptr);
 
 /// The trace a path or parameter names: 32 or 16 hexadecimal digits (left-padded), a UUID, or any
 /// x-trace text.

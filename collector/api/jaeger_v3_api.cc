@@ -104,25 +104,40 @@ void register_lists(net::HttpServer& server, const SpanStore& spans) {
 }  // namespace
 
 void register_jaeger_v3_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                            const SpanStore& spans) {
+                            const SpanStore& spans, AuditLog* audit) {
   register_lists(server, spans);
   server.route(
-      "GET", "/api/v3/traces/{id}", [&](net::Request& request, const net::ReplyPtr& reply) {
-        run_query(loop, executor, reply, [&spans, id = request.path_parameters[0]](const auto&) {
-          auto trace = spans.trace(trace_id_from_text(id));
-          if (!trace) return error_answer(trace.error());
-          return result({std::move(trace).value()});
-        });
+      "GET", "/api/v3/traces/{id}",
+      [&loop, &executor, &spans, audit](net::Request& request, const net::ReplyPtr& reply) {
+        auto audited = audited_question(audit, request, {.question = "trace", .by_id = true});
+        run_query(
+            loop, executor, reply,
+            [&spans, id = request.path_parameters[0], audited](const auto&) {
+              auto trace = spans.trace(trace_id_from_text(id));
+              if (!trace) return error_answer(trace.error());
+              if (audited) audited->saw(*trace);
+              return result({std::move(trace).value()});
+            },
+            {}, audited);
       });
-  server.route("GET", "/api/v3/traces", [&](net::Request& request, const net::ReplyPtr& reply) {
-    QueryParameters parameters(request);
-    TraceQuery query = read_query(parameters);
-    if (!parameters.ok()) return net::send_error(*reply, 400, "bad_data", parameters.fault());
-    run_query(loop, executor, reply, [&spans, query = std::move(query)](const auto& cancelled) {
-      const auto traces = spans.search(query, cancelled);
-      return traces ? result(*traces) : error_answer(traces.error());
-    });
-  });
+  server.route(
+      "GET", "/api/v3/traces",
+      [&loop, &executor, &spans, audit](net::Request& request, const net::ReplyPtr& reply) {
+        QueryParameters parameters(request);
+        TraceQuery query = read_query(parameters);
+        if (!parameters.ok()) return net::send_error(*reply, 400, "bad_data", parameters.fault());
+        auto audited =
+            audited_question(audit, request, {.question = "traces", .service = query.service});
+        run_query(
+            loop, executor, reply,
+            [&spans, query = std::move(query), audited](const auto& cancelled) {
+              const auto traces = spans.search(query, cancelled);
+              if (!traces) return error_answer(traces.error());
+              for (size_t i = 0; audited && i < traces->size(); ++i) audited->saw((*traces)[i]);
+              return result(*traces);
+            },
+            {}, audited);
+      });
 }
 
 }  // namespace hms::collector

@@ -9,6 +9,7 @@
 // All must outlive the server. Thread: the loop's.
 #pragma once
 
+#include "collector/audit/audit_log.h"
 #include "collector/executor.h"
 #include "collector/store/span_store.h"
 #include "net/http/server.h"
@@ -17,6 +18,6 @@
 namespace hms::collector {
 
 void register_jaeger_v3_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                            const SpanStore& spans);
+                            const SpanStore& spans, AuditLog* audit = nullptr);
 
 }  // namespace hms::collector

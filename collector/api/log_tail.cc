@@ -11,13 +11,21 @@ namespace hms::collector {
 LogTail::LogTail(net::Loop& loop) : loop_(loop), timer_(loop, [this] { on_second(); }) {}
 LogTail::~LogTail() = default;
 
-bool LogTail::subscribe(const net::ReplyPtr& reply, const LogQuery& query) {
+void LogTail::Reader::record() {
+  if (!audited) return;
+  audited->finish(200, [](const net::Result<void>&) {});  // they are out; a fault is counted
+  audited->begin_again("tail_lines");
+}
+
+bool LogTail::subscribe(const net::ReplyPtr& reply, const LogQuery& query,
+                        const AuditedPtr& audited) {
   if (readers_.size() >= kMaxReaders) {
     ++refused_;
     return false;
   }
-  auto reader = std::make_unique<Reader>(reply, query);
-  reader->last_written_at = reader->last_taken_at = loop_.now_millis();
+  auto reader = std::make_unique<Reader>(reply, query, audited);
+  if (audited) audited->begin_again("tail_lines");
+  reader->last_written_at = reader->last_taken_at = reader->recorded_at = loop_.now_millis();
   reply->start(200, "text/event-stream");
   write(*reader, net::sse_comment("tail"));  // the reader knows that it is connected
   reply->on_gone([gone = reader->gone] { *gone = true; });
@@ -49,9 +57,10 @@ void LogTail::offer(Reader& reader, const telemetry::LogBatch& batch) {
       continue;
     }
     ++lines_;
-    text += net::sse_event({}, {},
-                           log_json(stored_log(batch, log))
-                               .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    const StoredLog line = stored_log(batch, log);
+    if (reader.audited) reader.audited->saw(line);
+    text += net::sse_event(
+        {}, {}, log_json(line).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
   if (!text.empty() && tell_gap(reader)) write(reader, text);
 }
@@ -92,6 +101,10 @@ void LogTail::on_second() {
       *reader->gone = true;
       continue;
     }
+    if (now - reader->recorded_at >= static_cast<uint64_t>(kRecordEvery.count())) {
+      reader->recorded_at = now;
+      reader->record();
+    }
     if (now - reader->last_written_at >= static_cast<uint64_t>(kKeepAlive.count()))
       write(*reader, net::sse_comment("keep-alive"));
   }
@@ -100,7 +113,15 @@ void LogTail::on_second() {
 }
 
 void LogTail::sweep() {
-  std::erase_if(readers_, [](const auto& reader) { return *reader->gone; });
+  std::erase_if(readers_, [](const auto& reader) {
+    if (*reader->gone) reader->record();
+    return *reader->gone;
+  });
+}
+
+void LogTail::close() {
+  for (auto& reader : readers_) *reader->gone = true;
+  sweep();
 }
 
 void LogTail::write_metrics(telemetry::PromWriter& writer) const {

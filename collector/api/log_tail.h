@@ -4,6 +4,7 @@
 // An unnamed event is one line. `event: gap` says how many lines that may have fitted were left
 // out, and why: "slow" (the reader takes less than comes) or "busy" (more lines come than all
 // filters together can be tried on). A reader that takes nothing for 30 s is told so and let go.
+// With the audit on, the lines that went out are recorded every minute and at the end.
 // Limits: 64 readers (beyond: 503), 256 KiB waiting for one, 200,000 looks at a line a second over
 // all readers: then lines are left out, not the rest of the collector. Thread: the loop's.
 #pragma once
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "collector/api/audited_question.h"
 #include "collector/store/log_match.h"
 #include "collector/store/signal_store.h"
 #include "net/http/server.h"
@@ -30,19 +32,27 @@ class LogTail {
   static constexpr uint64_t kLooksPerSecond = 200'000;
   static constexpr net::Millis kStalled{30'000};
   static constexpr net::Millis kKeepAlive{10'000};
+  static constexpr net::Millis kRecordEvery{60'000};
 
   explicit LogTail(net::Loop& loop);
   ~LogTail();
   /// False when there are too many readers; nothing was sent then.
-  [[nodiscard]] bool subscribe(const net::ReplyPtr& reply, const LogQuery& query);
+  [[nodiscard]] bool subscribe(const net::ReplyPtr& reply, const LogQuery& query,
+                               const AuditedPtr& audited = nullptr);
+  /// The program stops: what went out is recorded, and nothing more is sent.
+  void close();
   void on_batch(const AcceptedBatch& batch);
   void write_metrics(telemetry::PromWriter& writer) const;
 
  private:
   struct Reader {
-    Reader(net::ReplyPtr to, const LogQuery& query) : reply(std::move(to)), match(query) {}
+    Reader(net::ReplyPtr to, const LogQuery& query, AuditedPtr audit)
+        : reply(std::move(to)), match(query), audited(std::move(audit)) {}
+    void record();
     net::ReplyPtr reply;
     LogMatch match;
+    AuditedPtr audited;  // may be null
+    uint64_t recorded_at = 0;
     uint64_t left_out_slow = 0, left_out_busy = 0;
     uint64_t last_written_at = 0, last_taken_at = 0;             // loop milliseconds
     std::shared_ptr<bool> gone = std::make_shared<bool>(false);  // the reply may outlive the reader

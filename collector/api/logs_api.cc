@@ -15,12 +15,15 @@ using nlohmann::json;
 constexpr size_t kMaxAttributes = 16;
 constexpr size_t kMaxTextBytes = 1024;
 
-QueryAnswer search(const LogStore& logs, const LogQuery& query,
+QueryAnswer search(const LogStore& logs, const LogQuery& query, const AuditedPtr& audited,
                    const std::function<bool()>& cancelled) {
   const auto page = logs.search(query, cancelled);
   if (!page) return error_answer(page.error());
   json lines = json::array();
-  for (const StoredLog& log : page->logs) lines.push_back(log_json(log));
+  for (const StoredLog& log : page->logs) {
+    if (audited) audited->saw(log);
+    lines.push_back(log_json(log));
+  }
   json body = {{"logs", std::move(lines)},
                {"cursor", page->cursor.empty() ? json(nullptr) : json(page->cursor)}};
   if (!page->warnings.empty()) body["warnings"] = page->warnings;
@@ -54,36 +57,70 @@ LogQuery read_filters(const net::Request& request, QueryParameters& parameters) 
   return query;
 }
 
+void begin_tail(LogTail& tail, const net::ReplyPtr& reply, const LogQuery& query,
+                const AuditedPtr& audited) {
+  if (tail.subscribe(reply, query, audited)) return;
+  net::send_error(*reply, 503, "unavailable",
+                  "the tail has as many readers as it may have; try again later",
+                  {{"Retry-After", "5"}});
+}
+
+/// Recorded first; the reply waits meanwhile, and belongs to the loop's thread.
+void begin_audited_tail(net::Loop& loop, LogTail& tail, const net::ReplyPtr& reply,
+                        const LogQuery& query, const AuditedPtr& audited) {
+  auto kept = std::make_shared<net::ReplyPtr>(reply);
+  audited->finish(200, [&loop, &tail, kept, query, audited](const net::Result<void>& recorded) {
+    std::string refusal = recorded.ok() ? "" : audit_refusal(recorded.error());
+    loop.post([&tail, kept, query, audited, refusal = std::move(refusal)] {
+      if (refusal.empty())
+        begin_tail(tail, *kept, query, audited);
+      else
+        net::send_error(**kept, 503, "unavailable", refusal, {{"Retry-After", "5"}});
+      kept->reset();
+    });
+  });
+}
+
 }  // namespace
 
 void register_logs_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                       const LogStore& logs, LogTail& tail) {
-  server.route("GET", "/ops/logs", [&](net::Request& request, const net::ReplyPtr& reply) {
-    QueryParameters parameters(request);
-    LogQuery query = read_filters(request, parameters);
-    query.start_unix_nanos = parameters.time_nanos("start", 0);
-    query.end_unix_nanos = parameters.time_nanos("end", 0);
-    query.cursor = parameters.text("cursor");
-    query.limit = static_cast<uint32_t>(parameters.limit("limit", 100, 5'000));
-    // A range that ends before it begins would be an empty answer; more likely the two were
-    // swapped.
-    if (query.end_unix_nanos != 0 && query.end_unix_nanos < query.start_unix_nanos)
-      parameters.fail("start", "is after \"end\"");
-    if (!parameters.ok()) return net::send_error(*reply, 400, "bad_data", parameters.fault());
-    run_query(loop, executor, reply, [&logs, query = std::move(query)](const auto& cancelled) {
-      return search(logs, query, cancelled);
-    });
-  });
-  server.route("GET", "/ops/logs/tail", [&tail](net::Request& request, const net::ReplyPtr& reply) {
-    QueryParameters parameters(request);
-    const LogQuery query = read_filters(request, parameters);
-    if (!parameters.ok()) return net::send_error(*reply, 400, "bad_data", parameters.fault());
-    if (!tail.subscribe(reply, query)) {
-      net::send_error(*reply, 503, "unavailable",
-                      "the tail has as many readers as it may have; try again later",
-                      {{"Retry-After", "5"}});
-    }
-  });
+                       const LogStore& logs, LogTail& tail, AuditLog* audit) {
+  server.route("GET", "/ops/logs",
+               [&loop, &executor, &logs, audit](net::Request& request, const net::ReplyPtr& reply) {
+                 QueryParameters parameters(request);
+                 LogQuery query = read_filters(request, parameters);
+                 query.start_unix_nanos = parameters.time_nanos("start", 0);
+                 query.end_unix_nanos = parameters.time_nanos("end", 0);
+                 query.cursor = parameters.text("cursor");
+                 query.limit = static_cast<uint32_t>(parameters.limit("limit", 100, 5'000));
+                 // A range that ends before it begins would be an empty answer; more likely the two
+                 // were swapped.
+                 if (query.end_unix_nanos != 0 && query.end_unix_nanos < query.start_unix_nanos)
+                   parameters.fail("start", "is after \"end\"");
+                 if (!parameters.ok())
+                   return net::send_error(*reply, 400, "bad_data", parameters.fault());
+                 auto audited = audited_question(audit, request,
+                                                 {.question = "logs", .service = query.service});
+                 run_query(
+                     loop, executor, reply,
+                     [&logs, query = std::move(query), audited](const auto& cancelled) {
+                       return search(logs, query, audited, cancelled);
+                     },
+                     {}, audited);
+               });
+  server.route("GET", "/ops/logs/tail",
+               [&loop, &tail, audit](net::Request& request, const net::ReplyPtr& reply) {
+                 QueryParameters parameters(request);
+                 const LogQuery query = read_filters(request, parameters);
+                 if (!parameters.ok())
+                   return net::send_error(*reply, 400, "bad_data", parameters.fault());
+                 const auto audited = audited_question(
+                     audit, request, {.question = "tail", .service = query.service});
+                 if (audited && audited->concerns())
+                   begin_audited_tail(loop, tail, reply, query, audited);
+                 else
+                   begin_tail(tail, reply, query, nullptr);
+               });
 }
 
 }  // namespace hms::collector

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "collector/api/log_tail.h"
+#include "collector/audit/audit_log.h"
 #include "collector/executor.h"
 #include "collector/store/log_store.h"
 #include "net/http/server.h"
@@ -12,6 +13,6 @@
 namespace hms::collector {
 
 void register_logs_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
-                       const LogStore& logs, LogTail& tail);
+                       const LogStore& logs, LogTail& tail, AuditLog* audit = nullptr);
 
 }  // namespace hms::collector

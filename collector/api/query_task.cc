@@ -52,11 +52,17 @@ struct Question {
   }
 };
 
+/// On its way to the loop.
+struct ReadyAnswer {
+  QueryAnswer answer;
+  net::Headers extra;
+};
+
 }  // namespace
 
 void run_query(net::Loop& loop, Executor& executor, const net::ReplyPtr& reply,
                std::function<QueryAnswer(const std::function<bool()>& cancelled)> work,
-               const QueryLimits& limits) {
+               const QueryLimits& limits, AuditedPtr audited) {
   auto question = std::make_shared<Question>();
   question->work = std::move(work);
   question->limits = limits;
@@ -66,18 +72,29 @@ void run_query(net::Loop& loop, Executor& executor, const net::ReplyPtr& reply,
   // The reply belongs to the loop's thread, also its last reference: it travels there and back
   // inside the task.
   auto kept = std::make_shared<net::ReplyPtr>(reply);
-  const bool queued = executor.try_run([&loop, kept, question]() mutable {
-    auto answer = std::make_shared<QueryAnswer>(question->answer());
-    net::Headers extra;
-    if (answer->body.size() > kCompressFrom && question->gzip) {
-      answer->body = net::gzip_encode(answer->body);
-      extra = {{"Content-Encoding", "gzip"}, {"Vary", "Accept-Encoding"}};
-    }
-    loop.post([kept = std::move(kept), answer, extra = std::move(extra)]() mutable {
-      (*kept)->send(answer->status, kJson, std::move(answer->body), std::move(extra));
-      kept->reset();
-    });
-  });
+  const bool queued = executor.try_run(
+      [&loop, kept = std::move(kept), question, audited = std::move(audited)]() mutable {
+        auto ready = std::make_shared<ReadyAnswer>();
+        ready->answer = question->answer();
+        if (ready->answer.body.size() > kCompressFrom && question->gzip) {
+          ready->answer.body = net::gzip_encode(ready->answer.body);
+          ready->extra = {{"Content-Encoding", "gzip"}, {"Vary", "Accept-Encoding"}};
+        }
+        const auto send = [&loop, kept = std::move(kept), ready] {
+          loop.post([kept, ready] {
+            (*kept)->send(ready->answer.status, kJson, std::move(ready->answer.body),
+                          std::move(ready->extra));
+            kept->reset();
+          });
+        };
+        if (!audited) return send();
+        audited->finish(ready->answer.status, [send, ready](const net::Result<void>& recorded) {
+          if (!recorded.ok())
+            *ready = {error_answer(503, "unavailable", audit_refusal(recorded.error())),
+                      {{"Retry-After", "5"}}};
+          send();
+        });
+      });
   if (!queued) {
     net::send_error(*reply, 503, "unavailable", "too many questions are waiting; try again",
                     {{"Retry-After", "1"}});

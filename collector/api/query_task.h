@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "collector/api/audited_question.h"
 #include "collector/executor.h"
 #include "net/http/server.h"
 #include "net/io/loop.h"
@@ -27,10 +28,11 @@ struct QueryLimits {
 };
 
 /// `work(cancelled)` runs on a thread of the executor. A full executor answers 503 with Retry-After
-/// at once. Thread: the loop's.
+/// at once. `audited` (may be null) is recorded before the answer goes out; if that fails the
+/// answer is 503 instead. Thread: the loop's.
 void run_query(net::Loop& loop, Executor& executor, const net::ReplyPtr& reply,
                std::function<QueryAnswer(const std::function<bool()>& cancelled)> work,
-               const QueryLimits& limits = {});
+               const QueryLimits& limits = {}, AuditedPtr audited = nullptr);
 
 /// {"status":"error","errorType":...,"error":...} with the status that belongs to the code.
 [[nodiscard]] QueryAnswer error_answer(const net::Error& error);

@@ -98,6 +98,11 @@ Result<HttpAnswer> http_call(const HttpCall& call) {
   set(easy, CURLOPT_WRITEDATA, static_cast<void*>(&receiving));
   set(easy, CURLOPT_HEADERFUNCTION, &on_header);
   set(easy, CURLOPT_HEADERDATA, static_cast<void*>(&receiving));
+  for (const auto& [option, file] : {std::pair{CURLOPT_CAINFO, &call.trust.ca_file},
+                                     std::pair{CURLOPT_SSLCERT, &call.trust.certificate_file},
+                                     std::pair{CURLOPT_SSLKEY, &call.trust.key_file}}) {
+    if (!file->empty()) set(easy, option, file->c_str());
+  }
   if (call.method == "HEAD") {
     set(easy, CURLOPT_NOBODY, 1L);
   } else if (call.method != "GET") {

@@ -17,12 +17,18 @@
 
 namespace hms::collector {
 
+/// For https. Files in PEM; empty: the system's authorities, no certificate of our own.
+struct HttpTrust {
+  std::string ca_file, certificate_file, key_file;
+};
+
 struct HttpCall {
   std::string method = "GET";
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   std::string_view body;
   uint64_t max_body_bytes = 64ULL * 1024 * 1024;
+  HttpTrust trust;
 };
 
 struct HttpAnswer {

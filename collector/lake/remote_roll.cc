@@ -17,8 +17,10 @@ using nlohmann::json;
 
 constexpr std::chrono::milliseconds kLookEvery{200};
 
-Result<json> ask(const std::string& method, const std::string& url, int expected) {
+Result<json> ask(const std::string& method, const std::string& url, const HttpTrust& trust,
+                 int expected) {
   HttpCall call;
+  call.trust = trust;
   call.method = method;
   call.url = url;
   auto answer = http_call(call);
@@ -32,18 +34,14 @@ Result<json> ask(const std::string& method, const std::string& url, int expected
 
 }  // namespace
 
-Result<std::string> roll_in_collector(const std::string& listen, bool tls, uint32_t day) {
-  const std::string text = day_text(day);
-  if (tls)
-    return Error{Code::unavailable, net::Side::self, false,
-                 "a collector runs here and speaks TLS; ask it: POST https://" + listen +
-                     "/ops/lake/roll?day=" + text};
-  const std::string base = "http://" + listen + "/ops/lake";
-  if (auto asked = ask("POST", base + "/roll?day=" + text, 202); !asked.ok())
+Result<std::string> roll_in_collector(const std::string& base, const HttpTrust& trust,
+                                      uint32_t day) {
+  const std::string text = day_text(day), lake = base + "/ops/lake";
+  if (auto asked = ask("POST", lake + "/roll?day=" + text, trust, 202); !asked.ok())
     return std::move(asked).error();
   for (;;) {
     std::this_thread::sleep_for(kLookEvery);
-    auto state = ask("GET", base, 200);
+    auto state = ask("GET", lake, trust, 200);
     if (!state.ok()) return std::move(state).error();
     const json& body = state.value();
     const json waiting = body.value("waiting", json::array());

@@ -4,13 +4,14 @@
 #include <cstdint>
 #include <string>
 
+#include "collector/lake/http_transfer.h"
 #include "net/core/result.h"
 
 namespace hms::collector {
 
-/// `listen` as in the configuration. One sentence for people. Errors: unavailable (nobody answers
-/// there), and what the roll ended with.
-[[nodiscard]] net::Result<std::string> roll_in_collector(const std::string& listen, bool tls,
-                                                         uint32_t day);
+/// `base`: "http://127.0.0.1:9090". One sentence for people. Errors: unavailable (nobody answers
+/// there), tls, and what the roll ended with.
+[[nodiscard]] net::Result<std::string> roll_in_collector(const std::string& base,
+                                                         const HttpTrust& trust, uint32_t day);
 
 }  // namespace hms::collector

@@ -14,6 +14,7 @@
 #include "collector/lake/table_files.h"
 #include "collector/lake/verify.h"
 #include "collector/store/keys.h"
+#include "collector/store/retention_sweep.h"
 #include "net/core/log.h"
 #include "net/core/random.h"
 
@@ -177,6 +178,9 @@ Result<void> Roller::check(Family day) const {
   if (has_table(engine_.reader(), day, Table::series_log))
     return bad_day(Code::unavailable, day.day,
                    "still has metric points that are not in chunks; that takes half an hour", true);
+  if (!is_swept(engine_.reader(), day, today(), options_.retention))
+    return bad_day(Code::unavailable, day.day,
+                   "still has records past their own retention, which are being removed", true);
   return {};
 }
 

@@ -22,6 +22,7 @@
 
 #include "collector/lake/lake.h"
 #include "collector/store/engine.h"
+#include "collector/store/retention.h"
 #include "collector/store/series_store.h"
 #include "net/core/clock.h"
 
@@ -33,6 +34,7 @@ struct RollerOptions {
   uint32_t minute_of_day = 150;  // UTC, when it looks for days past the retention
   uint64_t min_free_bytes = 0;   // below: the oldest whole day goes to the lake, whatever its age
   net::Clock clock;
+  Retention retention = {};  // shorter bounds: what they drop is gone before a day is rolled
 };
 
 struct RollerStatus {

@@ -108,6 +108,7 @@ class S3Client {
       input.headers["x-amz-security-token"] = settings_.credentials.session_token;
     if (!range.empty()) input.headers["range"] = range;
     HttpCall call;
+    call.trust.ca_file = settings_.ca_file;
     call.method = method;
     call.url = settings_.endpoint + input.path;
     if (!query.empty()) call.url += "?" + canonical_query(query);

@@ -18,6 +18,7 @@ struct S3Settings {
   std::string region;
   std::string bucket, prefix;  // prefix without slashes at its ends; may be empty
   S3Credentials credentials;
+  std::string ca_file;  // PEM: who vouches for the endpoint; empty: the system's authorities
 };
 [[nodiscard]] std::unique_ptr<LakeDestination> make_s3_destination(S3Settings settings);
 

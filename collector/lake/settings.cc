@@ -28,6 +28,7 @@ Result<std::unique_ptr<LakeDestination>> open_bucket(const LakeSettings& setting
   if (out.endpoint.rfind("http://", 0) != 0 && out.endpoint.rfind("https://", 0) != 0)
     return bad("endpoint '" + out.endpoint + "' is not http:// or https://");
   out.region = settings.region;
+  out.ca_file = settings.ca;
   auto credentials = read_s3_credentials(settings.credentials);
   if (!credentials.ok()) return std::move(credentials).error();
   out.credentials = std::move(credentials).value();

@@ -13,6 +13,7 @@ struct LakeSettings {
   std::string to;        // a folder, or s3://bucket/prefix
   std::string endpoint;  // of the S3-compatible service: https://host[:port]
   std::string region = "us-east-1";
+  std::string ca;           // file of the endpoint's authorities, PEM; empty: the system's
   std::string credentials;  // file in AWS's form; empty: AWS_ACCESS_KEY_ID and its kin
 };
 

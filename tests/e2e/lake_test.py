@@ -60,20 +60,26 @@ class SignedGate(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, backend, key, secret):
+    def __init__(self, backend, key, secret, tls=None):
         super().__init__(("127.0.0.1", 0), SignedGate.Handler)
         self.backend, self.key, self.secret = backend, key, secret
+        self.scheme = "https" if tls else "http"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.count, self.refused, self.bad = 0, 0, []
         self.multipart = 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}"
 
     def close(self):
         self.shutdown()
         self.server_close()
+
+    def handle_error(self, request, client_address):
+        """A caller that does not believe our certificate hangs up: nothing to tell."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

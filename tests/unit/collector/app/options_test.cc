@@ -45,7 +45,7 @@ TEST_CASE(
   CHECK(line.options.data == "/from/file");
   CHECK(line.options.listen == "127.0.0.1:3");
   CHECK(line.options.otlp_listen == "127.0.0.1:5");
-  CHECK(line.options.retention_days == 7);
+  CHECK(line.options.retention.days == 7);
   CHECK(line.options.memory_bytes == 256ULL << 20);
   CHECK(line.options.log_format == "json");
 }
