@@ -20,7 +20,7 @@ def certificates(stage):
     return folder
 
 
-def haproxy(stage, name, port, target, telemetry, side):
+def haproxy(stage, name, port, target, telemetry, side, accept=""):
     keys = certificates(stage) if side != "plain" else None
     bind = {"tls": f" ssl crt {keys}/both.pem no-tls-tickets", "mtls-in": f" ssl crt {keys}/both.pem ca-file {keys}/ca.pem verify required no-tls-tickets"}.get(side, "")
     server = f" ssl crt {keys}/both.pem ca-file {keys}/ca.pem verify required sni str(localhost)" if side == "mtls-out" else ""
@@ -47,7 +47,7 @@ defaults
   timeout server 3600s
   http-reuse always
 frontend in
-  bind 127.0.0.1:{port}{bind}{log}
+  bind 127.0.0.1:{port}{bind}{accept}{log}
   default_backend out
 backend out
   server origin 127.0.0.1:{target}{server}
@@ -114,6 +114,7 @@ timeouts: {{idle: 3600s}}
 
 PEERS = {
     "haproxy": lambda *a: haproxy(*a[:4], True, a[4]),
+    "haproxy-defer": lambda *a: haproxy(*a[:4], True, a[4], " defer-accept"),
     "haproxy-quiet": lambda *a: haproxy(*a[:4], False, a[4]),
     "nginx": lambda *a: nginx(*a[:4], True, a[4]),
     "nginx-quiet": lambda *a: nginx(*a[:4], False, a[4]),
