@@ -309,6 +309,9 @@ class OpensslTlsStream final : public TlsStream,
     if (is_server() && SSL_version(ssl) == TLS1_3_VERSION && scratch_.cipher().size() < 8 * 1024) {
       carry_.assign(scratch_.cipher());
       scratch_.drop_cipher();
+      // A caller with Nagle's algorithm on holds its request back until its Finished is
+      // acknowledged.
+      if (input_.empty()) inner_->acknowledge_now();
     } else {
       scratch_.flush_cipher(*inner_);
     }
