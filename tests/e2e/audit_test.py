@@ -27,7 +27,7 @@ class Audit(hms.TestCase):
         self.data, self.settings = os.path.join(self.folder(), "data"), self.folder()
 
     def begin(self, config=CONFIG, *flags):
-        return self.start("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", "128MiB", "--config", self.write(os.path.join(self.settings, "collector.yaml"), config), *flags)
+        return self.start("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", f"{128 * hms.MEMORY_FACTOR}MiB", "--config", self.write(os.path.join(self.settings, "collector.yaml"), config), *flags)
 
     def records(self, collector, query=""):
         return hms.get_json(collector.address("listen"), "/ops/audit?limit=1000" + query)["records"]

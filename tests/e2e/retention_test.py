@@ -40,7 +40,7 @@ class Retention(hms.TestCase):
 
     def begin(self, config="series: {seal_interval: 1s}\n", *flags):
         self.write(self.config, config)
-        return self.start("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", "256MiB", "--config", self.config, *flags)
+        return self.start("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", f"{256 * hms.MEMORY_FACTOR}MiB", "--config", self.config, *flags)
 
     def fill(self):
         collector = self.begin()
