@@ -27,7 +27,7 @@ uint64_t longest_of_class(uint8_t of) noexcept {
   if (of == UINT8_MAX) return UINT64_MAX;
   if (of < 8) return uint64_t{of} << 10;
   const unsigned exponent = (of - 8U) / 8;
-  return (8 + (of - 8U) % 8) << (exponent + 10);
+  return (8 + uint64_t{of} % 8) << (exponent + 10);  // at most 15 << 40
 }
 
 bool times_meet(const TraceQuery& query, uint64_t oldest, uint64_t newest) noexcept {
