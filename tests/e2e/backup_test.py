@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import hms
@@ -26,7 +27,7 @@ class Backup(hms.TestCase):
         return subprocess.run([hms.binary("hms-collector"), *arguments], capture_output=True, text=True, timeout=120)
 
     def ingest(self, first, count):
-        items = [{"type": "log", "payload": {"service": "till", "msg": f"number {n}", "ts": 1000 * (hms.time.time_ns() // 10**9) + n % 1000}} for n in range(first, first + count)]
+        items = [{"type": "log", "payload": {"service": "till", "msg": f"number {n}", "ts": 1000 * (time.time_ns() // 10**9) + n % 1000}} for n in range(first, first + count)]
         items += [{"type": "trace", "payload": {"traceId": f"order {n}", "service": "till", "name": "pay", "durationMs": 3}} for n in range(first, first + count, 10)]
         items += [{"type": "metric", "payload": {"name": "orders", "kind": "count", "value": count, "service": "till"}}]
         self.assertEqual(hms.post_json(self.collector.address("listen"), "/ingest", items).status, 202)

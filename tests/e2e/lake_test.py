@@ -179,7 +179,7 @@ class LakeTest(hms.TestCase):
         out["everything"] = self.lines(program, "start=0", limit=11)
         for name, expression in {"gauge": "queue_depth", "rate": "sum(increase(jobs_done_total[2h]))", "quantile": "histogram_quantile(0.9, sum(increase(job_time_seconds[6h])))",
                                  "regex": "count({__name__=~\"queue.*\"})", "classic": "job_time_seconds_count"}.items():
-            data = hms.get_json(address, "/api/v1/query_range?step=1800&" + day + "&query=" + hms.urllib.parse.quote(expression))
+            data = hms.get_json(address, "/api/v1/query_range?step=1800&" + day + "&query=" + urllib.parse.quote(expression))
             self.assertEqual(data.get("warnings", []), [])
             out["range " + name] = data["data"]["result"]
         out["series"] = hms.get_json(address, f"/api/v1/series?match[]={{__name__!=%22%22}}&{day}")["data"]
