@@ -11,7 +11,7 @@
 //
 // `next` consumes from the front of `input`. After `end` the codec waits: call `next_message()`
 // before feeding further bytes, so pipelined requests stay in the caller's hands. Heads that arrive
-// in one read are parsed in place, without a copy. Thread: the loop's. Only h1_codec.cc knows
+// in one read are parsed in place, without a copy. Thread: the loop's. Only h1_grammar.h knows
 // llhttp. Allocates only for heads split over reads.
 #pragma once
 

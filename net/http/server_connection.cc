@@ -1,16 +1,15 @@
+// A caller's requests on their way in; what goes back to it is in server_connection_answer.cc.
 #include "net/http/server_connection.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <exception>
 #include <utility>
 
 #include "net/core/check.h"
 #include "net/core/log.h"
-#include "net/http/characters.h"
-#include "net/http/compress.h"
 #include "net/http/reply_text.h"
+#include "net/http/server_guard.h"
+#include "net/http/server_reply.h"
 #include "net/io/tls_stream.h"
 
 namespace hms::net {
@@ -18,77 +17,11 @@ namespace {
 
 constexpr size_t kMaxPendingBytes = 64 * 1024;
 constexpr int kRequestsPerTurn = 64;  // one pipelining caller must not starve the loop
-constexpr size_t kCompressFrom = 1024;
-constexpr size_t kAlwaysQueued = 64 * 1024;  // errors and small answers are never refused
 constexpr Millis kClosingTime{2'000};
 constexpr uint64_t kMaxDiscardedBytes = 1024 * 1024;
 constexpr size_t kBodyReserve = 1024 * 1024;  // an announced length is believed up to here
 
-enum class BodyCoding : uint8_t { identity, gzip, zstd, unknown };
-
-BodyCoding body_coding(std::string_view value) {
-  if (value.empty() || equals_ignoring_case(value, "identity")) return BodyCoding::identity;
-  if (equals_ignoring_case(value, "gzip") || equals_ignoring_case(value, "x-gzip")) {
-    return BodyCoding::gzip;
-  }
-  return equals_ignoring_case(value, "zstd") ? BodyCoding::zstd : BodyCoding::unknown;
-}
-
 }  // namespace
-
-// === ServerReply
-
-class ServerReply final : public Reply {
- public:
-  explicit ServerReply(ServerConnection* connection) : connection_(connection) {
-    connection_->reply_ = this;
-  }
-  ~ServerReply() override {
-    if (connection_ != nullptr) detach()->reply_abandoned(started_);
-  }
-
-  void send(int status, std::string_view content_type, std::string body, Headers extra) override {
-    if (connection_ == nullptr || started_) return;
-    detach()->send_whole(status, content_type, std::move(body), extra);
-  }
-  void start(int status, std::string_view content_type, Headers extra) override {
-    if (connection_ == nullptr || started_) return;
-    started_ = true;
-    connection_->start_stream(status, content_type, extra);
-  }
-  bool write(std::string_view piece) override {
-    return connection_ != nullptr && started_ && connection_->write_piece(piece);
-  }
-  void finish() override {
-    if (connection_ == nullptr || !started_) return;
-    detach()->finish_stream();
-  }
-  bool gone() const noexcept override { return gone_; }
-  size_t queued_bytes() const noexcept override {
-    return connection_ == nullptr ? 0 : connection_->stream_->queued_bytes();
-  }
-  bool accepts_gzip() const noexcept override {
-    return connection_ != nullptr && connection_->gzip_accepted_;
-  }
-  void on_gone(std::function<void()> callback) override { on_gone_ = std::move(callback); }
-
-  /// The connection is lost before the answer was complete.
-  void caller_left() {
-    detach();
-    gone_ = true;
-    if (auto callback = std::exchange(on_gone_, nullptr)) callback();
-  }
-  ServerConnection* detach() noexcept {
-    connection_->reply_ = nullptr;
-    return std::exchange(connection_, nullptr);
-  }
-
- private:
-  ServerConnection* connection_;  // null once answered or gone
-  std::function<void()> on_gone_;
-  bool started_ = false;
-  bool gone_ = false;
-};
 
 // === ServerConnection: life
 
@@ -325,7 +258,7 @@ void ServerConnection::on_phase_timeout() {
     return;
   }
   ++core_.counters.timeouts;
-  refuse_and_close(408, "timeout", "the request did not arrive in time");
+  refuse_and_close({408, "timeout", "the request did not arrive in time", {}});
 }
 
 void ServerConnection::take_step(H1Codec::Step step) {
@@ -341,8 +274,10 @@ void ServerConnection::take_step(H1Codec::Step step) {
       return;
     case H1Codec::Step::failed:
       ++core_.counters.bad_requests;
-      refuse_and_close(codec_.fault().status, "bad_data",
-                       "the request breaks a rule of HTTP: " + std::string(codec_.fault().site));
+      refuse_and_close({codec_.fault().status,
+                        "bad_data",
+                        "the request breaks a rule of HTTP: " + std::string(codec_.fault().site),
+                        {}});
       return;
     case H1Codec::Step::trailers:
     case H1Codec::Step::upgrade:
@@ -369,12 +304,13 @@ void ServerConnection::on_head() {
   close_after_ = close_after_ || !head.keep_alive || core_.draining;
   handler_ = nullptr;
 
-  if (refuse_by_head(head)) {
+  if (auto refusal = refuse_by_head(head, core_, on_loopback_, request_, handler_)) {
     // With a body on its way the connection ends here: reading it only to throw it away serves
     // nobody.
-    if (head.body != BodyKind::none) {
-      refuse_and_close(refused_status_, refused_type_, refused_sentence_, refused_fields_);
-    }
+    if (head.body != BodyKind::none)
+      refuse_and_close(*refusal);
+    else
+      refusal_ = std::move(refusal);
     return;
   }
   if (head.body == BodyKind::length) {
@@ -385,70 +321,18 @@ void ServerConnection::on_head() {
   }
 }
 
-/// Everything that can be known before the body. True: refused_* say why not.
-bool ServerConnection::refuse_by_head(const MessageHead& head) {
-  const auto reject = [this](int status, std::string_view type, std::string sentence,
-                             Headers extra = {}) {
-    refused_status_ = status;
-    refused_type_ = type;
-    refused_sentence_ = std::move(sentence);
-    refused_fields_ = std::move(extra);
-    return true;
-  };
-  if (auto why = foreign_page(head, core_.options.browsers, on_loopback_)) {
-    ++core_.counters.foreign_refused;
-    return reject(403, "forbidden", std::move(*why));
-  }
-  const std::string_view raw_path = target_path(head.target);
-  auto path = percent_decode(raw_path);
-  if (!path) return reject(400, "bad_data", "path: " + path.error().detail);
-  request_.path = std::move(path).value();
-  auto query = parse_query(target_query(head.target));
-  if (!query) return reject(400, "bad_data", "query: " + query.error().detail);
-  request_.query = std::move(query).value();
-
-  auto match = core_.routes.find(head.method, raw_path);
-  if (!match) return reject(400, "bad_data", "path: " + match.error().detail);
-  if (match->handler == nullptr) {
-    if (match->allow.empty()) return reject(404, "not_found", "no such path: " + request_.path);
-    return reject(405, "bad_data",
-                  "method " + request_.method + " is not allowed here, expected " + match->allow,
-                  {{"Allow", match->allow}});
-  }
-  handler_ = match->handler;
-  request_.path_parameters = std::move(match->parameters);
-
-  if (head.has(KnownHeader::expect) && !head.expects_continue && !old_version_) {
-    return reject(417, "bad_data", "only Expect: 100-continue is understood");
-  }
-  if (head.body == BodyKind::none) return false;
-  if (head.body == BodyKind::length && head.content_length > core_.options.max_body_bytes) {
-    ++core_.counters.bodies_refused;
-    return reject(
-        413, "bad_data",
-        "the body is larger than " + std::to_string(core_.options.max_body_bytes) + " bytes");
-  }
-  if (core_.options.decode_bodies &&
-      body_coding(head.get(KnownHeader::content_encoding)) == BodyCoding::unknown) {
-    ++core_.counters.bodies_refused;
-    return reject(415, "bad_data", "Content-Encoding is not one of gzip, zstd, identity",
-                  {{"Accept-Encoding", "gzip, zstd"}});
-  }
-  return false;
-}
-
 void ServerConnection::on_body(std::string_view piece) {
   if (request_.body.size() + piece.size() > core_.options.max_body_bytes) {
     ++core_.counters.bodies_refused;
-    refuse_and_close(
-        413, "bad_data",
-        "the body is larger than " + std::to_string(core_.options.max_body_bytes) + " bytes");
+    refuse_and_close(body_too_large(core_.options));
     return;
   }
   if (core_.buffered_bytes + piece.size() > core_.options.max_buffered_bytes) {
     ++core_.counters.bodies_refused;
-    refuse_and_close(503, "unavailable", "too many request bodies are on their way; try again",
-                     {{"Retry-After", "1"}});
+    refuse_and_close({503,
+                      "unavailable",
+                      "too many request bodies are on their way; try again",
+                      {{"Retry-After", "1"}}});
     return;
   }
   core_.buffered_bytes += piece.size();
@@ -464,30 +348,13 @@ void ServerConnection::forget_body() {
 void ServerConnection::on_request_complete() {
   phase_timer_.disarm();
   state_ = State::handling;
-  if (refused_status_ != 0) {
-    refuse(refused_status_, refused_type_, refused_sentence_, refused_fields_);
+  if (!refusal_) refusal_ = decode_body(request_, core_);
+  forget_body();
+  if (refusal_) {
+    refuse(*std::exchange(refusal_, std::nullopt));
     return;
   }
-  if (!decode_body()) return;
-  forget_body();
   dispatch();
-}
-
-bool ServerConnection::decode_body() {
-  if (!core_.options.decode_bodies || request_.body.empty()) return true;
-  const BodyCoding coding = body_coding(request_.header("content-encoding"));
-  if (coding != BodyCoding::gzip && coding != BodyCoding::zstd) return true;
-  auto decoded = coding == BodyCoding::gzip
-                     ? gzip_decode(request_.body, core_.options.max_body_bytes)
-                     : zstd_decode(request_.body, core_.options.max_body_bytes);
-  forget_body();
-  if (decoded) {
-    request_.body = std::move(decoded).value();
-    return true;
-  }
-  ++core_.counters.bodies_refused;
-  refuse(decoded.error().code == Code::too_large ? 413 : 400, "bad_data", decoded.error().detail);
-  return false;
 }
 
 void ServerConnection::dispatch() {
@@ -507,191 +374,21 @@ void ServerConnection::dispatch() {
   }
 }
 
-void ServerConnection::refuse(int status, std::string_view error_type, std::string_view sentence,
-                              Headers extra) {
-  send_whole(status, "application/json", error_body(error_type, sentence), extra);
+void ServerConnection::refuse(const Refusal& refusal) {
+  send_whole(refusal.status, "application/json", error_body(refusal.error_type, refusal.sentence),
+             refusal.fields);
 }
 
 /// Answers now, although the request is not complete; nothing more is read as HTTP.
-void ServerConnection::refuse_and_close(int status, std::string_view error_type,
-                                        std::string_view sentence, Headers extra) {
+void ServerConnection::refuse_and_close(const Refusal& refusal) {
   close_after_ = true;
   state_ = State::handling;
   forget_body();
-  refuse(status, error_type, sentence, std::move(extra));
+  refuse(refusal);
 }
 
 void ServerConnection::refuse_connection() {
-  refuse_and_close(503, "unavailable", "too many connections are open", {{"Retry-After", "1"}});
-}
-
-// === writing answers
-
-void ServerConnection::append_common_fields(std::string& out, std::string_view content_type,
-                                            const Headers& extra) {
-  append_field(out, "Date", date_text());
-  if (!content_type.empty()) append_field(out, "Content-Type", content_type);
-  append_extra_fields(out, extra);
-  if (close_after_) {
-    out.append("Connection: close\r\n");
-  } else if (old_version_) {
-    out.append("Connection: keep-alive\r\n");
-  }
-}
-
-namespace {
-std::string status_line(int status) {
-  std::string out;
-  out.reserve(512);
-  out.append("HTTP/1.1 ").append(std::to_string(std::clamp(status, 200, 999)));
-  out.append(" ").append(status_reason(status)).append("\r\n");
-  return out;
-}
-}  // namespace
-
-/// What the reader has taken since is seen when less than the low watermark is left, when the
-/// connection writes again, and here: before anybody is refused.
-bool ServerConnection::has_room_for(size_t reply_bytes) {
-  if (reply_bytes <= kAlwaysQueued) return true;
-  const auto fits = [&] {
-    return core_.counters.queued_reply_bytes + reply_bytes <= core_.options.max_queued_reply_bytes;
-  };
-  if (fits()) return true;
-  for (const auto& [connection, owner] : core_.connections) connection->account_queue();
-  return fits();
-}
-
-void ServerConnection::account_queue() {
-  if (state_ == State::gone) return;
-  const uint64_t before = std::exchange(queued_bytes_, stream_->queued_bytes());
-  core_.counters.queued_reply_bytes += queued_bytes_ - before;
-}
-
-void ServerConnection::send_whole(int status, std::string_view content_type, std::string body,
-                                  const Headers& extra) {
-  if (!has_room_for(body.size())) {
-    ++core_.counters.replies_refused;
-    refuse(503, "unavailable", "too many answers wait for slow readers; try again",
-           {{"Retry-After", "1"}});
-    return;
-  }
-  close_after_ = close_after_ || core_.draining;
-  const bool bodyless = status == 204 || status == 304;
-  std::string head = status_line(status);
-  append_common_fields(head, bodyless ? std::string_view() : content_type, extra);
-  if (!bodyless) {
-    const bool may_compress = body.size() > kCompressFrom && is_worth_compressing(content_type) &&
-                              header_value(extra, "content-encoding").empty();
-    if (may_compress) {
-      append_field(head, "Vary", "Accept-Encoding");
-      if (gzip_accepted_) {
-        body = gzip_encode(body);
-        append_field(head, "Content-Encoding", "gzip");
-      }
-    }
-    append_field(head, "Content-Length", std::to_string(body.size()));
-  }
-  head.append("\r\n");
-  const std::array<std::string_view, 2> slices = {
-      head, bodyless || head_only_ ? std::string_view() : std::string_view(body)};
-  stream_->write(slices);
-  watch_writes();
-  end_exchange();
-}
-
-void ServerConnection::start_stream(int status, std::string_view content_type,
-                                    const Headers& extra) {
-  close_after_ = close_after_ || core_.draining || old_version_;
-  streaming_ = true;
-  std::string head = status_line(status);
-  append_common_fields(head, content_type, extra);
-  if (content_type.substr(0, 17) == "text/event-stream") {
-    // Proxies on the way must neither keep, change nor collect events.
-    if (header_value(extra, "cache-control").empty()) {
-      append_field(head, "Cache-Control", "no-cache, no-transform");
-    }
-    append_field(head, "X-Accel-Buffering", "no");
-  }
-  if (!old_version_) append_field(head, "Transfer-Encoding", "chunked");
-  head.append("\r\n");
-  stream_->write(head);
-  watch_writes();
-}
-
-bool ServerConnection::write_piece(std::string_view piece) {
-  if (stream_->queued_bytes() + piece.size() > Reply::kMaxQueuedBytes) return false;
-  if (piece.empty() || head_only_) return true;
-  if (old_version_) {
-    stream_->write(piece);
-  } else {
-    std::array<char, 20> size{};
-    char* end = std::to_chars(size.data(), size.data() + 16, piece.size(), 16).ptr;
-    *end++ = '\r';
-    *end++ = '\n';
-    const std::array<std::string_view, 3> slices = {
-        std::string_view(size.data(), static_cast<size_t>(end - size.data())), piece, "\r\n"};
-    stream_->write(slices);
-  }
-  watch_writes();
-  return true;
-}
-
-void ServerConnection::finish_stream() {
-  if (!old_version_ && !head_only_) stream_->write("0\r\n\r\n");
-  watch_writes();
-  end_exchange();
-}
-
-/// Nobody holds the reply any more and nothing was answered, or a stream was left without its end.
-void ServerConnection::reply_abandoned(bool started) {
-  if (started) {
-    stream_->mark_for_reset();
-    drop();
-    return;
-  }
-  log_error("a request handler gave no answer");
-  refuse(500, "internal", "the request was not answered");
-}
-
-void ServerConnection::end_exchange() {
-  streaming_ = false;
-  if (close_after_) {
-    begin_closing();
-    return;
-  }
-  state_ = State::reading;
-  request_ = Request();
-  refused_status_ = 0;
-  head_only_ = old_version_ = gzip_accepted_ = false;
-  codec_.next_message();
-  if (running_) return;
-  if (!pending_.empty()) {
-    continue_timer_.arm(Millis{0});
-  } else if (eof_) {
-    begin_closing();
-    return;
-  }
-  arm_for_reading();
-  update_reading();
-}
-
-void ServerConnection::watch_writes() {
-  account_queue();
-  if (stream_->queued_bytes() == 0 || write_timer_.armed()) return;
-  written_at_check_ = stream_->bytes_written();
-  write_timer_.arm(core_.options.body_timeout);
-}
-
-void ServerConnection::on_write_timeout() {
-  account_queue();
-  if (stream_->queued_bytes() == 0) return;
-  if (stream_->bytes_written() == written_at_check_) {
-    ++core_.counters.timeouts;
-    stream_->mark_for_reset();
-    drop();
-    return;
-  }
-  watch_writes();
+  refuse_and_close({503, "unavailable", "too many connections are open", {{"Retry-After", "1"}}});
 }
 
 }  // namespace hms::net

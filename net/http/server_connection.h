@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,6 +20,7 @@
 #include "net/http/h1_codec.h"
 #include "net/http/route_table.h"
 #include "net/http/server.h"
+#include "net/http/server_guard.h"
 #include "net/io/loop.h"
 #include "net/io/stream.h"
 #include "net/io/timer_wheel.h"
@@ -72,15 +74,11 @@ class ServerConnection final : public StreamHandler {
   void run_pending();
   void take_step(H1Codec::Step step);
   void on_head();
-  bool refuse_by_head(const MessageHead& head);
   void on_body(std::string_view piece);
   void on_request_complete();
-  bool decode_body();
   void dispatch();
-  void refuse(int status, std::string_view error_type, std::string_view sentence,
-              Headers extra = {});
-  void refuse_and_close(int status, std::string_view error_type, std::string_view sentence,
-                        Headers extra = {});
+  void refuse(const Refusal& refusal);
+  void refuse_and_close(const Refusal& refusal);
 
   // Called by the reply.
   void send_whole(int status, std::string_view content_type, std::string body,
@@ -116,11 +114,8 @@ class ServerConnection final : public StreamHandler {
   uint64_t queued_bytes_ = 0;     // our share of counters.queued_reply_bytes
   uint64_t written_at_check_ = 0;
   uint64_t discarded_bytes_ = 0;
-  int refused_status_ = 0;  // decided at the head, answered at the end of a request without body
-  std::string refused_type_;
-  std::string refused_sentence_;
-  Headers refused_fields_;
-  const bool on_loopback_;  // of a listener that only this machine reaches
+  std::optional<Refusal> refusal_;  // decided at the head, answered at the end of the request
+  const bool on_loopback_;          // of a listener that only this machine reaches
   bool peer_known_ = false;
   bool running_ = false;
   bool paused_ = false;

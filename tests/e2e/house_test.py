@@ -21,7 +21,7 @@ FORBIDDEN = {
 # A library's header and the files that may know it.
 KNOWN_BY = {
     r"uv\.h": r"net/io/",
-    r"llhttp\.h": r"net/http/(h1_codec|head_split)\.cc",
+    r"llhttp\.h": r"net/http/h1_grammar\.h",
     r"openssl/": r"(net/io/tls_|collector/lake/digest\.cc)",
     r"curl/": r"collector/lake/http_transfer\.cc",
     r"yaml-cpp/": r"net/core/yaml_",
