@@ -1,8 +1,84 @@
 // otlp_protobuf_traces.cc: spans, their events and links, from protobuf.
 #include "telemetry/otlp_protobuf.h"
+#include "telemetry/repeated_bytes.h"
 
 namespace hms::telemetry::otlp {
 namespace {
+
+constexpr char kAttributeTag = 9 << 3 | 2;  // of a span's attribute, as everybody writes it
+
+using AttributeRuns = RepeatedBytes<AttributeRange>;
+
+struct Repeated {
+  AttributeRuns attributes;
+  RepeatedBytes<std::string_view> names;
+};
+
+/// The attributes of a span that follow each other, tags included; `reader` has just met the first
+/// one. Empty: its tag was written in more bytes than it needs.
+std::string_view attribute_run(pbf_reader& reader) {
+  const char* const begin = reader.data().data() - 1;
+  if (*begin != kAttributeTag) return {};
+  reader.skip();
+  while (reader.length() > 0 && *reader.data().data() == kAttributeTag && reader.next())
+    reader.skip();
+  return {begin, static_cast<size_t>(reader.data().data() - begin)};
+}
+
+/// The attributes of one span: a range of the batch, its own or one that an earlier span has.
+class SpanAttributes {
+ public:
+  SpanAttributes(TraceBatch& batch, AttributeRuns& runs)
+      : batch_(batch), runs_(runs), mark_(attribute_mark(batch)), range_{mark_, mark_} {}
+
+  /// `reader` has just met an attribute: takes it and those right behind it.
+  void take(pbf_reader& reader) {
+    const std::string_view run = attribute_run(reader);
+    if (run.empty()) {
+      own();
+      read_attribute(batch_, range_.begin, view_of(reader));
+    } else if (range_.begin == range_.end) {
+      AttributeRuns::Place& place = runs_.place_of(run);
+      if (runs_.holds(place, run)) {
+        range_ = place.value;
+        return;
+      }
+      read(run);
+      runs_.keep(place, run, {range_.begin, attribute_mark(batch_)});
+      kept_ = &place;
+    } else {  // not all of them stand together
+      own();
+      read(run);
+    }
+    range_.end = attribute_mark(batch_);
+  }
+  [[nodiscard]] AttributeRange range() const noexcept { return range_; }
+  /// For a span that is left out.
+  void take_back() {
+    batch_.attributes.resize(mark_);
+    if (kept_ != nullptr) kept_->body = 0;
+  }
+
+ private:
+  void read(std::string_view run) {
+    for (pbf_reader reader = reader_of(run); reader.next();)
+      read_attribute(batch_, range_.begin, view_of(reader));
+  }
+  /// So that more can follow.
+  void own() {
+    const AttributeRange shared = range_;
+    if (shared.end == attribute_mark(batch_)) return;
+    range_.begin = attribute_mark(batch_);
+    for (uint32_t i = shared.begin; i < shared.end; ++i)
+      add_attribute(batch_, range_.begin, Attribute(batch_.attributes[i]));
+  }
+
+  TraceBatch& batch_;
+  AttributeRuns& runs_;
+  const uint32_t mark_;
+  AttributeRange range_;
+  AttributeRuns::Place* kept_ = nullptr;
+};
 
 void read_event(TraceBatch& batch, std::string_view bytes) {
   SpanEventView event;
@@ -62,14 +138,21 @@ void read_status(TraceBatch& batch, SpanView& span, std::string_view bytes) {
   }
 }
 
-void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_view scope,
-               std::string_view bytes) {
+std::string_view read_name(TraceBatch& batch, Repeated& repeated, std::string_view bytes) {
+  auto& place = repeated.names.place_of(bytes);
+  if (!repeated.names.holds(place, bytes))
+    repeated.names.keep(place, bytes, clean_text(batch, bytes));
+  return place.value;
+}
+
+void read_span(TraceBatch& batch, Repeated& repeated, Tally& tally, uint32_t resource,
+               std::string_view scope, std::string_view bytes) {
   tally.next();
   SpanView span;
   IdFaults faults;
   span.resource = resource;
   span.scope_name = scope;
-  span.attributes.begin = attribute_mark(batch);
+  SpanAttributes attributes(batch, repeated.attributes);
   const size_t events = batch.events.size(), links = batch.links.size();
   bool nested = false;
   for (pbf_reader reader = reader_of(bytes); reader.next();) {
@@ -86,7 +169,7 @@ void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_v
         break;
       }
       case message_field(5):
-        span.name = clean_text(batch, view_of(reader));
+        span.name = read_name(batch, repeated, view_of(reader));
         break;
       case varint_field(6):
         span.kind = span_kind(reader.get_int32());
@@ -98,7 +181,7 @@ void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_v
         span.end_unix_nanos = reader.get_fixed64();
         break;
       case message_field(9):
-        read_attribute(batch, span.attributes.begin, view_of(reader));
+        attributes.take(reader);
         break;
       case message_field(15):
         read_status(batch, span, view_of(reader));
@@ -112,7 +195,7 @@ void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_v
         reader.skip();
     }
   }
-  span.attributes.end = attribute_mark(batch);
+  span.attributes = attributes.range();
   if (nested) {  // second pass: a record's own attributes must lie together
     for (pbf_reader reader = reader_of(bytes); reader.next();) {
       const bool is_event = reader.tag_and_type() == message_field(11),
@@ -144,7 +227,7 @@ void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_v
   span.links_end = static_cast<uint32_t>(batch.links.size());
   if (const auto reason = add_span(batch, span, faults); !reason.empty()) {
     tally.reject(reason);
-    batch.attributes.resize(span.attributes.begin);
+    attributes.take_back();
     batch.events.resize(events);
     batch.links.resize(links);
   }
@@ -153,8 +236,11 @@ void read_span(TraceBatch& batch, Tally& tally, uint32_t resource, std::string_v
 }  // namespace
 
 net::Result<void> read_protobuf(TraceBatch& batch, Tally& tally) {
+  thread_local Repeated repeated;
+  repeated.attributes.begin_body();
+  repeated.names.begin_body();
   return guarded(batch, [&](uint32_t resource, std::string_view scope, std::string_view bytes) {
-    read_span(batch, tally, resource, scope, bytes);
+    read_span(batch, repeated, tally, resource, scope, bytes);
   });
 }
 

@@ -87,6 +87,51 @@ std::string pack_histogram(const telemetry::Histogram& given) {
   return out + body;
 }
 
+void pack_one_more(std::string& packed, double seconds) {
+  if (packed.empty()) packed.assign(2, '\0');
+  std::string fresh;
+  // Puts the bytes of `fresh` in the place of [from, to).
+  const auto replace = [&](size_t from, size_t to) { packed.replace(from, to - from, fresh); };
+  size_t at = 0;
+  const uint64_t zero = take_varint(packed, at);
+  if (seconds <= 0) {
+    put_varint(fresh, zero + 1);
+    return replace(0, at);
+  }
+  const size_t head = at;
+  const uint64_t buckets = take_varint(packed, at);
+  const auto wanted =
+      static_cast<uint64_t>(clamped_index(telemetry::bucket_index(seconds)) - telemetry::kMinIndex);
+  const size_t head_end = at;
+  uint64_t slot = 0;
+  for (uint64_t i = 0; i < buckets && at < packed.size(); ++i) {
+    const size_t begin = at;
+    const uint64_t before = slot;
+    slot += take_varint(packed, at);
+    if (slot > wanted) {  // goes before this one
+      put_varint(fresh, wanted - before);
+      put_varint(fresh, 1);
+      put_varint(fresh, slot - wanted);
+      replace(begin, at);
+      fresh.clear();
+      put_varint(fresh, buckets + 1);
+      return replace(head, head_end);
+    }
+    const size_t count_at = at;
+    const uint64_t count = take_varint(packed, at);
+    if (slot == wanted) {
+      put_varint(fresh, count + 1);
+      return replace(count_at, at);
+    }
+  }
+  put_varint(fresh, wanted - slot);
+  put_varint(fresh, 1);
+  replace(packed.size(), packed.size());
+  fresh.clear();
+  put_varint(fresh, buckets + 1);
+  replace(head, head_end);
+}
+
 void HistogramSum::add(const std::string& packed) {
   if (packed.empty()) return;
   if (counts_.empty()) counts_.assign(kBuckets, 0);

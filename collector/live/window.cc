@@ -10,6 +10,7 @@
 #include "collector/live/http_points.h"
 #include "collector/live/packed_histogram.h"
 #include "collector/live/sender_clock.h"
+#include "collector/live/series_key.h"
 #include "collector/live/trace_examples.h"
 
 namespace hms::collector {
@@ -46,6 +47,13 @@ struct Cell {
 struct Slot {
   int64_t second = -1;
   std::vector<Cell> cells;  // by series
+};
+
+/// What spans of one batch with the same sender and attributes have in common.
+struct KnownSpan {
+  uint64_t batch = 0;
+  uint32_t resource = 0, attributes = 0;
+  HttpLabels labels;
 };
 
 struct Measured {
@@ -201,7 +209,7 @@ class Window final : public LiveWindow {
 
  private:
   using SeriesIndex =
-      std::map<std::tuple<std::string, std::string, std::string, bool, bool>, uint32_t>;
+      std::unordered_map<SeriesKey<std::string>, uint32_t, SeriesKeyHash, SeriesKeyEqual>;
 
   [[nodiscard]] int64_t oldest_allowed() const { return newest_ - options_.seconds + 1; }
   [[nodiscard]] const Slot& slot_of(int64_t second) const {
@@ -276,25 +284,8 @@ class Window final : public LiveWindow {
 
   void add_second(int64_t second, std::string_view service, const HttpLabels& labels, bool outbound,
                   bool derived, const Histogram& delta) {
-    if (second > now_ + kFutureSeconds || second <= std::max(newest_, now_) - options_.seconds) {
-      ++stats_.records_out_of_range;
-      return;
-    }
-    // A sender's clock that runs ahead: its seconds count when they come, or its alert would wait.
-    second = std::min(second, now_);
-    newest_ = std::max(newest_, second);
-    Slot& slot = slot_of(second);
-    if (slot.second != second) clear(slot, second);
-    const uint32_t id =
-        series_id(service, labels.route, labels.upstream, outbound, derived, second);
-    auto cell = std::lower_bound(slot.cells.begin(), slot.cells.end(), id,
-                                 [](const Cell& c, uint32_t wanted) { return c.series < wanted; });
-    if (cell == slot.cells.end() || cell->series != id) {
-      cell = slot.cells.insert(cell, Cell{});
-      cell->series = id;
-      ++stats_.cells;
-      stats_.bytes += sizeof(Cell) + cell->packed.capacity();
-    }
+    Cell* const cell = cell_of(second, service, labels, outbound, derived);
+    if (cell == nullptr) return;
     stats_.bytes -= cell->packed.capacity();
     cell->requests += delta.count;
     if (labels.error) cell->errors += delta.count;
@@ -309,9 +300,34 @@ class Window final : public LiveWindow {
     }
     cell->packed.shrink_to_fit();
     stats_.bytes += cell->packed.capacity();
+    if (stats_.bytes > options_.max_bytes) shed();
+  }
+
+  /// Where a second of a series is counted; null when it is out of reach.
+  Cell* cell_of(int64_t second, std::string_view service, const HttpLabels& labels, bool outbound,
+                bool derived) {
+    if (second > now_ + kFutureSeconds || second <= std::max(newest_, now_) - options_.seconds) {
+      ++stats_.records_out_of_range;
+      return nullptr;
+    }
+    // A sender's clock that runs ahead: its seconds count when they come, or its alert would wait.
+    second = std::min(second, now_);
+    newest_ = std::max(newest_, second);
+    Slot& slot = slot_of(second);
+    if (slot.second != second) clear(slot, second);
+    const uint32_t id =
+        series_id(service, labels.route, labels.upstream, outbound, derived, second);
     changed_.insert(second);
     if (changed_.size() > static_cast<size_t>(options_.seconds)) changed_.erase(changed_.begin());
-    if (stats_.bytes > options_.max_bytes) shed();
+    const auto cell =
+        std::lower_bound(slot.cells.begin(), slot.cells.end(), id,
+                         [](const Cell& c, uint32_t wanted) { return c.series < wanted; });
+    if (cell != slot.cells.end() && cell->series == id) return &*cell;
+    const auto added = slot.cells.insert(cell, Cell{});
+    added->series = id;
+    ++stats_.cells;
+    stats_.bytes += sizeof(Cell) + added->packed.capacity();
+    return &*added;
   }
 
   /// What a cumulative histogram grew by since its last reading. False when that cannot be told
@@ -368,48 +384,84 @@ class Window final : public LiveWindow {
   // --- traces
 
   void add_traces(const telemetry::TraceBatch& batch) {
+    ++batches_;
+    std::vector<bool> measured;
+    for (const auto& resource : batch.resources) {
+      const auto at = measured_.find(std::string(resource.service_name));
+      measured.push_back(at != measured_.end() && now_ <= at->second.last + kMeasuredHoldsSeconds);
+    }
     for (const auto& span : batch.spans) {
       if (!is_request_span(span)) continue;
-      const auto& resource = batch.resources[span.resource];
-      const HttpLabels labels = span_labels(batch, span);
+      const std::string_view service = batch.resources[span.resource].service_name;
+      const HttpLabels labels = labels_of(batch, span);
+      examples_.note(service, span, labels, now_);
+      if (measured[span.resource]) continue;
       const uint64_t nanos = span.end_unix_nanos > span.start_unix_nanos
                                  ? span.end_unix_nanos - span.start_unix_nanos
                                  : 0;
-      const auto second = static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL);
-      examples_.note(resource.service_name, span, labels, now_);
-      const auto measured = measured_.find(std::string(resource.service_name));
-      if (measured != measured_.end() && now_ <= measured->second.last + kMeasuredHoldsSeconds)
-        continue;
-      Histogram one;
-      one.record(static_cast<double>(nanos) / 1e9);
-      add_second(second, resource.service_name, labels, false, true, one);
+      add_span(static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL), service, labels,
+               static_cast<double>(nanos) / 1e9);
     }
+  }
+
+  /// Senders repeat the attributes of a route, and then those spans name one range of the batch.
+  HttpLabels labels_of(const telemetry::TraceBatch& batch, const telemetry::SpanView& span) {
+    const uint32_t attributes = span.attributes.begin;
+    KnownSpan& known = known_spans_[(attributes * 0x9E3779B1U >> 8) % known_spans_.size()];
+    if (known.batch != batches_ || known.resource != span.resource ||
+        known.attributes != attributes || span.attributes.begin == span.attributes.end) {
+      known = {batches_, span.resource, attributes, span_labels(batch, span)};
+      // What is the span's own must not be another one's.
+      if (known.labels.error || known.labels.route.data() == span.name.data()) known.batch = 0;
+      return known.labels;
+    }
+    HttpLabels labels = known.labels;
+    labels.error = span.status == telemetry::SpanStatus::error;
+    return labels;
+  }
+
+  void add_span(int64_t second, std::string_view service, const HttpLabels& labels,
+                double seconds) {
+    Cell* const cell = cell_of(second, service, labels, false, true);
+    if (cell == nullptr) return;
+    ++cell->requests;
+    if (labels.error) ++cell->errors;
+    cell->sum += seconds;
+    stats_.bytes -= cell->packed.capacity();
+    pack_one_more(cell->packed, seconds);
+    stats_.bytes += cell->packed.capacity();
+    if (stats_.bytes > options_.max_bytes) shed();
   }
 
   // --- series and bounds
 
   uint32_t series_id(std::string_view service, std::string_view route, std::string_view upstream,
                      bool outbound, bool derived, int64_t second) {
-    auto key = std::make_tuple(std::string(service), std::string(route), std::string(upstream),
-                               outbound, derived);
+    SeriesKey<std::string_view> key{service, route, upstream, outbound, derived};
     auto at = series_index_.find(key);
     if (at == series_index_.end()) {
       if (!room_for_one_more()) {
         ++stats_.routes_folded;
         // Services beyond the bound fall together too: their number is what grew then.
-        std::get<1>(key) = kOther;
-        std::get<2>(key).clear();
+        key.route = kOther;
+        key.upstream = {};
         at = series_index_.find(key);
         if (at == series_index_.end() && series_index_.size() >= 2 * options_.max_routes) {
-          std::get<0>(key) = kOther;
+          key.service = kOther;
           at = series_index_.find(key);
         }
       }
-      if (at == series_index_.end()) at = series_index_.emplace(key, new_series(key)).first;
+      if (at == series_index_.end()) at = add_series(key);
     }
     Series& series = series_[at->second];
     series.last_second = std::max(series.last_second, second);
     return at->second;
+  }
+
+  SeriesIndex::iterator add_series(const SeriesKey<std::string_view>& key) {
+    const SeriesKey<std::string> owned{std::string(key.service), std::string(key.route),
+                                       std::string(key.upstream), key.outbound, key.derived};
+    return series_index_.emplace(owned, new_series(owned)).first;
   }
 
   [[nodiscard]] bool room_for_one_more() {
@@ -419,8 +471,7 @@ class Window final : public LiveWindow {
   }
 
   uint32_t new_series(const SeriesIndex::key_type& key) {
-    Series series{std::get<0>(key), std::get<1>(key), std::get<2>(key),
-                  std::get<3>(key), std::get<4>(key), 0};
+    Series series{key.service, key.route, key.upstream, key.outbound, key.derived, 0};
     if (free_.empty()) {
       series_.push_back(std::move(series));
       return static_cast<uint32_t>(series_.size() - 1);
@@ -486,6 +537,8 @@ class Window final : public LiveWindow {
   std::vector<Series> series_;
   std::vector<uint32_t> free_;
   SeriesIndex series_index_;
+  uint64_t batches_ = 0;
+  std::vector<KnownSpan> known_spans_ = std::vector<KnownSpan>(1'024);
   std::unordered_map<std::string, Measured> measured_;
   SenderClock senders_;
   std::unordered_map<std::string, Cumulative> cumulative_;

@@ -9,18 +9,16 @@ using Kind = telemetry::AttributeValue::Kind;
 // What a corrupt chunk may make of columns that cost no bytes. A real one has at most 128 a record
 // and 16 MiB of them.
 constexpr size_t kMaxAttributes = 4'000'000;
+constexpr uint32_t kNoRun = UINT32_MAX;
 
 uint32_t AttributeTableWriter::column_of(const telemetry::Attribute& attribute, size_t place) {
   // Most records have what the one before had, in the same order.
-  const auto record = static_cast<uint32_t>(record_shapes_.size());
-  const auto used = [&](uint32_t index) {
-    return !columns_[index].records.empty() && columns_[index].records.back() == record;
-  };
-  if (!shapes_.empty() && !record_shapes_.empty()) {
-    const auto& last = shapes_[record_shapes_.back()];
+  const auto run = static_cast<uint32_t>(runs_.size());
+  if (!runs_.empty()) {
+    const auto& last = shapes_[runs_.back().shape];
     if (place < last.size()) {
       const Column& guess = columns_[last[place]];
-      if (guess.kind == attribute.value.kind && guess.key == attribute.key && !used(last[place]))
+      if (guess.kind == attribute.value.kind && guess.last_run != run && guess.key == attribute.key)
         return last[place];
     }
   }
@@ -30,39 +28,73 @@ uint32_t AttributeTableWriter::column_of(const telemetry::Attribute& attribute, 
                             static_cast<uint32_t>(columns_.size()));
     if (added)
       columns_.push_back(
-          {attribute.key, attribute.value.kind, ValueColumnWriter(attribute.value.kind), {}});
-    if (!used(it->second)) return it->second;
+          {attribute.key, attribute.value.kind, ValueColumnWriter(attribute.value.kind), kNoRun});
+    if (columns_[it->second].last_run != run) return it->second;
   }
 }
 
-void AttributeTableWriter::add(std::span<const telemetry::Attribute> attributes) {
+void AttributeTableWriter::add_run(std::span<const telemetry::Attribute> attributes) {
+  Run run{0, static_cast<uint32_t>(run_codes_.size()), 0};
   shape_.clear();
   for (const telemetry::Attribute& attribute : attributes) {
     const uint32_t index = column_of(attribute, shape_.size());
-    Column& column = columns_[index];
-    column.values.add(attribute.value);
-    column.records.push_back(static_cast<uint32_t>(record_shapes_.size()));
+    columns_[index].last_run = static_cast<uint32_t>(runs_.size());
+    run_codes_.push_back(columns_[index].values.code_of(attribute.value));
     shape_.push_back(index);
   }
-  if (!record_shapes_.empty() && shapes_[record_shapes_.back()] == shape_)
-    return record_shapes_.push_back(record_shapes_.back());
-  const auto [it, added] = by_shape_.try_emplace(shape_, static_cast<uint32_t>(shapes_.size()));
-  if (added) shapes_.push_back(shape_);
-  record_shapes_.push_back(it->second);
+  if (!runs_.empty() && shapes_[runs_.back().shape] == shape_) {
+    run.shape = runs_.back().shape;
+  } else {
+    const auto [it, added] = by_shape_.try_emplace(shape_, static_cast<uint32_t>(shapes_.size()));
+    if (added) shapes_.push_back(shape_);
+    run.shape = it->second;
+  }
+  runs_.push_back(run);
+}
+
+void AttributeTableWriter::add(std::span<const telemetry::Attribute> attributes) {
+  const uint32_t run = places_.add({attributes.data(), attributes.size()});
+  if (run == runs_.size()) add_run(attributes);
+  ++runs_[run].records;
+  record_runs_.push_back(run);
+}
+
+std::vector<AttributeTableWriter::Rows> AttributeTableWriter::rows_of_columns() const {
+  std::vector<Rows> rows(columns_.size());
+  for (const Run& run : runs_) {
+    for (const uint32_t column : shapes_[run.shape]) rows[column].count += run.records;
+  }
+  // Which value a row has says nothing where there is only one; where it is, where all have one.
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].wanted = columns_[i].values.distinct() > 1;
+    if (rows[i].wanted) rows[i].codes.reserve(rows[i].count);
+  }
+  const size_t records = record_runs_.size();
+  for (uint32_t record = 0; record < records; ++record) {
+    const Run& run = runs_[record_runs_[record]];
+    const uint32_t* code = run_codes_.data() + run.first_code;
+    for (const uint32_t column : shapes_[run.shape]) {
+      Rows& of = rows[column];
+      if (of.wanted) {
+        of.codes.push_back(*code);
+        if (of.count != records) of.records.push_back(record);
+      }
+      ++code;
+    }
+  }
+  return rows;
 }
 
 void AttributeTableWriter::write(ColumnWriter& out, std::span<const CodeBase> bases,
                                  Packing packing) const {
-  const size_t records = record_shapes_.size();
+  const std::vector<Rows> rows = rows_of_columns();
   ColumnWriter bytes;
   out.varint(columns_.size());
-  for (const Column& column : columns_) {
+  for (size_t i = 0; i < columns_.size(); ++i) {
     const size_t begin = bytes.size();
-    const bool everywhere = column.records.size() == records;
-    column.values.write(bytes, everywhere ? std::span<const uint32_t>() : column.records, bases,
-                        packing);
-    out.text(column.key);
-    out.u8(static_cast<uint8_t>(column.kind));
+    columns_[i].values.write(bytes, rows[i].codes, rows[i].records, bases, packing);
+    out.text(columns_[i].key);
+    out.u8(static_cast<uint8_t>(columns_[i].kind));
     out.varint(bytes.size() - begin);
   }
   out.varint(shapes_.size());
@@ -70,7 +102,10 @@ void AttributeTableWriter::write(ColumnWriter& out, std::span<const CodeBase> ba
     out.varint(shape.size());
     for (const uint32_t column : shape) out.varint(column);
   }
-  write_codes(out, record_shapes_, shapes_.size(), {}, bases, packing);
+  std::vector<uint32_t> record_shapes;
+  record_shapes.reserve(record_runs_.size());
+  for (const uint32_t run : record_runs_) record_shapes.push_back(runs_[run].shape);
+  write_codes(out, record_shapes, shapes_.size(), {}, bases, packing);
   out.raw(bytes.bytes());
 }
 

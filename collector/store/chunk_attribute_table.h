@@ -20,7 +20,8 @@ namespace hms::collector {
 
 class AttributeTableWriter {
  public:
-  /// The next record's attributes, in order. They must stay alive until `write`.
+  /// The next record's attributes, in order. They must stay alive, and where they are, until
+  /// `write`. Those that stand where an earlier record's do are known already.
   void add(std::span<const telemetry::Attribute> attributes);
   void write(ColumnWriter& out, std::span<const CodeBase> bases, Packing packing) const;
   /// Calls `visit` with each distinct (key, value) of the table; some may come twice.
@@ -35,16 +36,42 @@ class AttributeTableWriter {
     std::string_view key;
     telemetry::AttributeValue::Kind kind;
     ValueColumnWriter values;
-    std::vector<uint32_t> records;
+    uint32_t last_run;  // that has it
   };
+  /// What some record has: a code for each column of its shape.
+  struct Run {
+    uint32_t shape = 0;
+    uint32_t first_code = 0;
+    uint32_t records = 0;
+  };
+  struct Where {
+    const telemetry::Attribute* first = nullptr;
+    size_t count = 0;
+    bool operator==(const Where&) const = default;
+  };
+  struct WhereHash {
+    [[nodiscard]] size_t operator()(const Where& where) const noexcept {
+      return NumberHash()(reinterpret_cast<uintptr_t>(where.first) + where.count);
+    }
+  };
+  /// The codes of a column and, where not every record has it, their records.
+  struct Rows {
+    size_t count = 0;
+    bool wanted = false;
+    std::vector<uint32_t> codes, records;
+  };
+  void add_run(std::span<const telemetry::Attribute> attributes);
   uint32_t column_of(const telemetry::Attribute& attribute, size_t place);
+  [[nodiscard]] std::vector<Rows> rows_of_columns() const;
 
   std::vector<Column> columns_;
   // (key, kind, how many of them the record has already) -> column
   std::map<std::tuple<std::string_view, uint8_t, uint32_t>, uint32_t> by_key_;
   std::map<std::vector<uint32_t>, uint32_t> by_shape_;
   std::vector<std::vector<uint32_t>> shapes_;
-  std::vector<uint32_t> record_shapes_, shape_;
+  DistinctValues<Where, WhereHash> places_;  // of the runs
+  std::vector<Run> runs_;
+  std::vector<uint32_t> run_codes_, record_runs_, shape_;
 };
 
 class AttributeTable {

@@ -68,7 +68,7 @@ uint32_t name_hash(std::string_view name) noexcept {
   return static_cast<uint32_t>(hash_of('o', name, {}));
 }
 
-FilterBuilder::FilterBuilder() : bits_(kMaxWords), seen_((1UL << 24) / 64) {}
+FilterBuilder::FilterBuilder() : bits_(kMaxWords) {}
 
 void FilterBuilder::set(uint64_t hash) {
   for (unsigned i = 0; i < kProbes; ++i) {
@@ -78,6 +78,7 @@ void FilterBuilder::set(uint64_t hash) {
 }
 
 void FilterBuilder::add_text(std::string_view text) {
+  if (seen_.empty()) seen_.resize((1UL << 24) / 64);  // 2 MiB that a filter of values needs not
   each_group(
       text,
       [this](uint64_t group) {

@@ -14,6 +14,12 @@ template <class Id>
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
 }
 
+/// As ==, which compares bytes in a library call: this is two instructions, for millions a second.
+template <class Id>
+[[nodiscard]] bool same_id(const Id& a, const Id& b) noexcept {
+  return std::memcmp(a.bytes.data(), b.bytes.data(), sizeof a.bytes) == 0;
+}
+
 template <class Id>
 [[nodiscard]] Id read_id(ColumnReader& in) {
   Id id;

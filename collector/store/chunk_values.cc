@@ -84,28 +84,35 @@ void Codes::find(uint32_t code, std::vector<uint32_t>& rows) const {
 // ---------------------------------------------------------------- columns of values
 
 void ValueColumnWriter::add_text(std::string_view text) {
-  // Rows that follow each other often have one value.
+  // Many columns have one value, most often none.
   if (!codes_.empty()) {
     const std::string_view last = texts_.values()[codes_.back()];
-    if (last == text) return codes_.push_back(codes_.back());
+    if (last.size() == text.size() && (last.data() == text.data() || text.empty()))
+      return codes_.push_back(codes_.back());
+    if (known_.empty()) known_.resize(kKnown);
   }
-  codes_.push_back(texts_.add(text));
+  if (known_.empty()) return codes_.push_back(texts_.add(text));
+  Known& known = known_[NumberHash()(reinterpret_cast<uintptr_t>(text.data())) % kKnown];
+  if (known.data != text.data() || known.size != text.size())
+    known = {text.data(), text.size(), texts_.add(text)};
+  codes_.push_back(known.code);
 }
 
-void ValueColumnWriter::add(const telemetry::AttributeValue& value) {
+uint32_t ValueColumnWriter::code_of(const telemetry::AttributeValue& value) {
   switch (kind_) {
     case Kind::empty:
-      return codes_.push_back(0);
+      return 0;
     case Kind::text:
     case Kind::json:
-      return add_text(value.text);
+      return texts_.add(value.text);
     case Kind::boolean:
-      return codes_.push_back(numbers_.add(value.boolean ? 1 : 0));
+      return numbers_.add(value.boolean ? 1 : 0);
     case Kind::integer:
-      return codes_.push_back(numbers_.add(static_cast<uint64_t>(value.integer)));
+      return numbers_.add(static_cast<uint64_t>(value.integer));
     case Kind::real:
-      return codes_.push_back(numbers_.add(std::bit_cast<uint64_t>(value.real)));
+      return numbers_.add(std::bit_cast<uint64_t>(value.real));
   }
+  return 0;
 }
 
 size_t ValueColumnWriter::distinct() const noexcept {
@@ -122,14 +129,15 @@ telemetry::AttributeValue ValueColumnWriter::number_value(Kind kind, uint64_t bi
   return value;
 }
 
-void ValueColumnWriter::write(ColumnWriter& out, std::span<const uint32_t> records,
-                              std::span<const CodeBase> bases, Packing packing) const {
+void ValueColumnWriter::write(ColumnWriter& out, std::span<const uint32_t> codes,
+                              std::span<const uint32_t> records, std::span<const CodeBase> bases,
+                              Packing packing) const {
   out.varint(distinct());
   if (is_textual(kind_))
     write_texts(out, texts_.values(), packing);
   else if (kind_ != Kind::empty)
     write_numbers(out, numbers_.values(), packing);
-  write_codes(out, codes_, distinct(), records, bases, packing);
+  write_codes(out, codes, distinct(), records, bases, packing);
 }
 
 ValueColumn ValueColumn::read(ColumnReader& in, Kind kind, size_t rows,

@@ -100,8 +100,9 @@ class ValueColumnWriter {
   using Kind = telemetry::AttributeValue::Kind;
   explicit ValueColumnWriter(Kind kind) : kind_(kind) {}
   /// The value of the next row. Texts must stay alive until `write`.
-  void add(const telemetry::AttributeValue& value);
   void add_text(std::string_view text);
+  /// The code of a value, for columns whose rows somebody else keeps. Texts as above.
+  [[nodiscard]] uint32_t code_of(const telemetry::AttributeValue& value);
   [[nodiscard]] std::span<const uint32_t> codes() const noexcept { return codes_; }
   [[nodiscard]] size_t distinct() const noexcept;
   [[nodiscard]] CodeBase base() const noexcept { return {codes_, distinct()}; }
@@ -120,16 +121,31 @@ class ValueColumnWriter {
     }
     for (const uint64_t number : numbers_.values()) visit(number_value(kind_, number));
   }
-  void write(ColumnWriter& out, std::span<const uint32_t> records, std::span<const CodeBase> bases,
-             Packing packing) const;
+  void write(ColumnWriter& out, std::span<const CodeBase> bases, Packing packing) const {
+    write(out, codes_, {}, bases, packing);
+  }
+  /// With the codes of the rows, which do not matter if there is one value. `records` as for
+  /// write_codes.
+  void write(ColumnWriter& out, std::span<const uint32_t> codes, std::span<const uint32_t> records,
+             std::span<const CodeBase> bases, Packing packing) const;
 
   [[nodiscard]] static telemetry::AttributeValue number_value(Kind kind, uint64_t bits) noexcept;
 
  private:
+  /// Texts that were added lately, by where they are: one that is met again there need not be read,
+  /// which would mostly be a miss of the cache.
+  struct Known {
+    const char* data = nullptr;
+    size_t size = SIZE_MAX;  // no text's
+    uint32_t code = 0;
+  };
+  static constexpr size_t kKnown = 1'024;
+
   Kind kind_;
   DistinctTexts texts_;
   DistinctNumbers numbers_;
   std::vector<uint32_t> codes_;
+  std::vector<Known> known_;  // from the second distinct text on
 };
 
 class ValueColumn {

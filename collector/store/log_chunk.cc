@@ -51,9 +51,9 @@ void write_columns(const std::vector<LogSource>& logs, Packing packing, ColumnWr
   write_codes(out, senders, resources.size(), {}, {}, packing);
   write_numbers(out, steps, packing);
   write_block(out, numbers, packing);
-  levels.write(out, {}, {bases, 1}, packing);
-  severities.write(out, {}, bases, packing);
-  trace_texts.write(out, {}, bases, packing);
+  levels.write(out, {bases, 1}, packing);
+  severities.write(out, bases, packing);
+  trace_texts.write(out, bases, packing);
   messages.write(out, packing);
   write_block(out, present, packing);
   out.raw(ids.bytes());

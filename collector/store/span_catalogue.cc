@@ -58,6 +58,12 @@ net::Result<void> SpanCatalogue::recover(const KvReader& reader) {
 
 void SpanCatalogue::add(std::string_view service, std::string_view operation,
                         telemetry::SpanKind kind, uint32_t day, KvWriter& writer) {
+  const Met now{
+      group_, service.data(), operation.data(), service.size() << 32 | operation.size(), day, kind};
+  const auto place = reinterpret_cast<uintptr_t>(operation.data()) * 0x9E3779B97F4A7C15ULL;
+  Met& met = met_[(place >> 20) % met_.size()];
+  if (met == now) return;
+  met = now;
   const uint64_t hash = TextHash()(operation) * 0x9E3779B97F4A7C15ULL + TextHash()(service) * 7 +
                         static_cast<uint64_t>(kind);
   Added& last = lately_[(hash >> 20) % lately_.size()];
@@ -88,6 +94,7 @@ void SpanCatalogue::add(std::string_view service, std::string_view operation,
 
 void SpanCatalogue::forget_before(uint32_t day, KvWriter& writer) {
   std::fill(lately_.begin(), lately_.end(), Added{});
+  begin_group();
   const std::lock_guard lock(mutex_);
   for (auto service = services_.begin(); service != services_.end();) {
     for (auto it = service->second.begin(); it != service->second.end();) {

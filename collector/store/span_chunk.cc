@@ -20,11 +20,12 @@ using telemetry::SpanView;
 using telemetry::TraceId;
 using Kind = telemetry::AttributeValue::Kind;
 
-uint64_t first_half(const TraceId& id) noexcept {
-  uint64_t half = 0;
-  std::memcpy(&half, id.bytes.data(), sizeof half);
-  if constexpr (std::endian::native == std::endian::little) half = __builtin_bswap64(half);
-  return half;
+/// Eight bytes of an id as a number of the same order.
+uint64_t ordered_bytes(const uint8_t* bytes) noexcept {
+  uint64_t number = 0;
+  std::memcpy(&number, bytes, sizeof number);
+  if constexpr (std::endian::native == std::endian::little) number = __builtin_bswap64(number);
+  return number;
 }
 
 /// The row of each span id of one trace.
@@ -43,7 +44,7 @@ class RowsOfTrace {
       return it == rows_.end() ? end_ : it->second;
     }
     size_t row = begin_;
-    while (row < end_ && spans_[row].span->span_id != id) ++row;
+    while (row < end_ && !same_id(spans_[row].span->span_id, id)) ++row;
     return row;
   }
 
@@ -65,7 +66,8 @@ class IdsWriter {
     parents_.reserve(spans_.size());
     for (size_t begin = 0; begin < spans_.size();) {
       size_t end = begin + 1;
-      while (end < spans_.size() && spans_[end].span->trace_id == spans_[begin].span->trace_id)
+      while (end < spans_.size() &&
+             same_id(spans_[end].span->trace_id, spans_[begin].span->trace_id))
         ++end;
       add_trace(begin, end);
       begin = end;
@@ -140,7 +142,7 @@ class FieldsWriter {
     write_section(out, [&](ColumnWriter& section) {
       write_resource_section(dictionary_, resources_, section, packing_);
     });
-    write_section(out, [&](ColumnWriter& section) { names_.write(section, {}, {}, packing_); });
+    write_section(out, [&](ColumnWriter& section) { names_.write(section, {}, packing_); });
     write_section(out, [&](ColumnWriter& section) {
       section.varint(resources_.size());
       write_codes(section, senders_, resources_.size(), {}, {bases, 1}, packing_);
@@ -148,8 +150,7 @@ class FieldsWriter {
     write_section(out, [&](ColumnWriter& section) { write_block(section, kinds_, packing_); });
     write_section(out, [&](ColumnWriter& section) { attributes_.write(section, bases, packing_); });
     for (const ValueColumnWriter* column : {&messages_, &scopes_, &trace_texts_})
-      write_section(out,
-                    [&](ColumnWriter& section) { column->write(section, {}, bases, packing_); });
+      write_section(out, [&](ColumnWriter& section) { column->write(section, bases, packing_); });
     write_section(out, [&](ColumnWriter& section) { write_events(section); });
     write_section(out, [&](ColumnWriter& section) {
       section.varint(links_.size() / kLinkBytes);
@@ -173,10 +174,13 @@ class FieldsWriter {
   }
 
   [[nodiscard]] std::map<std::string, ServiceSummary, std::less<>> summaries() const {
-    std::unordered_map<uint64_t, OperationBounds> bounds;  // (resource, name)
+    DistinctNumbers operations;  // resource and name
+    std::vector<OperationBounds> bounds;
     for (size_t row = 0; row < spans_.size(); ++row) {
       const SpanView& span = *spans_[row].span;
-      OperationBounds& of = bounds[uint64_t{senders_[row]} << 32 | names_.codes()[row]];
+      const uint32_t number = operations.add(uint64_t{senders_[row]} << 32 | names_.codes()[row]);
+      if (number == bounds.size()) bounds.emplace_back();
+      OperationBounds& of = bounds[number];
       of.oldest_start = std::min(of.oldest_start, span.start_unix_nanos);
       of.newest_start = std::max(of.newest_start, span.start_unix_nanos);
       of.longest_nanos =
@@ -186,19 +190,21 @@ class FieldsWriter {
       of.some_not_failed = of.some_not_failed || !failed;
     }
     std::map<std::string_view, std::vector<OperationBounds>> services;
-    for (auto& [key, of] : bounds) {
+    for (size_t i = 0; i < bounds.size(); ++i) {
+      const uint64_t key = operations.values()[i];
+      OperationBounds& of = bounds[i];
       const std::string_view name = resources_.view(static_cast<uint32_t>(key >> 32)).service_name;
       of.name = names_.texts()[key & UINT32_MAX];
       services[name.substr(0, name.find('\0'))].push_back(of);
     }
     std::map<std::string, ServiceSummary, std::less<>> out;
-    for (auto& [service, operations] : services) {
+    for (auto& [service, of_service] : services) {
       // In one order in every chunk: neighbours on disk are much alike.
-      std::sort(operations.begin(), operations.end(),
+      std::sort(of_service.begin(), of_service.end(),
                 [](const auto& a, const auto& b) { return a.name < b.name; });
       uint64_t newest = 0;
-      for (const OperationBounds& of : operations) newest = std::max(newest, of.newest_start);
-      out.emplace(service, ServiceSummary{newest, encode_summary(operations, newest)});
+      for (const OperationBounds& of : of_service) newest = std::max(newest, of.newest_start);
+      out.emplace(service, ServiceSummary{newest, encode_summary(of_service, newest)});
     }
     return out;
   }
@@ -241,7 +247,7 @@ class FieldsWriter {
     if (event_times_.empty()) return;
     write_numbers(section, event_counts_, packing_);
     write_numbers(section, event_times_, packing_);
-    event_names_.write(section, {}, {}, packing_);
+    event_names_.write(section, {}, packing_);
     event_attributes_.write(section, {}, packing_);
   }
 
@@ -263,22 +269,23 @@ class FieldsWriter {
 void sort_by_trace(std::vector<SpanSource>& spans) {
   // The keys stand side by side: comparing through the pointers would miss the cache each time.
   struct Key {
-    uint64_t half;
-    const SpanView* span;
-    const telemetry::TraceBatch* batch;
+    uint64_t high, low, start;
+    SpanSource source;
     bool operator<(const Key& other) const {
-      if (half != other.half) return half < other.half;
-      const auto order = span->trace_id <=> other.span->trace_id;
-      return order == 0 ? span->start_unix_nanos < other.span->start_unix_nanos : order < 0;
+      if (high != other.high) return high < other.high;
+      return low == other.low ? start < other.start : low < other.low;
     }
   };
   std::vector<Key> keys;
   keys.reserve(spans.size());
-  for (const SpanSource& source : spans)
-    keys.push_back({first_half(source.span->trace_id), source.span, source.batch});
+  for (const SpanSource& source : spans) {
+    const uint8_t* const id = source.span->trace_id.bytes.data();
+    keys.push_back(
+        {ordered_bytes(id), ordered_bytes(id + 8), source.span->start_unix_nanos, source});
+  }
   if (std::is_sorted(keys.begin(), keys.end())) return;
   std::sort(keys.begin(), keys.end());
-  for (size_t i = 0; i < keys.size(); ++i) spans[i] = {keys[i].batch, keys[i].span};
+  for (size_t i = 0; i < keys.size(); ++i) spans[i] = keys[i].source;
 }
 
 std::string encode_span_chunk(std::vector<SpanSource>& spans) {

@@ -25,6 +25,7 @@ constexpr int kSlotsAtATime = 16;
 constexpr size_t kMaxRowsPerSlot = 5'000;
 constexpr size_t kMaxWaiting = 200'000;
 constexpr size_t kMaxNames = 20'000;
+constexpr size_t kExpectAhead = 12;  // spans: longer than a look into the memory takes
 
 using Names = std::pair<std::string, std::string>;  // from, to
 using Slot = std::map<Names, EdgeTotals>;
@@ -87,7 +88,7 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   struct Call {
     uint32_t slot = 0;
     uint32_t to = 0;  // numbers of services, of which 0 is no name
-    double seconds = 0;
+    uint64_t nanos = 0;
     bool error = false;
   };
   struct Waiting {
@@ -109,6 +110,7 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   void trim_waiting(uint32_t now_seconds);
   void count(uint32_t from, const Call& call);
   EdgeTotals* row(uint32_t from, const Call& call);
+  void settle_hot() const;
   static net::Result<void> read_slots(
       const KvReader& reader, Family day, uint32_t first, uint32_t last,
       const std::function<void(uint32_t, Names, EdgeTotals)>& visit);
@@ -122,8 +124,13 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   std::unordered_multimap<SpanId, Waiting> waiting_;  // calls whose caller is not known yet
   std::map<std::string, uint32_t, std::less<>> numbers_;
   std::vector<std::string> names_ = {""};  // by number
-  // The rows that were counted in since they were last written.
-  std::unordered_map<RowKey, EdgeTotals*, RowHash> hot_;
+  /// A row that was counted in since it was last written, and what is not in its totals yet.
+  struct HotRow {
+    EdgeTotals* totals = nullptr;
+    uint64_t errors = 0;
+    telemetry::DenseHistogram durations;
+  };
+  mutable std::unordered_map<RowKey, HotRow, RowHash> hot_;
 };
 
 net::Result<void> SlottedEdgeStore::read_slots(
@@ -174,8 +181,6 @@ net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
 }
 
 EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
-  const RowKey key{call.slot, from, call.to};
-  if (const auto hot = hot_.find(key); hot != hot_.end()) return hot->second;
   if (call.slot < first_in_memory_) return nullptr;  // its slot is closed: too late for the map
   Slot& slot = slots_[call.slot];
   Names names(names_[from], names_[call.to]);
@@ -185,16 +190,32 @@ EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
     it = slot.try_emplace(names).first;
   }
   dirty_.emplace(call.slot, std::move(names));
-  hot_.emplace(key, &it->second);
   return &it->second;
 }
 
 void SlottedEdgeStore::count(uint32_t from, const Call& call) {
-  EdgeTotals* const totals = row(from, call);
-  if (totals == nullptr) return;
-  ++totals->requests;
-  totals->errors += call.error ? 1 : 0;
-  totals->duration.record(call.seconds);
+  const RowKey key{call.slot, from, call.to};
+  auto hot = hot_.find(key);
+  if (hot == hot_.end()) {
+    EdgeTotals* const totals = row(from, call);
+    if (totals == nullptr) return;
+    hot = hot_.try_emplace(key).first;
+    hot->second.totals = totals;
+  }
+  hot->second.errors += call.error ? 1 : 0;
+  hot->second.durations.record_nanos(call.nanos);
+}
+
+/// Before the totals are looked at.
+void SlottedEdgeStore::settle_hot() const {
+  for (auto& [key, hot] : hot_) {
+    if (hot.durations.count() == 0) continue;
+    hot.totals->requests += hot.durations.count();
+    hot.totals->errors += hot.errors;
+    hot.totals->duration.merge(hot.durations.snapshot());
+    hot.durations.clear();
+    hot.errors = 0;
+  }
 }
 
 /// Numbers of the batch's senders.
@@ -232,8 +253,8 @@ void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t servic
       span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
   const uint64_t when = std::min(span.start_unix_nanos + nanos,
                                  arrived);  // a clock ahead of ours must not open slots to come
-  const Call call{static_cast<uint32_t>(when / kSlotNanos), service,
-                  static_cast<double>(nanos) * 1e-9, span.status == telemetry::SpanStatus::error};
+  const Call call{static_cast<uint32_t>(when / kSlotNanos), service, nanos,
+                  span.status == telemetry::SpanStatus::error};
   if (serves || root) count(0, call);
   if (root) return;
   const auto seconds = static_cast<uint32_t>(arrived / 1'000'000'000);
@@ -259,6 +280,7 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
     resources += batch.traces ? batch.traces->resources.size() : 0;
   if (names_.size() + resources > kMaxNames) {
     // Names without end: forget them all, and who is whose parent with them.
+    settle_hot();
     numbers_.clear();
     names_.resize(1);
     parents_.clear();
@@ -272,7 +294,10 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
     if (!batch.traces) continue;
     of = services_of(*batch.traces);
     const auto seconds = static_cast<uint32_t>(batch.arrived_unix_nanos / 1'000'000'000);
-    for (const telemetry::SpanView& span : batch.traces->spans) {
+    const auto& spans = batch.traces->spans;
+    for (size_t i = 0; i < spans.size(); ++i) {
+      if (i + kExpectAhead < spans.size()) parents_.expect(spans[i + kExpectAhead].span_id);
+      const telemetry::SpanView& span = spans[i];
       parents_.put(span.span_id, of[span.resource], seconds);
       if (!waiting_.empty()) answer_waiting(span.span_id, of[span.resource]);
     }
@@ -286,6 +311,7 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
 
 void SlottedEdgeStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
   const std::lock_guard lock(mutex_);
+  settle_hot();
   for (const auto& [slot, names] : dirty_) {
     const auto found = slots_.find(slot);
     if (found != slots_.end())
@@ -313,6 +339,7 @@ net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_un
   uint32_t memory_begin = UINT32_MAX;
   for (uint32_t next = first; next <= last;) {
     const std::lock_guard lock(mutex_);
+    settle_hot();
     memory_begin = std::min(memory_begin, first_in_memory_);
     auto slot = slots_.lower_bound(next);
     for (int taken = 0; taken < kSlotsAtATime && slot != slots_.end() && slot->first <= last;

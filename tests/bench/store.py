@@ -202,12 +202,12 @@ def settled_bytes(collector, data):
 
 
 def load(options, data):
-    now = time.time_ns()
-    begin_nanos = now - now % 86_400_000_000_000 + 60_000_000_000  # all in one day
+    begin_nanos = time.time_ns()
     collector, traces = start(data), []
     for first in range(0, options.spans, 1_000_000):  # by the million: the sender's memory is not the question
         count = min(1_000_000, options.spans - first)
-        bodies, some = make_spans(count, options.batch, first, begin_nanos + first * 1_500)
+        # Of the present, so that the live window counts them, too.
+        bodies, some = make_spans(count, options.batch, first, time.time_ns())
         traces += some
         ingest(collector, "/v1/traces", bodies, count, f"spans {first:,}+")
         del bodies
@@ -224,7 +224,7 @@ def load(options, data):
     if options.logs:
         print(f"log lines: {(after - before) / options.logs:.1f} bytes each on disk, index included", flush=True)
     with open(data + ".json", "w", encoding="utf-8") as file:
-        json.dump({"begin_nanos": begin_nanos, "spans": options.spans, "logs": options.logs, "traces": traces}, file)
+        json.dump({"begin_nanos": begin_nanos, "end_nanos": time.time_ns(), "spans": options.spans, "logs": options.logs, "traces": traces}, file)
 
 
 def ask_all(data):
@@ -250,7 +250,7 @@ def ask_for_traces(address, loaded, rng):
     rng.shuffle(traces)
     print("trace by id, each for the first time:", percentiles(ask(address, [f"/api/traces/{t}" for t in traces[:300]])[0]))
     print("the same hundred traces again and again:", percentiles(ask(address, [f"/api/traces/{t}" for t in traces[:100] * 10])[0]))
-    window = f"start={(begin_nanos - 10**9) // 1000}&end={(begin_nanos + loaded['spans'] * 1_500 + 10**10) // 1000}&limit=20"
+    window = f"start={(begin_nanos - 10**9) // 1000}&end={(loaded['end_nanos'] + 10**10) // 1000}&limit=20"
     for what, more in (("service and operation", ""), ("service, operation and duration", "&minDuration=60ms"),
                        ("service, operation, duration and status", "&minDuration=60ms&tags=%7B%22http.response.status_code%22%3A%22500%22%7D")):
         questions = []
