@@ -34,7 +34,7 @@ struct Counters {
   uint64_t stalled_readers = 0, stalled_bodies = 0;
   uint64_t request_bytes = 0, reply_bytes = 0;
   uint64_t accept_pauses = 0;
-  uint64_t loops_refused = 0;  // intercepted connections that would have come back
+  uint64_t loops_refused = 0;  // raw connections that would have come back
   uint64_t tls_failures = 0;   // callers whose handshake failed, or who broke TLS later
   uint64_t spans_unsampled = 0;
   uint64_t ejections = 0, ejections_not_made = 0;  // of endpoints

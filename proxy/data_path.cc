@@ -23,6 +23,7 @@ DataPath::DataPath(net::Loop& loop, Options options)
       pool_(loop, recorder_.names(), std::move(options.dial)),
       host_names_(loop, count, std::move(options.look_up)),
       tunnels_(*this),
+      own_connections_(options.own_connections),
       ports_(options.ports) {
   for (const auto direction : {telemetry::Direction::inbound, telemetry::Direction::outbound}) {
     const auto i = static_cast<size_t>(direction);
@@ -131,13 +132,10 @@ std::optional<net::SocketAddress> DataPath::redirected_from(net::Stream& stream,
 
 /// To one of our own listeners, or made by ourselves because our own calls are redirected as well.
 bool DataPath::leads_back(const net::Stream& stream, const net::SocketAddress& destination) {
-  const auto own_port = [&destination](const net::SocketAddress& own) {
-    return own.port() == destination.port();
-  };
-  const bool listener = std::any_of(own_inbound_.begin(), own_inbound_.end(), own_port) ||
-                        std::any_of(own_outbound_.begin(), own_outbound_.end(), own_port);
-  if (listener && destination.is_on_this_machine()) return true;
-  return tunnels_.opened_from(stream.peer().port(), destination);
+  const bool own_port =
+      own_inbound_.on_port(destination.port()) || own_outbound_.on_port(destination.port());
+  if (own_port && destination.is_on_this_machine()) return true;
+  return own_connections_ != nullptr && own_connections_->holds(stream.peer().port(), destination);
 }
 
 Endpoint* DataPath::raw_destination(telemetry::Direction direction,
@@ -145,8 +143,7 @@ Endpoint* DataPath::raw_destination(telemetry::Direction direction,
   if (ports_ == nullptr) return nullptr;
   if (redirected) return &dynamic_endpoint(*redirected);
   if (direction != telemetry::Direction::inbound || !view_->snapshot->has_app) return nullptr;
-  Endpoint* const app = pick_endpoint(view_->clusters.front(), nullptr, loop_.now_millis());
-  return app != nullptr && !app->own_inbound ? app : nullptr;
+  return pick_endpoint(view_->clusters.front(), nullptr, loop_.now_millis());
 }
 
 std::vector<net::SocketAddress> DataPath::other_addresses(Endpoint& app) const {
@@ -155,7 +152,7 @@ std::vector<net::SocketAddress> DataPath::other_addresses(Endpoint& app) const {
   const Cluster& cluster = view_->clusters.front();
   if (!cluster.several_addresses) return others;
   for (Endpoint* next = &cluster.other_address(app);
-       next != &app && others.size() < kMostAddresses && !next->own_inbound;
+       next != &app && others.size() < kMostAddresses && !next->leads_back(true);
        next = &cluster.other_address(*next))
     others.push_back(next->address);
   return others;
@@ -338,21 +335,17 @@ void DataPath::forget_dynamic_endpoints() {
   if (any && old_views_.empty()) pool_.forget_unused();
 }
 
-bool DataPath::is_own_outbound(const net::SocketAddress& address) const noexcept {
-  return std::find(own_outbound_.begin(), own_outbound_.end(), address) != own_outbound_.end();
-}
-
 void DataPath::set_own_addresses(std::vector<net::SocketAddress> inbound,
                                  std::vector<net::SocketAddress> outbound) {
-  own_inbound_ = std::move(inbound);
-  own_outbound_ = std::move(outbound);
+  own_inbound_ = OwnListeners(std::move(inbound));
+  own_outbound_ = OwnListeners(std::move(outbound));
   mark_own_endpoints();
 }
 
 void DataPath::mark_own_endpoints() {
   for (const auto& [text, endpoint] : pool_.endpoints()) {
-    endpoint->own_inbound = std::find(own_inbound_.begin(), own_inbound_.end(),
-                                      endpoint->address) != own_inbound_.end();
+    endpoint->own_inbound = own_inbound_.reached_by(endpoint->address);
+    endpoint->own_outbound = own_outbound_.reached_by(endpoint->address);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "proxy/counters.h"
 #include "proxy/exchange.h"
 #include "proxy/gather.h"
+#include "proxy/own_addresses.h"
 #include "proxy/port_memory.h"
 #include "proxy/retry_budget.h"
 #include "proxy/route_learner.h"
@@ -50,6 +51,7 @@ class DataPath {
     TracesInFlight* traces =
         nullptr;                  // shared by the workers of a process; null: calls are not joined
     PortMemory* ports = nullptr;  // shared as well; null: everything is HTTP
+    OwnConnections* own_connections = nullptr;  // shared as well; needed where calls are redirected
   };
 
   DataPath(net::Loop& loop, Options options);
@@ -59,8 +61,7 @@ class DataPath {
   void accept(std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
   /// True while every new connection of the listener is HTTP: it may be accepted with its request.
   [[nodiscard]] bool callers_speak_first(telemetry::Direction direction);
-  /// The listeners' addresses: outbound calls to the outbound one, and inbound ones to the inbound
-  /// one, would come back.
+  /// Where the listeners are bound: some calls to them would come back (Endpoint::leads_back).
   void set_own_addresses(std::vector<net::SocketAddress> inbound,
                          std::vector<net::SocketAddress> outbound);
 
@@ -117,7 +118,14 @@ class DataPath {
   /// The endpoint of an outbound host without a route.
   [[nodiscard]] Endpoint& dynamic_endpoint(const net::SocketAddress& address);
   [[nodiscard]] HostNames& host_names() noexcept { return host_names_; }
-  [[nodiscard]] bool is_own_outbound(const net::SocketAddress& address) const noexcept;
+  [[nodiscard]] bool is_own_outbound(const net::SocketAddress& address) const noexcept {
+    return own_outbound_.reached_by(address);
+  }
+  /// Where raw connections are noted that a redirection might bring back; null: nothing redirects.
+  [[nodiscard]] OwnConnections* own_connections() const noexcept {
+    return config().inbound_transparent || config().outbound_transparent ? own_connections_
+                                                                         : nullptr;
+  }
   std::string access_line, peer_ip;  // scratch
   TracesInFlight* const traces;
 
@@ -150,7 +158,8 @@ class DataPath {
   size_t refused_open_ = 0;  // sessions that only say no
   net::HttpLimits limits_;
   std::string via_lines_[2], via_names_[2];
-  std::vector<net::SocketAddress> own_inbound_, own_outbound_;
+  OwnListeners own_inbound_, own_outbound_;
+  OwnConnections* own_connections_;
   PortMemory* ports_;
   bool draining_ = false;
 };

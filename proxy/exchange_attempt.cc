@@ -89,7 +89,7 @@ void Exchange::start_attempt() {
 }
 
 void Exchange::ask_endpoint() {
-  if (endpoint_->own_inbound && session_->direction() == Direction::inbound)
+  if (endpoint_->leads_back(session_->direction() == Direction::inbound))
     return reply_locally(LocalError::loop_detected, endpoint_->text);
   in_flight_.take(*endpoint_);
   ++endpoint_->requests;

@@ -14,6 +14,16 @@ using net::KnownHeader;
 using net::MessageHead;
 using telemetry::Direction;
 
+namespace {
+
+/// A circle of several proxies ends in the one that meets its own name; the caller is at another.
+bool tells_of_a_loop(const MessageHead& head) noexcept {
+  return head.status == 508 &&
+         head.get(KnownHeader::x_hms_error) == local_error(LocalError::loop_detected).name;
+}
+
+}  // namespace
+
 void Exchange::on_upstream_bytes(std::string_view bytes) {
   if (reply_complete_) return lose_upload();  // a second answer: whose would it be?
   reply_bytes_seen_ = true;
@@ -121,7 +131,7 @@ void Exchange::forward_reply_head() {
   probe_.disarm();
   ReplyEdit edit;
   edit.x_trace = trace_.x_trace();
-  edit.strip_own_error = session_->direction() == Direction::inbound;
+  edit.strip_own_error = session_->direction() == Direction::inbound && !tells_of_a_loop(head);
   if (head.body == BodyKind::chunked || head.body == BodyKind::until_close) {
     edit.framing = caller_minor_0_ ? ReplyFraming::until_close : ReplyFraming::chunked;
     reply_chunked_ = !caller_minor_0_;

@@ -35,12 +35,7 @@ void Opening::start() {
     return;
   }
   connect();
-  if (!raw_) read_caller(true);
-}
-
-uint16_t Opening::source_port() const noexcept {
-  if (connector_ != nullptr) return connector_->local_port();
-  return service_ != nullptr ? service_->stream().local().port() : 0;
+  if (!raw_ && !finished_) read_caller(true);
 }
 
 void Opening::read_caller(bool wanted) {
@@ -55,11 +50,27 @@ void Opening::read_caller(bool wanted) {
 // === the service's side
 
 void Opening::connect() {
-  endpoint_->last_used_millis = tunnels_.data().loop().now_millis();
-  connector_ = tunnels_.data().pool().open(
-      *endpoint_, connect_timeout_, [this](net::Result<std::unique_ptr<net::Stream>> stream) {
-        on_connected(std::move(stream));
-      });
+  if (leads_back()) {
+    connect_failed_ = true;
+    return on_no_service();
+  }
+  DataPath& data = tunnels_.data();
+  endpoint_->last_used_millis = data.loop().now_millis();
+  const auto dial = [this, &data] {
+    connector_ = data.pool().open(*endpoint_, connect_timeout_,
+                                  [this](net::Result<std::unique_ptr<net::Stream>> stream) {
+                                    on_connected(std::move(stream));
+                                  });
+    return connector_->local_port();
+  };
+  if (OwnConnections* const own = data.own_connections(); own != nullptr)
+    mark_ = own->open(endpoint_->address, dial);
+  else
+    dial();
+}
+
+bool Opening::leads_back() const noexcept {
+  return endpoint_->leads_back(direction_ == telemetry::Direction::inbound);
 }
 
 void Opening::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
@@ -117,6 +128,7 @@ void Opening::on_no_service() {
 }
 
 void Opening::drop_service() {
+  mark_.clear();
   if (connector_ != nullptr) connector_.reset();
   if (service_ != nullptr) tunnels_.data().pool().discard(std::move(service_));
 }
@@ -195,8 +207,12 @@ void Opening::splice(std::string_view from_caller, std::string_view from_service
     return cut(TunnelEnd::caller_reset);
   }
   read_caller(true);
-  SpliceStart start{wire_ == Wire::tls ? TunnelKind::tls : TunnelKind::tcp, direction_,
-                    std::move(caller_), std::move(service_), caller_ended_};
+  SpliceStart start{wire_ == Wire::tls ? TunnelKind::tls : TunnelKind::tcp,
+                    direction_,
+                    std::move(caller_),
+                    std::move(service_),
+                    caller_ended_,
+                    std::move(mark_)};
   ++endpoint_->requests;
   ++endpoint_->in_flight;  // the tunnel's
   finish();
@@ -204,6 +220,7 @@ void Opening::splice(std::string_view from_caller, std::string_view from_service
 }
 
 void Opening::cut(TunnelEnd end) {
+  if (leads_back()) ++tunnels_.data().count.loops_refused;
   caller_->mark_for_reset();
   if (end == TunnelEnd::connect_failed) tunnels_.note_unconnected(*caller_, direction_, *endpoint_);
   finish();

@@ -10,7 +10,8 @@
 //
 // So nobody waits for detection: what either side says goes on when it is there. Destinations
 // remembered as HTTP never come here, those remembered (or configured) as raw TCP are connected and
-// spliced. A host whose address nobody listens on is connected to at its next one. Limit: 8 KiB
+// spliced. A host whose address nobody listens on is connected to at its next one. An app that is
+// our own listener is not connected to: HTTP gets its 508, anything else a reset. Limit: 8 KiB
 // undecided, one read beyond. Thread: the worker's. Owner: Tunnels.
 #pragma once
 
@@ -45,11 +46,6 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   /// Resets the caller.
   void cut(TunnelEnd end);
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
-  /// Our own end of the connection to the service.
-  [[nodiscard]] uint16_t source_port() const noexcept;
-  [[nodiscard]] const net::SocketAddress& service_address() const noexcept {
-    return endpoint_->address;
-  }
 
   size_t index = 0;  // in Tunnels' list
 
@@ -65,6 +61,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   void on_upstream_closed(const net::Error& error) override;
 
   void connect();
+  [[nodiscard]] bool leads_back() const noexcept;
   void on_connected(net::Result<std::unique_ptr<net::Stream>> stream);
   bool try_next_address();
   void on_no_service();
@@ -81,6 +78,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   std::unique_ptr<net::Stream> caller_;
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<UpstreamConnection> service_;
+  OwnConnections::Mark mark_;  // of the connection to the service
   Endpoint* endpoint_;
   std::vector<net::SocketAddress> more_;
   net::Timer timer_;

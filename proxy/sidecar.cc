@@ -81,8 +81,8 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
 
 net::Result<void> Sidecar::bind() {
   for (uint32_t i = 0; i < config_.threads; ++i)
-    workers_.push_back(
-        std::make_unique<ProxyWorker>(i, tag_of(identity_), traces_, ports_, snapshot_));
+    workers_.push_back(std::make_unique<ProxyWorker>(i, tag_of(identity_), traces_, ports_,
+                                                     own_connections_, snapshot_));
   const auto listen_all = [this](telemetry::Direction direction, const std::string& text,
                                  const char* flag) -> net::Result<net::SocketAddress> {
     auto wanted = net::SocketAddress::parse(text);
@@ -116,18 +116,9 @@ net::Result<void> Sidecar::bind() {
     if (!outbound.ok()) return outbound.error();
     outbound_address_ = *outbound;
   }
-  const auto own = [](const net::SocketAddress& bound) {
-    std::vector<net::SocketAddress> all = {bound};
-    if (auto loopback = net::SocketAddress::parse("127.0.0.1:" + std::to_string(bound.port()));
-        loopback.ok())
-      all.push_back(*loopback);
-    return all;
-  };
-  for (auto& worker : workers_) {
-    worker->set_own_addresses(own(inbound_), config_.outbound_address.empty()
-                                                 ? std::vector<net::SocketAddress>{}
-                                                 : own(outbound_address_));
-  }
+  std::vector<net::SocketAddress> outbound_bound;
+  if (!config_.outbound_address.empty()) outbound_bound.push_back(outbound_address_);
+  for (auto& worker : workers_) worker->set_own_addresses({inbound_}, outbound_bound);
   auto admin = start_admin();
   if (!admin.ok())
     return net::Error{admin.error().code, admin.error().side, false,

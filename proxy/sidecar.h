@@ -89,8 +89,9 @@ class Sidecar {
   std::unique_ptr<ConfigStream> config_stream_;
   std::unique_ptr<NameKeeper> names_;
   std::unique_ptr<HealthChecker> health_;
-  TracesInFlight traces_;  // outlives the workers
-  PortMemory ports_;       // this too
+  TracesInFlight traces_;           // outlives the workers
+  PortMemory ports_;                // this too
+  OwnConnections own_connections_;  // and this
   std::vector<std::unique_ptr<ProxyWorker>> workers_;
   // The learner of all workers together.
   telemetry::NameTable learner_names_;

@@ -54,6 +54,7 @@ Splice::Splice(Tunnels& tunnels, SpliceStart start)
       caller_(std::move(start.caller)),
       service_(std::move(start.service)),
       endpoint_(service_->endpoint()),
+      mark_(std::move(start.mark)),
       timer_(tunnels.data().loop(), [this] { on_timer(); }),
       start_nanos_(net::monotonic_nanos()),
       kind_(start.kind),

@@ -20,6 +20,7 @@
 #include "net/io/timer_wheel.h"
 #include "proxy/cluster/endpoint.h"
 #include "proxy/detect.h"
+#include "proxy/own_addresses.h"
 #include "telemetry/recorder.h"
 
 namespace hms::proxy {
@@ -48,6 +49,7 @@ struct SpliceStart {
   std::unique_ptr<net::Stream> caller;          // being read (no pause left)
   std::unique_ptr<UpstreamConnection> service;  // its endpoint's in_flight counts this tunnel
   bool caller_ended = false;                    // its FIN was seen before
+  OwnConnections::Mark mark = {};               // of the connection to the service
 };
 
 class Splice final : public net::StreamHandler, public UpstreamUser {
@@ -62,12 +64,6 @@ class Splice final : public net::StreamHandler, public UpstreamUser {
 
   [[nodiscard]] TunnelKind kind() const noexcept { return kind_; }
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
-  [[nodiscard]] uint16_t source_port() const noexcept {
-    return service_ != nullptr ? service_->stream().local().port() : 0;
-  }
-  [[nodiscard]] const net::SocketAddress& service_address() const noexcept {
-    return endpoint_.address;
-  }
 
   size_t index = 0;  // in Tunnels' list
 
@@ -97,6 +93,7 @@ class Splice final : public net::StreamHandler, public UpstreamUser {
   std::unique_ptr<net::Stream> caller_;
   std::unique_ptr<UpstreamConnection> service_;
   Endpoint& endpoint_;
+  OwnConnections::Mark mark_;
   net::Timer timer_;
   std::string hello_;        // TLS: the caller's greeting, until its server name is known
   std::string server_name_;  // as detect.h shows it

@@ -1,7 +1,5 @@
 #include "proxy/tunnels.h"
 
-#include <algorithm>
-
 #include "net/core/clock.h"
 #include "proxy/access_log.h"
 #include "proxy/data_path.h"
@@ -69,14 +67,6 @@ void Tunnels::splice(SpliceStart start, std::string_view from_caller,
   splices_.push_back(std::make_unique<Splice>(*this, std::move(start)));
   splices_.back()->index = splices_.size() - 1;
   splices_.back()->start(from_caller, from_service);
-}
-
-bool Tunnels::opened_from(uint16_t port, const net::SocketAddress& destination) const {
-  const auto from = [&](const auto& one) {
-    return one->source_port() == port && one->service_address() == destination;
-  };
-  return std::any_of(openings_.begin(), openings_.end(), from) ||
-         std::any_of(splices_.begin(), splices_.end(), from);
 }
 
 size_t Tunnels::cut_all() {

@@ -40,8 +40,6 @@ class Tunnels {
   void detect(Opening::Start start);
   /// Ties the two sides together. What either had sent for the other before goes first.
   void splice(SpliceStart start, std::string_view from_caller, std::string_view from_service);
-  /// Is `port` where one of our own connections to `destination` comes from?
-  [[nodiscard]] bool opened_from(uint16_t port, const net::SocketAddress& destination) const;
   /// Resets everything; returns how many tunnels there were.
   size_t cut_all();
 

@@ -5,13 +5,14 @@
 namespace hms::proxy {
 
 ProxyWorker::ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces,
-                         PortMemory& ports, SnapshotPtr snapshot)
+                         PortMemory& ports, OwnConnections& own_connections, SnapshotPtr snapshot)
     : worker_("proxy-" + std::to_string(index)) {
   worker_.call([&] {
     DataPath::Options options;
     options.proxy_tag = std::move(proxy_tag);
     options.traces = &traces;
     options.ports = &ports;
+    options.own_connections = &own_connections;
     data_ = std::make_unique<DataPath>(worker_.loop(), std::move(options));
     worker_.keep_polling(snapshot->config.spin);
     data_->apply(std::move(snapshot));

@@ -31,7 +31,7 @@ struct WorkerReport {
 class ProxyWorker {
  public:
   ProxyWorker(size_t index, std::string proxy_tag, TracesInFlight& traces, PortMemory& ports,
-              SnapshotPtr snapshot);
+              OwnConnections& own_connections, SnapshotPtr snapshot);
   ~ProxyWorker();
 
   net::Result<net::SocketAddress> listen(telemetry::Direction direction,

@@ -89,7 +89,12 @@ struct Endpoint {
   bool referenced = false;  // by the view in force; otherwise it goes when its last request ends
   std::vector<std::unique_ptr<UpstreamConnection>> idle;
   bool dynamic = false;  // an outbound host without a route: forgotten a minute after its last use
-  bool own_inbound = false;  // our own inbound listener: from there it would be a loop
+  bool own_inbound = false, own_outbound = false;  // one of our own listeners
+  /// Asked from our inbound side, either listener goes in a circle; the service's own calls may
+  /// well be for itself, and come in as everybody's.
+  [[nodiscard]] bool leads_back(bool from_inbound) const noexcept {
+    return own_outbound || (from_inbound && own_inbound);
+  }
   uint64_t last_used_millis = 0;
   uint32_t in_flight = 0;
   uint32_t connections = 0;  // open, idle ones included

@@ -147,16 +147,33 @@ class Transparent(hms.TestCase):
         self.assertTrue(self.call("10.99.0.1", 8081, http="x").endswith("second traced"))
         self.assertEqual(self.call("10.99.0.1", 2525), "220 mail\r\n")
 
-    def test_what_leads_back_is_reset(self):
+    def misdirect(self, threads):
         # The listener's own port, redirected; and the proxy's own calls, which a wrong rule redirects as well.
         self.redirect("-d", "10.99.0.1", "--dport", "15001:15006", to=15001)
-        self.inside("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", "10.99.0.1", "--dport", "2525", "-j", "REDIRECT", "--to-ports", "15001")
-        self.proxy("--listen", "0.0.0.0:15006", "--outbound", "0.0.0.0:15001", config="listeners: {outbound: {transparent: on}}\n")
+        for port in ("2525", "8081"):
+            self.inside("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-d", "10.99.0.1", "--dport", port, "-j", "REDIRECT", "--to-ports", "15001")
+        self.proxy("--listen", "0.0.0.0:15006", "--outbound", "0.0.0.0:15001", "--threads", str(threads), config="listeners: {outbound: {transparent: on}}\n")
+
+    def test_what_leads_back_is_reset(self):
+        self.misdirect(threads=1)
         self.assertEqual(self.call("10.99.0.1", 15006), "error: ConnectionResetError")
         self.assertIn(self.call("10.99.0.1", 2525), ("error: ConnectionResetError", ""))
         values = self.metrics()
         self.assertGreaterEqual(values["hms_proxy_loops_refused_total"], 2)
         self.assertLess(values['hms_proxy_connections_accepted_total{direction="outbound"}'], 20)
+
+    def test_what_leads_back_to_another_worker_is_reset_and_http_is_told(self):
+        self.misdirect(threads=2)
+        for _ in range(10):
+            self.assertIn(self.call("10.99.0.1", 2525), ("error: ConnectionResetError", ""))
+        before = self.metrics()
+        self.assertEqual(before["hms_proxy_loops_refused_total"], 10)
+        self.assertEqual(before['hms_proxy_connections_accepted_total{direction="outbound"}'], 20)  # the caller's, and its own that came back
+        for _ in range(4):
+            reply = self.call("10.99.0.1", 8081, http="a")
+            self.assertTrue(reply.startswith("HTTP/1.1 508 "), reply)
+            self.assertIn("\r\nx-hms-error: loop_detected\r\n", reply)
+        self.assertLess(self.metrics()['hms_proxy_connections_accepted_total{direction="outbound"}'], 40)
 
 
 if __name__ == "__main__":
