@@ -38,6 +38,7 @@
 #include "collector/live/window.h"
 #include "collector/memory_budget.h"
 #include "collector/query/promql/engine.h"
+#include "collector/store/damage_told.h"
 #include "collector/store/engine.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
@@ -212,11 +213,17 @@ class AppImpl final : public App {
     all_series_ = federate_series(*series_, *lake_);
     return {};
   }
-  const SpanStore& spans() const { return all_spans_ ? *all_spans_ : *spans_; }
-  const LogStore& logs() const { return all_logs_ ? *all_logs_ : *logs_; }
-  const SeriesSource& series() const {
-    return all_series_ ? *all_series_ : static_cast<const SeriesSource&>(*series_);
+  /// Answers say what is damaged, whether a lake is joined or not.
+  void tell_of_damage() {
+    const DamageList damage = [this] { return engine_->damage(); };
+    told_spans_ = tell_damage(all_spans_ ? *all_spans_ : *spans_, damage);
+    told_logs_ = tell_damage(all_logs_ ? *all_logs_ : *logs_, damage);
+    told_series_ = tell_damage(
+        all_series_ ? *all_series_ : static_cast<const SeriesSource&>(*series_), damage);
   }
+  const SpanStore& spans() const { return *told_spans_; }
+  const LogStore& logs() const { return *told_logs_; }
+  const SeriesSource& series() const { return *told_series_; }
 
   /// While the data directory is opened.
   static void answer_starting(net::Request& request, const net::ReplyPtr& reply) {
@@ -321,6 +328,7 @@ class AppImpl final : public App {
   }
 
   void register_routes() {
+    tell_of_damage();
     ingest_->register_routes(*server_, true);
     if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
@@ -454,6 +462,9 @@ class AppImpl final : public App {
   std::unique_ptr<SpanStore> all_spans_;  // hot and lake
   std::unique_ptr<LogStore> all_logs_;
   std::unique_ptr<SeriesSource> all_series_;
+  std::unique_ptr<SpanStore> told_spans_;  // with what is damaged
+  std::unique_ptr<LogStore> told_logs_;
+  std::unique_ptr<SeriesSource> told_series_;
   std::unique_ptr<Executor> decoders_, queries_, searches_, rule_runner_;
   std::unique_ptr<LiveWindow> window_;
   LiveHub hub_;

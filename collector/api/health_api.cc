@@ -52,6 +52,9 @@ void write_engine_metrics(telemetry::PromWriter& writer, const StorageEngine& en
                number(stats.memtable_bytes));
   writer.gauge("hms_collector_storage_cache_bytes",
                "Memory of the block cache, memtables included.", {}, number(stats.cache_bytes));
+  writer.gauge("hms_collector_storage_files_set_aside",
+               "Damaged files that were taken out of use, until DIR/set-aside is removed.", {},
+               number(engine.damage().size()));
   SenderLedger totals;
   const auto rows = engine.ledger();
   for (const auto& row : rows) totals.batches_missing += row.batches_missing;

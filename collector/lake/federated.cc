@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "collector/lake/lake_questions.h"
+#include "collector/store/forwarding.h"
 #include "collector/store/series_classic.h"
 #include "collector/store/series_head.h"
 #include "net/core/clock.h"
@@ -38,27 +39,6 @@ auto steadily(const Lake& lake, const Ask& ask) {
     if (lake.version() == before || attempt == kAttempts) return answer;
   }
 }
-
-/// What a federated store passes on: it only answers questions, but has the whole interface.
-template <class Store>
-class Forwarding : public Store {
- public:
-  explicit Forwarding(Store& hot) : hot_(hot) {}
-  Result<void> recover(const KvReader& reader) override { return hot_.recover(reader); }
-  void prepare(std::span<const AcceptedBatch> group, KvWriter& writer) override {
-    hot_.prepare(group, writer);
-  }
-  void committed(std::span<const AcceptedBatch> group) override { hot_.committed(group); }
-  void failed(std::span<const AcceptedBatch> group) override { hot_.failed(group); }
-  void maintain(uint64_t now_unix_nanos, KvWriter& writer) override {
-    hot_.maintain(now_unix_nanos, writer);
-  }
-  void seal_day(Family day) override { hot_.seal_day(day); }
-  void forget_day(Family day) override { hot_.forget_day(day); }
-
- protected:
-  Store& hot_;
-};
 
 // ---------------------------------------------------------------- spans
 

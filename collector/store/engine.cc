@@ -153,6 +153,7 @@ class Engine final : public StorageEngine {
   std::vector<SenderLedger> ledger() const override { return ledger_.rows(); }
   KvStats stats() const override { return kv_->stats(); }
   bool failing() const noexcept override { return kv_->failing(); }
+  std::vector<Damage> damage() const override { return kv_->damage(); }
   EngineCounters counters() const override {
     const std::lock_guard lock(mutex_);
     return counters_;

@@ -103,7 +103,8 @@ class StorageEngine {
   [[nodiscard]] virtual KvStats stats() const = 0;                     // any thread
   [[nodiscard]] virtual bool failing()
       const noexcept = 0;  // the disk refused the last write; any thread
-  [[nodiscard]] virtual EngineCounters counters() const = 0;  // any thread
+  [[nodiscard]] virtual std::vector<Damage> damage() const { return {}; }  // Kv::damage
+  [[nodiscard]] virtual EngineCounters counters() const = 0;               // any thread
   /// Thread: any. As Kv::backup.
   [[nodiscard]] virtual net::Result<BackupReport> backup(const std::string& directory) = 0;
   /// Writes what waits and stops. No append afterwards.

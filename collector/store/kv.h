@@ -48,7 +48,8 @@ class KvWriter {
 class KvReader {
  public:
   virtual ~KvReader() = default;
-  /// Errors: not_found; corrupt (with family and key in the detail); io.
+  /// Errors: not_found; corrupt (with family and key in the detail; when it says that the file was
+  /// set aside, asking again is answered by the rest); io.
   [[nodiscard]] virtual net::Result<std::string> get(Family family, std::string_view key) const = 0;
   /// Visits keys in [begin, end) in rising order (falling if `backwards`) until the visitor returns
   /// false. `end` empty: to the last. Views live for the call.
@@ -64,6 +65,16 @@ class KvReader {
   [[nodiscard]] virtual std::shared_ptr<const KvReader> snapshot() const {
     return {std::shared_ptr<void>(), this};
   }
+};
+
+/// A file that could not be read (a wrong checksum, cut, gone) and was taken out of use.
+struct Damage {
+  std::string file;  // its name in the data directory; it is kept in DIR/set-aside
+  Family family;     // whose records were in it; of a log: meta (records of its last minutes)
+  uint64_t bytes = 0;
+  uint64_t records_kept = 0;  // keys that could still be read, and are served on
+  uint64_t unix_seconds = 0;  // when
+  std::string reason;
 };
 
 struct KvStats {
@@ -87,6 +98,9 @@ class Kv : public KvReader {
     return net::Error{net::Code::unsupported, net::Side::self, false, "this store has no backups"};
   }
   [[nodiscard]] virtual KvStats stats() const = 0;
+  /// What was set aside since the directory DIR/set-aside was last emptied. Answers that touch
+  /// those days may lack records. Thread: any.
+  [[nodiscard]] virtual std::vector<Damage> damage() const { return {}; }
   /// KvStats::failing alone, without its cost. A commit that writes nothing still looks at the disk
   /// while this is true.
   [[nodiscard]] virtual bool failing() const noexcept = 0;

@@ -24,10 +24,13 @@
 
 #include "collector/store/kv.h"
 #include "collector/store/rocks_backup.h"
+#include "collector/store/rocks_damage.h"
 #include "collector/store/rocks_directory.h"
 #include "collector/store/rocks_names.h"
+#include "collector/store/rocks_open.h"
 #include "collector/store/rocks_options.h"
 #include "net/core/clock.h"
+#include "net/core/log.h"
 
 namespace hms::collector {
 namespace {
@@ -40,8 +43,7 @@ constexpr uint64_t kStatsEveryNanos = 1'000'000'000;
 
 // ---------------------------------------------------------------- the store
 
-/// A family's handle; freed when the last reader lets go of it, also after the family was dropped.
-using Handle = std::shared_ptr<rocksdb::ColumnFamilyHandle>;
+using Handle = RocksHandle;
 
 class RocksKv final : public Kv {
  public:
@@ -49,7 +51,8 @@ class RocksKv final : public Kv {
       : directory_(options.directory),
         max_days_(options.max_days),
         given_reserve_(options.reserve_bytes),
-        budget_(make_budget(options.memory_bytes)) {}
+        budget_(make_budget(options.memory_bytes)),
+        damage_(options.directory) {}
 
   ~RocksKv() override {
     if (must_resume_) {
@@ -67,7 +70,11 @@ class RocksKv final : public Kv {
     if (auto ready = prepare_directory(directory_); !ready.ok()) return std::move(ready).error();
     set_reserve();
     if (auto room = check_room_to_open(); !room.ok()) return room;
-    return open_database();
+    auto opened = open_rocks(directory_, budget_, listener_, damage_);
+    if (!opened.ok()) return std::move(opened).error();
+    db_ = std::move(opened->db);
+    families_ = std::move(opened->families);
+    return {};
   }
 
   // --- reading
@@ -86,38 +93,84 @@ class RocksKv final : public Kv {
                              std::string_view key) const {
     const Handle handle = find(family);
     if (!handle) return Error{Code::not_found, net::Side::self, false, ""};
-    std::string value;
-    rocksdb::ReadOptions options;
-    options.snapshot = at;
-    const rocksdb::Status status = db_->Get(options, handle.get(), slice(key), &value);
-    if (status.ok()) return value;
-    if (status.IsNotFound()) return Error{Code::not_found, net::Side::self, false, ""};
-    return error_of(status, "reading " + family_text(family) + " key " + hex(key));
+    for (;;) {
+      std::string value;
+      rocksdb::ReadOptions options;
+      options.snapshot = at;
+      const rocksdb::Status status = db_->Get(options, handle.get(), slice(key), &value);
+      if (status.ok()) return value;
+      if (status.IsNotFound()) return Error{Code::not_found, net::Side::self, false, ""};
+      if (auto healed =
+              after_fault(status, at, "reading " + family_text(family) + " key " + hex(key));
+          !healed.ok()) {
+        return std::move(healed).error();
+      }
+    }
   }
 
   Result<void> scan_at(const rocksdb::Snapshot* at, Family family, std::string_view begin,
                        std::string_view end, const Visitor& visit, bool backwards) const {
     const Handle handle = find(family);
     if (!handle) return {};
-    if (!end.empty() && begin >= end) return {};
-    rocksdb::ReadOptions options;
-    options.snapshot = at;
-    const rocksdb::Slice lower = slice(begin), upper = slice(end);
-    if (!begin.empty()) options.iterate_lower_bound = &lower;
-    if (!end.empty()) options.iterate_upper_bound = &upper;
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, handle.get()));
-    if (backwards) {
-      for (it->SeekToLast(); it->Valid(); it->Prev()) {
-        if (!visit(view(it->key()), view(it->value()))) return {};
+    std::string from(begin), to(end);
+    for (;;) {
+      if (!to.empty() && from >= to) return {};
+      std::optional<std::string> last;
+      const rocksdb::Status status = scan_once(at, *handle, from, to, visit, backwards, last);
+      if (status.ok()) return {};
+      if (auto healed =
+              after_fault(status, at, "scanning " + family_text(family) + " from " + hex(begin));
+          !healed.ok()) {
+        return healed;
       }
-    } else {
-      for (it->Seek(lower); it->Valid(); it->Next()) {
-        if (!visit(view(it->key()), view(it->value()))) return {};
+      if (!last) continue;
+      if (backwards) {
+        to = *last;
+      } else {
+        from = *last + std::string(1, '\0');  // the next key there can be
       }
     }
-    if (!it->status().ok())
-      return error_of(it->status(), "scanning " + family_text(family) + " from " + hex(begin));
-    return {};
+  }
+
+  /// `last`: the last key that was visited before a fault.
+  rocksdb::Status scan_once(const rocksdb::Snapshot* at, rocksdb::ColumnFamilyHandle& handle,
+                            const std::string& begin, const std::string& end, const Visitor& visit,
+                            bool backwards, std::optional<std::string>& last) const {
+    rocksdb::ReadOptions options;
+    options.snapshot = at;
+    const rocksdb::Slice lower(begin), upper(end);
+    if (!begin.empty()) options.iterate_lower_bound = &lower;
+    if (!end.empty()) options.iterate_upper_bound = &upper;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, &handle));
+    std::string visited;
+    bool any = false;
+    backwards ? it->SeekToLast() : it->Seek(lower);
+    for (; it->Valid(); backwards ? it->Prev() : it->Next()) {
+      visited.assign(it->key().data(), it->key().size());
+      any = true;
+      if (!visit(view(it->key()), view(it->value()))) return rocksdb::Status::OK();
+    }
+    if (any) last = std::move(visited);
+    return it->status();
+  }
+
+  /// After a read that failed. OK: a damaged file was set aside, and reading on will do. A question
+  /// on a snapshot must begin anew: what was written again is newer than it.
+  Result<void> after_fault(const rocksdb::Status& status, const rocksdb::Snapshot* at,
+                           const std::string& what) const {
+    const auto file = damaged_table_of(status);
+    if (!file) return error_of(status, what);
+    if (auto set = set_table_aside(status, *file); !set.ok()) return set;
+    if (at == nullptr) return {};
+    Error error = error_of(status, what);
+    error.detail += "; the file was set aside, ask again";
+    error.may_retry = true;
+    return error;
+  }
+
+  Result<void> set_table_aside(const rocksdb::Status& status, const std::string& file) const {
+    return damage_.set_table_aside(
+        *db_, [this](Family family) { return find(family); }, writing_, file, status.ToString());
   }
 
   std::vector<Family> days() const override {
@@ -136,6 +189,12 @@ class RocksKv final : public Kv {
       if (auto room = check_room(0); !room.ok()) return room;
       if (auto resumed = resume_if_failed(); !resumed.ok()) return resumed;
     }
+    if (listener_->any()) {
+      for (const rocksdb::Status& fault : listener_->take()) {
+        if (auto set = set_table_aside(fault, *damaged_table_of(fault)); !set.ok())
+          net::log_error("a damaged file stays", {{"error", set.error().detail}});
+      }
+    }
     Writer writer(*this);
     fill(writer);
     if (writer.error) return failed(std::move(*writer.error));
@@ -144,7 +203,10 @@ class RocksKv final : public Kv {
     const uint64_t begin = net::monotonic_nanos();
     rocksdb::WriteOptions options;
     options.sync = true;
-    const rocksdb::Status status = db_->Write(options, &writer.batch);
+    const rocksdb::Status status = [&] {
+      const std::lock_guard lock(writing_);
+      return db_->Write(options, &writer.batch);
+    }();
     if (!status.ok()) {
       must_resume_ = true;
       return failed(error_of(status, "data directory " + directory_));
@@ -170,6 +232,8 @@ class RocksKv final : public Kv {
   Result<BackupReport> backup(const std::string& directory) override {
     return make_backup(*db_, directory);
   }
+
+  std::vector<Damage> damage() const override { return damage_.list(); }
 
   bool failing() const noexcept override { return failing_.load(std::memory_order_relaxed); }
 
@@ -233,13 +297,6 @@ class RocksKv final : public Kv {
     Family last_family;
   };
 
-  static Handle own(const std::shared_ptr<rocksdb::DB>& db, rocksdb::ColumnFamilyHandle* handle) {
-    return {handle, [db](rocksdb::ColumnFamilyHandle* h) {
-              const rocksdb::Status status = db->DestroyColumnFamilyHandle(h);
-              status.PermitUncheckedError();
-            }};
-  }
-
   Handle find(Family family) const {
     const std::shared_lock lock(families_mutex_);
     const auto it = families_.find(family);
@@ -261,7 +318,7 @@ class RocksKv final : public Kv {
       must_resume_ = true;
       return error_of(status, "making " + family_name(family));
     }
-    Handle owned = own(db_, handle);
+    Handle owned = own_handle(db_, handle);
     const std::unique_lock lock(families_mutex_);
     families_[family] = owned;
     return owned;
@@ -283,51 +340,6 @@ class RocksKv final : public Kv {
       error.detail += "; only a restart can heal this";
     }
     return failed(std::move(error));
-  }
-
-  Result<void> open_database() {
-    const rocksdb::DBOptions options = database_options(budget_);
-    std::vector<std::string> names;
-    const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, directory_, &names);
-    if (!listed.ok()) {
-      // A new directory has no CURRENT file; one that has files of ours but no list is damaged.
-      if (::access((directory_ + "/CURRENT").c_str(), F_OK) == 0)
-        return open_error(listed, directory_);
-      if (has_table_files()) {
-        return Error{Code::corrupt, net::Side::self, false,
-                     "data directory " + directory_ +
-                         " is damaged: the file CURRENT is missing; restore it from a copy"};
-      }
-      names = {rocksdb::kDefaultColumnFamilyName};
-    }
-    std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
-    for (const auto& name : names) descriptors.emplace_back(name, family_options(budget_));
-    std::vector<rocksdb::ColumnFamilyHandle*> raw_handles;
-    rocksdb::DB* raw = nullptr;
-    const rocksdb::Status status =
-        rocksdb::DB::Open(options, directory_, descriptors, &raw_handles, &raw);
-    if (!status.ok()) return open_error(status, directory_);
-    const std::shared_ptr<rocksdb::DB> db(raw);
-    std::map<Family, Handle> families;
-    std::string unknown;
-    for (size_t i = 0; i < raw_handles.size(); ++i) {
-      const Handle handle = own(db, raw_handles[i]);
-      const auto day = family_of_name(names[i]);
-      if (names[i] == rocksdb::kDefaultColumnFamilyName)
-        families[Family::meta()] = handle;
-      else if (day)
-        families[*day] = handle;
-      else
-        unknown = names[i];
-    }
-    if (!unknown.empty()) {
-      return Error{Code::corrupt, net::Side::self, false,
-                   "data directory " + directory_ + ": unknown family '" + unknown +
-                       "'; it was written by another program"};
-    }
-    db_ = db;
-    families_ = std::move(families);
-    return {};
   }
 
   /// Free space for `bytes` more, besides the reserve.
@@ -388,22 +400,15 @@ class RocksKv final : public Kv {
     return sum;
   }
 
-  bool has_table_files() const {
-    std::error_code fault;
-    for (auto it = std::filesystem::directory_iterator(directory_, fault);
-         !fault && it != std::filesystem::directory_iterator(); it.increment(fault)) {
-      if (it->path().extension() == ".sst" ||
-          it->path().filename().string().rfind("MANIFEST-", 0) == 0)
-        return true;
-    }
-    return false;
-  }
-
   const std::string directory_;
   const uint32_t max_days_;
   const std::optional<uint64_t> given_reserve_;
   const Budget budget_;
   uint64_t reserve_bytes_ = 0;
+
+  const std::shared_ptr<DamageListener> listener_ = std::make_shared<DamageListener>();
+  mutable RocksDamage damage_;
+  mutable std::mutex writing_;  // held by each write, so that what is written anew is the newest
 
   std::shared_ptr<rocksdb::DB> db_;  // each handle holds it, too
   mutable std::shared_mutex families_mutex_;
