@@ -31,6 +31,35 @@ class AttributeTableWriter {
       column.values.each_value([&](const telemetry::AttributeValue& v) { visit(column.key, v); });
   }
 
+  /// For each record the OR of its attributes' bits: `value_bit(key, value)`, or `key_bit(key)`
+  /// where a column has more than `few` values.
+  template <class ValueBit, class KeyBit>
+  [[nodiscard]] std::vector<uint64_t> bits_of_records(size_t few, const ValueBit& value_bit,
+                                                      const KeyBit& key_bit) const {
+    std::vector<std::vector<uint64_t>> by_code(columns_.size());
+    std::vector<uint64_t> of_keys(columns_.size());
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      const Column& column = columns_[i];
+      of_keys[i] = key_bit(column.key);
+      if (column.values.distinct() > few) continue;
+      column.values.each_value([&](const telemetry::AttributeValue& value) {
+        by_code[i].push_back(value_bit(column.key, value));
+      });
+    }
+    std::vector<uint64_t> of_runs;
+    for (const Run& run : runs_) {
+      uint64_t& bits = of_runs.emplace_back();
+      const uint32_t* code = run_codes_.data() + run.first_code;
+      for (const uint32_t i : shapes_[run.shape]) {
+        bits |= by_code[i].empty() ? of_keys[i] : by_code[i][*code];
+        ++code;
+      }
+    }
+    std::vector<uint64_t> of_records;
+    for (const uint32_t run : record_runs_) of_records.push_back(of_runs[run]);
+    return of_records;
+  }
+
  private:
   struct Column {
     std::string_view key;

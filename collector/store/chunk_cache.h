@@ -1,9 +1,9 @@
 // chunk_cache.h: opened chunks that were looked at lately, so that a page of results, or a trace
 // that is looked at again, does not open the same chunk many times.
 //
-// Bounded by bytes, last used first: a chunk of which little was unpacked costs little, so many of
-// them stay. Chunks are never changed and their numbers never used again within a day, so nothing
-// goes stale. Thread: any.
+// Or of what was read out of them. Bounded by bytes, last used first: a chunk of which little was
+// unpacked costs little, so many of them stay. Chunks are never changed and their numbers never
+// used again within a day, so nothing goes stale. Thread: any.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,12 @@
 
 namespace hms::collector {
 
-template <class Chunk>
+using ChunkKey = std::pair<Family, std::pair<uint64_t, uint32_t>>;
+
+template <class Chunk, class KeyOf = ChunkKey>
 class ChunkCache {
  public:
-  using Key = std::pair<Family, std::pair<uint64_t, uint32_t>>;
+  using Key = KeyOf;
 
   explicit ChunkCache(uint64_t max_bytes) : max_bytes_(max_bytes) {}
 

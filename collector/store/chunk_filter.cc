@@ -64,6 +64,10 @@ void each_group(std::string_view text, const Short& on_short, const Long& on_lon
 
 }  // namespace
 
+uint64_t attribute_hash(std::string_view key, std::string_view value) noexcept {
+  return hash_of('a', key, value);
+}
+
 uint32_t name_hash(std::string_view name) noexcept {
   return static_cast<uint32_t>(hash_of('o', name, {}));
 }
@@ -94,7 +98,7 @@ void FilterBuilder::add_text(std::string_view text) {
 void FilterBuilder::add_value(char kind, std::string_view value) { set(hash_of(kind, value, {})); }
 
 void FilterBuilder::add_attribute(std::string_view key, std::string_view value) {
-  set(hash_of('a', key, value));
+  set(attribute_hash(key, value));
 }
 
 std::string FilterBuilder::finish() const {
@@ -130,7 +134,7 @@ void FilterQuestion::need_value(char kind, std::string_view value) {
 }
 
 void FilterQuestion::need_attribute(std::string_view key, std::string_view value) {
-  hashes_.push_back(hash_of('a', key, value));
+  hashes_.push_back(attribute_hash(key, value));
 }
 
 bool FilterQuestion::may_match(std::string_view filter) const noexcept {

@@ -47,6 +47,8 @@ class FilterQuestion {
   std::vector<uint64_t> hashes_;
 };
 
+/// The hash of an attribute's element (part of the stored format).
+[[nodiscard]] uint64_t attribute_hash(std::string_view key, std::string_view value) noexcept;
 /// Four bytes that stand for a name of operation in summaries (part of the stored format).
 [[nodiscard]] uint32_t name_hash(std::string_view name) noexcept;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <set>
 #include <unordered_map>
 
 #include "collector/store/chunk_attribute_table.h"
@@ -176,6 +177,13 @@ class FieldsWriter {
   [[nodiscard]] std::map<std::string, ServiceSummary, std::less<>> summaries() const {
     DistinctNumbers operations;  // resource and name
     std::vector<OperationBounds> bounds;
+    const std::vector<uint64_t> of_senders = bits_of_senders();
+    const std::vector<uint64_t> bits = attributes_.bits_of_records(
+        kFewValues,
+        [](std::string_view key, const telemetry::AttributeValue& value) {
+          return attribute_bit(key, attribute_text(value));
+        },
+        key_bit);
     for (size_t row = 0; row < spans_.size(); ++row) {
       const SpanView& span = *spans_[row].span;
       const uint32_t number = operations.add(uint64_t{senders_[row]} << 32 | names_.codes()[row]);
@@ -186,6 +194,7 @@ class FieldsWriter {
       of.longest_nanos =
           std::max(of.longest_nanos, duration_of(span.start_unix_nanos, span.end_unix_nanos));
       const bool failed = span.status == telemetry::SpanStatus::error;
+      of.attributes |= bits[row] | of_senders[senders_[row]];
       of.some_failed = of.some_failed || failed;
       of.some_not_failed = of.some_not_failed || !failed;
     }
@@ -211,6 +220,26 @@ class FieldsWriter {
 
  private:
   static constexpr size_t kLinkBytes = sizeof(TraceId) + sizeof(SpanId);
+
+  /// As for the spans' own attributes.
+  [[nodiscard]] std::vector<uint64_t> bits_of_senders() const {
+    const auto each = [this](const auto& visit) {
+      for (uint32_t number = 0; number < resources_.size(); ++number) {
+        for (const telemetry::Attribute& a :
+             attributes_in(resources_.batch(number), resources_.view(number).attributes))
+          visit(number, a.key, attribute_text(a.value));
+      }
+    };
+    std::map<std::string_view, std::set<std::string>> values;
+    each([&](uint32_t, std::string_view key, std::string text) {
+      if (auto& of = values[key]; of.size() <= kFewValues) of.insert(std::move(text));
+    });
+    std::vector<uint64_t> bits(resources_.size());
+    each([&](uint32_t number, std::string_view key, const std::string& text) {
+      bits[number] |= values[key].size() > kFewValues ? key_bit(key) : attribute_bit(key, text);
+    });
+    return bits;
+  }
 
   template <class Fill>
   static void write_section(ColumnWriter& out, const Fill& fill) {

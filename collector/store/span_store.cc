@@ -48,7 +48,7 @@ class ColumnarSpanStore final : public SpanStore {
  public:
   ColumnarSpanStore(uint64_t max_heads_weight, uint64_t cache_bytes, SignalRetention retention)
       : max_heads_weight_(max_heads_weight),
-        cache_(cache_bytes),
+        caches_(cache_bytes),
         sweep_("traces", std::move(retention), Table::span_chunk,
                static_cast<uint8_t>(Table::log_chunk)) {}
   net::Result<void> recover(const KvReader& reader) override;
@@ -80,7 +80,7 @@ class ColumnarSpanStore final : public SpanStore {
  private:
   SpanReader reader() const {
     auto heads = heads_.view();  // before the snapshot: see SpanReader
-    return {reader_->snapshot(), std::move(heads), cache_};
+    return {reader_->snapshot(), std::move(heads), caches_};
   }
   /// A number is used once even when its group fails: gaps in the numbering mean nothing.
   uint32_t next_chunk(Family day) { return next_chunk_[day]++; }
@@ -100,7 +100,7 @@ class ColumnarSpanStore final : public SpanStore {
   const KvReader* reader_ = nullptr;
   SpanCatalogue catalogue_;
   ChunkHeads<TraceBatch> heads_;
-  mutable SpanChunkCache cache_;
+  mutable SpanCaches caches_;
   std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
   std::map<Family, uint32_t> next_chunk_;
   uint32_t last_cleaned_day_ = 0;

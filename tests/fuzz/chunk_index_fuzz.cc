@@ -17,11 +17,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   TraceQuery query;
   query.end_unix_nanos = UINT64_MAX;
-  const bool all = summary_may_fit(bytes, 1'000'000'000'000, query);
+  const bool all = SummaryQuestion(query).may_fit(bytes, 1'000'000'000'000);
   query.operation = "GET /";
   query.min_duration_nanos = 5'000'000;
   query.error = size % 2 == 0;
-  if (summary_may_fit(bytes, 1'000'000'000'000, query) && !all) std::abort();
+  if (SummaryQuestion(query).may_fit(bytes, 1'000'000'000'000) && !all) std::abort();
 
   FilterQuestion question;
   if (!question.may_match(bytes)) std::abort();  // nothing was asked for

@@ -212,7 +212,7 @@ TEST_CASE(
     if (!expected.empty()) CHECK(tags.may_match(full.filter));
     for (const std::string& service : services) {
       const ServiceSummary& summary = full.summaries.at(service);
-      CHECK(summary_may_fit(summary.value, summary.newest_start, query));
+      CHECK(SummaryQuestion(query).may_fit(summary.value, summary.newest_start));
     }
   }
   CHECK(found > 1'000);

@@ -328,5 +328,57 @@ TEST_CASE(
   check(*again);
 }
 
+TEST_CASE(
+    "span store: a search looks through as many chunks as it must, newest first, by any service") {
+  MemoryKv kv;
+  const auto store = make_span_store(1);  // no head: each group becomes a full chunk
+  REQUIRE(store->recover(kv).ok());
+  std::mt19937_64 random(11);
+  struct Sent {
+    uint64_t trace, start;
+    std::string service;
+    bool slow;
+  };
+  std::vector<Sent> sent;
+  for (uint64_t group = 0; group < 300; ++group) {
+    Builder builder;
+    for (uint64_t i = 0; i < 3; ++i) {
+      const uint64_t trace = group * 3 + i;
+      // Out of order by up to twenty groups.
+      const Sent one{trace, kNow + (group + random() % 20) * kSecond + trace,
+                     "service-" + std::to_string(random() % 5), random() % 50 == 0};
+      builder.span(trace, trace + 1, 0, one.service, "op", one.start, one.slow ? kSecond : 1'000);
+      sent.push_back(one);
+    }
+    const std::vector<AcceptedBatch> accepted{builder.accept()};
+    REQUIRE(kv.commit([&](KvWriter& writer) { store->prepare(accepted, writer); }).ok());
+    store->committed(accepted);
+  }
+  std::sort(sent.begin(), sent.end(),
+            [](const Sent& a, const Sent& b) { return a.start > b.start; });
+  for (const std::string service : {"", "service-2"}) {
+    for (const bool slow : {false, true}) {
+      for (const uint32_t limit : {1U, 20U, 1'000U}) {
+        TraceQuery query = all_of(service);
+        query.min_duration_nanos = slow ? kSecond / 2 : 0;
+        query.limit = limit;
+        std::vector<TraceId> expected;
+        for (const Sent& one : sent) {
+          if ((service.empty() || one.service == service) && (!slow || one.slow) &&
+              expected.size() < limit)
+            expected.push_back(trace_of(one.trace));
+        }
+        const auto found = store->search(query, {});
+        REQUIRE(found.ok());
+        std::vector<TraceId> ids;
+        for (const Trace& trace : *found) ids.push_back(trace.id);
+        CHECK(ids == expected);
+      }
+    }
+  }
+  TraceQuery query = all_of("");
+  CHECK(store->search(query, [] { return true; }).error().code == net::Code::canceled);
+}
+
 }  // namespace
 }  // namespace hms::collector
