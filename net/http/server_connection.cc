@@ -100,6 +100,7 @@ void ServerConnection::begin_closing() {
   pending_ = std::string();
   forget_body();
   stream_->shutdown_write();
+  watch_writes();  // what was held back for the turn's end may have found the socket full since
   phase_timer_.arm(kClosingTime);
   update_reading();
 }

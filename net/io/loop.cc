@@ -107,6 +107,7 @@ void Loop::Impl::run_posted() {
 }
 
 void Loop::Impl::end_of_phase() {
+  burst.end();
   deferred.run_present();
   // Destructors may retire more.
   while (!retired.empty()) {
@@ -118,6 +119,7 @@ void Loop::Impl::end_of_phase() {
       break;
     }
   }
+  burst.end();  // of bytes that were delivered only now
 }
 
 void Loop::Impl::wake_at(uint64_t at_millis) {

@@ -2,7 +2,7 @@
 //
 // A turn is: timers, then `prepare` (deferred work, retired objects), then poll with its callbacks,
 // then `check` (the same again), then closings. So what is deferred or retired anywhere is dealt
-// with before the loop sleeps.
+// with before the loop sleeps. Small writes of the poll's callbacks are sent when all have run.
 #pragma once
 
 #include <uv.h>
@@ -16,6 +16,7 @@
 
 #include "net/io/loop.h"
 #include "net/io/timer_wheel.h"
+#include "net/io/write_burst.h"
 #include "net/io/write_queue.h"
 
 namespace hms::net {
@@ -100,6 +101,7 @@ struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
   std::vector<std::shared_ptr<void>> retired;
   std::unique_ptr<char[]> slab;  // not filled with zeros: its pages are there once they are used
   ChunkPool chunks;
+  WriteBurst burst;
   std::unique_ptr<TimerWheel> wheel;
   std::shared_ptr<void> tls;  // TlsScratch of tls_scratch.h, from the first TLS stream on
 

@@ -59,6 +59,7 @@ TcpStream::TcpStream(Loop& loop, int accepted, Side side, const SocketAddress& p
 }
 
 TcpStream::~TcpStream() {
+  if (in_burst_ != 0) loop_.impl().burst.send();
   if (reset_on_close_) {
     const linger now{.l_onoff = 1, .l_linger = 0};
     setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -248,6 +249,7 @@ void TcpStream::on_unwanted() {
 
 void TcpStream::deliver(std::string_view bytes) {
   loop_.impl().stay_awake();
+  loop_.impl().burst.begin();
   bytes_read_ += bytes.size();
   handler_->on_bytes(bytes);
 }
@@ -281,10 +283,28 @@ void TcpStream::write(std::span<const std::string_view> slices) {
     fail_later(UV_ESHUTDOWN);
     return;
   }
+  if (node_->queue == nullptr && loop_.impl().burst.hold(*this, slices, total)) {
+    in_burst_ = 1;
+    bytes_accepted_ += total;
+    return;
+  }
+  if (in_burst_ != 0) loop_.impl().burst.send();
+  if (ending_ != Ending::none) return;
   const size_t sent = node_->queue == nullptr ? try_write(slices, total) : 0;
   bytes_accepted_ += ending_ == Ending::none ? total : sent;
   if (ending_ != Ending::none) return;
   if (sent < total) enqueue(slices, sent);
+}
+
+void TcpStream::send_held(std::string_view bytes) {
+  in_burst_ = 0;
+  const std::span<const std::string_view> one(&bytes, 1);
+  const bool may_write = ending_ == Ending::none && node_->queue == nullptr;
+  const size_t sent = may_write ? try_write(one, bytes.size()) : 0;
+  if (ending_ != Ending::none)
+    bytes_accepted_ -= bytes.size() - sent;
+  else if (sent < bytes.size())
+    enqueue(one, sent);
 }
 
 /// Bytes taken, or libuv's number of a fault.
@@ -384,6 +404,7 @@ uint64_t TcpStream::bytes_written() const noexcept { return bytes_accepted_ - qu
 
 void TcpStream::shutdown_write() {
   if (shutdown_asked_) return;
+  if (in_burst_ != 0) loop_.impl().burst.send();
   shutdown_asked_ = true;
   if (ending_ == Ending::none && node_->queue == nullptr) send_fin();
 }

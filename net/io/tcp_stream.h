@@ -8,7 +8,8 @@
 // doubles the next one's, from 64 to 512 KiB, and a pause takes it back: large bodies then cost a
 // fraction of the wake-ups (docs/benchmarks.md), slow readers no memory. Pausing costs nothing by
 // itself: the socket leaves epoll only if data arrives while it is paused. One fast peer does not
-// starve the loop: after kBytesPerTurn in a turn the others have theirs. Thread: the loop's.
+// starve the loop: after kBytesPerTurn in a turn the others have theirs. Small writes wait until
+// the loop has dealt with what epoll brought (write_burst.h). Thread: the loop's.
 #pragma once
 
 #include <uv.h>
@@ -74,6 +75,8 @@ class TcpStream final : public Stream, private Deferred {
   /// before the socket was ever polled (a deferred accept hands over sockets that have data: this
   /// saves a turn of the loop).
   void first_read();
+  /// For WriteBurst: what `write` gave to it.
+  void send_held(std::string_view bytes);
 
  private:
   enum class Ending : uint8_t { none, fault, both_directions, gone };
@@ -110,11 +113,12 @@ class TcpStream final : public Stream, private Deferred {
   uint64_t bytes_read_ = 0;
   uint64_t bytes_accepted_ = 0;  // given to `write` and not dropped
   uint32_t pauses_ = 1;
-  uint32_t turn_ = 0;           // the loop's turn that turn_bytes_ counts for
-  uint32_t turn_bytes_ = 0;     // read in it
-  int fault_ = 0;               // libuv's number of a fault that was not reported yet
-  int own_descriptor_ = -1;     // an accepted socket that libuv does not know yet
-  uint8_t read_doublings_ = 0;  // of kLeastRead
+  uint32_t turn_ = 0;               // the loop's turn that turn_bytes_ counts for
+  uint32_t turn_bytes_ = 0;         // read in it
+  int fault_ = 0;                   // libuv's number of a fault that was not reported yet
+  int own_descriptor_ = -1;         // an accepted socket that libuv does not know yet
+  uint8_t read_doublings_ : 4 = 0;  // of kLeastRead
+  uint8_t in_burst_ : 1 = 0;        // the loop's burst holds bytes of ours
   Side side_;
   Ending ending_ = Ending::none;
   bool fresh_ : 1 = true;         // until the first turn of the stream's owner is over

@@ -143,7 +143,6 @@ void OpensslTlsStream::process(std::string_view bytes) {
   alive_ = &alive;
   processing_ = true;
   wire_.input = bytes;
-  ERR_clear_error();
   if (!established_) shake_hands();
   if (!alive) return;
   if (established_) read_records(alive);
@@ -186,8 +185,10 @@ void OpensslTlsStream::read_records(const bool& alive) {
 int OpensslTlsStream::fill_plain() {
   constexpr size_t kRoom = TlsScratch::kRecordBytes;
   plain_size_ = 0;
-  ERR_clear_error();  // SSL_get_error looks at the queue, and the handler ran since
+  forget_tls_errors();  // SSL_get_error looks at the queue, and the handler ran since
   while (wire_.scratch.plain.size() - plain_size_ >= kRoom) {
+    // Else OpenSSL would be asked once more for each read, to say that it wants to read.
+    if (wire_.input.empty() && SSL_has_pending(ssl_.get()) == 0) return SSL_ERROR_WANT_READ;
     const int count = SSL_read(ssl_.get(), wire_.scratch.plain.data() + plain_size_,
                                static_cast<int>(wire_.scratch.plain.size() - plain_size_));
     if (count <= 0) return SSL_get_error(ssl_.get(), count);

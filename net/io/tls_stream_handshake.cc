@@ -26,13 +26,14 @@ void OpensslTlsStream::begin_call() {
   if (!name.empty() && !is_address(name)) SSL_set_tlsext_host_name(ssl, name.c_str());
   if (const auto session = connection_.context->take_session(name); session != nullptr)
     SSL_set_session(ssl, session.get());
-  ERR_clear_error();
+  forget_tls_errors();
   SSL_do_handshake(ssl);  // the ClientHello; nothing can be decided yet
   wire_.flush();
 }
 
 void OpensslTlsStream::shake_hands() {
   SSL* const ssl = ssl_.get();
+  forget_tls_errors();
   const int result = SSL_do_handshake(ssl);
   if (result != 1) {
     const int error = SSL_get_error(ssl, result);

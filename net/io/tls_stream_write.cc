@@ -1,7 +1,5 @@
 // What a TLS stream sends: records from the owner's slices, the ticket that waits for the first of
 // them, and close_notify.
-#include <openssl/err.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -11,7 +9,7 @@ namespace hms::net {
 
 void OpensslTlsStream::encrypt(std::span<const std::string_view> slices) {
   if (!carry_.empty()) flush_carry();
-  ERR_clear_error();
+  forget_tls_errors();
   auto& gather = wire_.scratch.gather;
   size_t gathered = 0;
   bool good = true;
@@ -63,7 +61,7 @@ void OpensslTlsStream::flush_after_carry() {
 
 void OpensslTlsStream::send_close_notify() {
   if (!carry_.empty()) flush_carry();
-  ERR_clear_error();
+  forget_tls_errors();
   SSL_shutdown(ssl_.get());
   wire_.flush();
   wire_.inner->shutdown_write();

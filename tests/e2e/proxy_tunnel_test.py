@@ -54,14 +54,17 @@ class Ends(Tunnel):
         hms.wait_for(lambda: self.metric("hms_proxy_tunnels_open") == 0)
 
     def test_what_a_service_sent_arrives_although_it_has_closed_both_directions(self):
-        words = LAST[-1_000_000:]
+        words, closed = LAST[-1_000_000:], threading.Event()
 
         def script(connection):
             connection.read_head()
             connection.send(SWITCH + words)
+            connection.close()
+            closed.set()
 
         caller = self.upgraded(script)
         hms.wait_for(lambda: self.metric('hms_proxy_tunnel_bytes_total{flow="sent"}') == len(words))
+        closed.wait(hms.PATIENCE)  # with the caller's next bytes unread in its socket it would say RST instead of FIN
         caller.send(b"nobody reads this")  # answered with a reset: the service is gone
         hms.wait_for(lambda: self.metric('hms_proxy_tunnel_bytes_total{flow="received"}') > 0)
         self.assertEqual(caller.read_to_end(), words)
