@@ -1,7 +1,6 @@
 // series_chunk.cc: see series_chunk.h.
 #include "collector/store/series_chunk.h"
 
-#include <array>
 #include <bit>
 #include <cmath>
 #include <utility>
@@ -82,16 +81,6 @@ bool read_buckets(ColumnReader& in, Buckets& buckets) {
   return !in.failed() && apply_bucket_changes(changes, buckets);
 }
 
-constexpr std::array<uint32_t, 256> make_crc_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78u : 0u);
-    table[i] = crc;
-  }
-  return table;
-}
-
 }  // namespace
 
 bool apply_bucket_changes(const Buckets& changes, Buckets& buckets) {
@@ -156,13 +145,6 @@ net::Result<std::string_view> open_checked_chunk(uint8_t version, std::string_vi
   const std::string_view rest = stored.substr(5);
   if (crc32c(rest) != crc) return corrupt("series chunk fails its checksum");
   return rest;
-}
-
-uint32_t crc32c(std::string_view bytes) noexcept {
-  static constexpr std::array<uint32_t, 256> kTable = make_crc_table();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (const char c : bytes) crc = (crc >> 8) ^ kTable[(crc ^ static_cast<uint8_t>(c)) & 0xFF];
-  return ~crc;
 }
 
 bool is_whole(double value) noexcept {

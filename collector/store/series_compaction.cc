@@ -43,14 +43,14 @@ std::string series_rollup_key(uint8_t level, uint32_t series) {
   return rollup_key(level, series, 0);
 }
 
-bool read_series_chunk(std::string_view stored, int64_t start, int64_t end,
+bool read_series_chunk(std::string_view stored, const PointRange& range,
                        std::vector<Sample>& samples, std::vector<HistogramSample>& histograms) {
   if (!stored.empty() && static_cast<uint8_t>(stored.front()) == kPackedVersion)
-    return unpack_points(stored, start, end, samples, histograms).ok();
-  const auto blocks = open_blocks(stored, start, end);
+    return unpack_points(stored, range, samples, histograms).ok();
+  const auto blocks = open_blocks(stored, range.start_millis, range.end_millis);
   if (!blocks) return false;
   return std::all_of(blocks->begin(), blocks->end(), [&](const Block& block) {
-    return read_block(block, start, end, samples, histograms);
+    return read_block(block, range.start_millis, range.end_millis, samples, histograms);
   });
 }
 
@@ -80,7 +80,7 @@ std::optional<CompactedSeries> SeriesStoreImpl::compact_series(Family day, uint3
     const int64_t to = std::min((from < begin ? begin : from) + window, begin + kDayMillis - 1);
     PointColumns points;
     for (const ReadChunk& chunk : chunks) {
-      if (!read_series_chunk(chunk.value, from, to, points.samples, points.histograms)) {
+      if (!read_series_chunk(chunk.value, {from, to, {}}, points.samples, points.histograms)) {
         corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
         net::log_error("a corrupt series chunk is left as it is",
                        {{"day", day.day}, {"series", id}});

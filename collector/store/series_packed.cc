@@ -1,4 +1,4 @@
-// series_packed.cc: see series_packed.h.
+// series_packed.cc: points into packed chunks; series_unpack.cc reads them. See series_packed.h.
 #include "collector/store/series_packed.h"
 
 #include <algorithm>
@@ -11,26 +11,19 @@
 
 #include "collector/store/chunk_columns.h"
 #include "collector/store/series_chunk.h"
+#include "collector/store/series_packed_form.h"
 
 namespace hms::collector {
 namespace {
 
+using packed::bits;
+using packed::kMaxDecimals;
+using packed::kMaxRunBuckets;
+using packed::kPowers;
+using packed::minus;
+using packed::RunKind;
+
 constexpr size_t kPartBytes = 128 * 1024;
-constexpr size_t kMaxRunBuckets =
-    500'000;  // filled ones in the histograms of a run, before the last
-constexpr int kMaxDecimals = 6;
-enum RunKind : uint8_t {
-  whole = 1,
-  real = 2,
-  histogram = 3,
-  decimal = 0x10
-};  // 0x11..0x16: digits
-
-uint64_t bits(int64_t value) { return static_cast<uint64_t>(value); }
-int64_t plus(int64_t a, int64_t b) { return static_cast<int64_t>(bits(a) + bits(b)); }
-int64_t minus(int64_t a, int64_t b) { return static_cast<int64_t>(bits(a) - bits(b)); }
-
-constexpr std::array<double, kMaxDecimals + 1> kPowers = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
 
 // ---------------------------------------------------------------- numbers as planes of bytes
 
@@ -81,43 +74,6 @@ void write_numbers(ColumnWriter& out, std::vector<int64_t> values) {
       plane[i - best] = static_cast<char>((bits(column[i]) - bits(chosen.least)) >> (8 * p));
     out.raw(plane);
   }
-}
-
-bool read_numbers(ColumnReader& in, size_t count, std::vector<int64_t>& out) {
-  const uint8_t order = in.u8();
-  if (order > 2 || order > count) return false;
-  out.assign(count, 0);
-  for (size_t i = 0; i < order; ++i) out[i] = in.zigzag();
-  const int64_t least = in.zigzag();
-  const uint8_t planes = in.u8();
-  if (in.failed() || planes > 8) return false;
-  const size_t rest = count - order;
-  // Plain pointers: these loops are most of what a question costs, and are to become vector code.
-  int64_t* const numbers = out.data();
-  int64_t* const coded = numbers + order;
-  std::fill_n(coded, rest, least);
-  for (size_t p = 0; p < planes; ++p) {
-    const std::string_view plane = in.raw(rest);
-    if (plane.size() != rest) return false;
-    const char* const bytes = plane.data();
-    for (size_t i = 0; i < rest; ++i) {
-      coded[i] =
-          plus(coded[i], static_cast<int64_t>(uint64_t{static_cast<uint8_t>(bytes[i])} << (8 * p)));
-    }
-  }
-  if (order == 0) return !in.failed();
-  int64_t value = numbers[0];
-  if (order == 1) {
-    for (size_t i = 1; i < count; ++i) numbers[i] = value = plus(value, numbers[i]);
-  } else {
-    int64_t step = numbers[1];
-    numbers[1] = value = plus(value, step);
-    for (size_t i = 2; i < count; ++i) {
-      step = plus(step, numbers[i]);
-      numbers[i] = value = plus(value, step);
-    }
-  }
-  return !in.failed();
 }
 
 // ---------------------------------------------------------------- values of a run
@@ -211,115 +167,6 @@ void write_run(ColumnWriter& out, std::span<const HistogramSample> points) {
   write_numbers(out, std::move(columns.changes));
 }
 
-// ---------------------------------------------------------------- reading a run
-
-class RunReader {
- public:
-  RunReader(ColumnReader& in, int64_t start, int64_t end, std::vector<Sample>& samples,
-            std::vector<HistogramSample>& histograms)
-      : in_(in), start_(start), end_(end), samples_(samples), histograms_(histograms) {}
-
-  /// False: the bytes are no run.
-  bool read() {
-    const uint8_t kind = in_.u8();
-    const uint64_t count = in_.varint();
-    if (in_.failed() || count == 0 || count > kMaxRunPoints) return false;
-    const auto size = static_cast<size_t>(count);
-    if (kind == RunKind::histogram) return read_histograms(size);
-    const bool is_decimal = kind > RunKind::decimal && kind <= RunKind::decimal + kMaxDecimals;
-    if (kind != RunKind::whole && kind != RunKind::real && !is_decimal) return false;
-    if (!read_numbers(in_, size, times_) || !read_numbers(in_, size, numbers_)) return false;
-    const double power = is_decimal ? kPowers[static_cast<size_t>(kind - RunKind::decimal)] : 1;
-    uint64_t now = 0;
-    const int64_t* const numbers = numbers_.data();
-    if (kind == RunKind::real) {
-      append_wanted(size, [&](size_t i) {
-        now ^= bits(numbers[i]);
-        return std::bit_cast<double>(now);
-      });
-    } else {
-      append_wanted(size, [&](size_t i) { return static_cast<double>(numbers[i]) / power; });
-    }
-    return true;
-  }
-
- private:
-  [[nodiscard]] bool wanted(int64_t t) const { return t > start_ && t <= end_; }
-
-  // `value_of` is called for every point, in order.
-  template <class ValueOf>
-  void append_wanted(size_t size, const ValueOf& value_of) {
-    size_t kept = samples_.size();
-    samples_.resize(kept + size);  // grows as push_back would, and is looked at once
-    Sample* const out = samples_.data();
-    const int64_t* const times = times_.data();
-    for (size_t i = 0; i < size; ++i) {
-      out[kept] = {times[i], value_of(i)};
-      kept += wanted(times[i]) ? 1 : 0;
-    }
-    samples_.resize(kept);
-  }
-
-  bool read_histograms(size_t size) {
-    telemetry::Histogram value;
-    const int64_t scale = in_.zigzag();
-    if (in_.failed() || scale < -10 || scale > 20) return false;
-    value.scale = static_cast<int32_t>(scale);
-    HistogramColumns columns;
-    if (!read_numbers(in_, size, times_) || !read_numbers(in_, size, columns.counts) ||
-        !read_numbers(in_, size, columns.zeros) || !read_numbers(in_, size, columns.sums) ||
-        !read_numbers(in_, 2 * size, columns.changed))
-      return false;
-    const uint64_t changes = in_.varint();
-    if (in_.failed()) return false;
-    uint64_t sum = 0;
-    for (const int64_t changed : columns.changed) {
-      if (changed < 0 || bits(changed) > changes) return false;
-      sum += bits(changed);
-    }
-    // A plane of zero bytes may stand for any number of changes: their number must be believable.
-    if (sum != changes || changes > 2 * kMaxRunBuckets + 8 * kMaxHistogramBuckets) return false;
-    if (!read_numbers(in_, static_cast<size_t>(changes), columns.gaps) ||
-        !read_numbers(in_, static_cast<size_t>(changes), columns.changes))
-      return false;
-    size_t at = 0;
-    for (size_t i = 0; i < size; ++i) {
-      value.count += bits(columns.counts[i]);
-      value.zero_count += bits(columns.zeros[i]);
-      value.sum = std::bit_cast<double>(std::bit_cast<uint64_t>(value.sum) ^ bits(columns.sums[i]));
-      if (!change(columns, at, columns.changed[2 * i], value.positive) ||
-          !change(columns, at, columns.changed[2 * i + 1], value.negative))
-        return false;
-      if (wanted(times_[i]))
-        histograms_.push_back({times_[i], std::make_shared<const telemetry::Histogram>(value)});
-    }
-    return true;
-  }
-
-  bool change(const HistogramColumns& columns, size_t& at, int64_t changed,
-              std::vector<telemetry::Histogram::Bucket>& buckets) {
-    changes_.clear();
-    int64_t index = 0;
-    for (int64_t i = 0; i < changed; ++i, ++at) {
-      const int64_t gap = columns.gaps[at];
-      if ((i > 0 && gap <= 0) || gap > INT32_MAX || gap < INT32_MIN) return false;
-      index += gap;
-      if (index > INT32_MAX || index < INT32_MIN) return false;
-      changes_.push_back({static_cast<int32_t>(index), bits(columns.changes[at])});
-    }
-    return apply_bucket_changes(changes_, buckets);
-  }
-
-  ColumnReader& in_;
-  const int64_t start_, end_;
-  std::vector<Sample>& samples_;
-  std::vector<HistogramSample>& histograms_;
-  std::vector<int64_t> times_, numbers_;
-  std::vector<telemetry::Histogram::Bucket> changes_;
-};
-
-net::Error corrupt(const char* what) { return {net::Code::corrupt, net::Side::self, false, what}; }
-
 }  // namespace
 
 template <class Point>
@@ -378,28 +225,6 @@ void PointPacker::add(const PointColumns& points) {
     add_run(std::span(histograms).subspan(h, n));
     h += n;
   }
-}
-
-net::Result<void> unpack_points(std::string_view stored, int64_t start_millis, int64_t end_millis,
-                                std::vector<Sample>& samples,
-                                std::vector<HistogramSample>& histograms) {
-  auto body = open_checked_chunk(kPackedVersion, stored);
-  if (!body) return body.error();
-  ColumnReader bounds(*body);
-  const int64_t first = bounds.zigzag();
-  const int64_t last = plus(first, bounds.zigzag());
-  if (bounds.failed()) return corrupt("packed series chunk is too short");
-  if (first > end_millis || last <= start_millis) return {};
-  auto opened = open_chunk(kPackedVersion, bounds.rest());
-  if (!opened) return opened.error();
-  ColumnReader in(*opened);
-  const size_t runs = in.count(4);
-  RunReader reader(in, start_millis, end_millis, samples, histograms);
-  for (size_t i = 0; i < runs; ++i) {
-    if (in.failed() || !reader.read()) return corrupt("packed series chunk has a broken run");
-  }
-  if (in.failed()) return corrupt("packed series chunk is too short");
-  return {};
 }
 
 }  // namespace hms::collector

@@ -48,9 +48,15 @@ class PointPacker {
   uint64_t runs_ = 0, points_ = 0;
   int64_t first_ = 0, last_ = 0;
 };
-/// Adds the points in (start, end] to the two lists. Errors: corrupt, unsupported.
-[[nodiscard]] net::Result<void> unpack_points(std::string_view stored, int64_t start_millis,
-                                              int64_t end_millis, std::vector<Sample>& samples,
+
+/// The points in (start, end]; of histograms only those that `thinning` wants.
+struct PointRange {
+  int64_t start_millis = INT64_MIN, end_millis = INT64_MAX;
+  Thinning thinning;
+};
+/// Adds points of a stored chunk to the two lists. Errors: corrupt, unsupported.
+[[nodiscard]] net::Result<void> unpack_points(std::string_view stored, const PointRange& range,
+                                              std::vector<Sample>& samples,
                                               std::vector<HistogramSample>& histograms);
 
 }  // namespace hms::collector

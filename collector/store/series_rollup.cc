@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "collector/store/series_store_impl.h"
+#include "collector/store/series_thinning.h"
 
 namespace hms::collector {
 namespace {
@@ -18,14 +19,6 @@ int64_t interval_of(int64_t t_millis, int64_t interval) {
 
 bool is_stale(double value) {
   return std::bit_cast<uint64_t>(value) == std::bit_cast<uint64_t>(stale_marker());
-}
-
-/// Whether a histogram's counts fell anywhere, as rate() sees it.
-bool fell(const telemetry::Histogram& now, const telemetry::Histogram& before) {
-  if (now.count < before.count || now.zero_count < before.zero_count || now.scale != before.scale)
-    return true;
-  telemetry::Histogram difference = now;
-  return !difference.subtract(before);
 }
 
 /// Marks, in each interval, what `pick(first, last of the interval)` says besides its two ends.
@@ -80,7 +73,8 @@ PointColumns thin_out(const PointColumns& points, int64_t interval_millis) {
       kept(histograms, interval_millis, [&](size_t first, size_t last, std::vector<char>& keep) {
         // What falls between two intervals is seen at their ends, which are kept.
         for (size_t i = first + 1; i <= last; ++i) {
-          if (fell(*histograms[i].value, *histograms[i - 1].value)) keep[i - 1] = keep[i] = 1;
+          if (histogram_fell(*histograms[i].value, *histograms[i - 1].value))
+            keep[i - 1] = keep[i] = 1;
         }
       });
   return out;

@@ -40,6 +40,13 @@ struct Sample {
 struct HistogramSample {
   int64_t t_millis = 0;
   std::shared_ptr<const telemetry::Histogram> value;  // cumulative
+  uint32_t left_out = 0;  // points between the one before and this one that were not asked for
+};
+
+/// Of each interval (origin + k * length, origin + (k + 1) * length] only a series' first and last
+/// histogram and both sides of its resets are wanted (series_thinning.h); length 0: all of them.
+struct Thinning {
+  int64_t origin_millis = 0, length_millis = 0;
 };
 
 struct Series {
@@ -70,6 +77,7 @@ struct SelectLimits {
   /// range only the first, last, least and greatest point and counter resets matter, so that
   /// thinned points will do. Of those that the range's ends cut, all points are given.
   int64_t interval_millis = 0;
+  Thinning histograms;
   /// Points past the retention are not seen, though their day is still there (the lake reads it).
   bool hide_expired = false;
   std::function<void(const std::string&)> warn;  // told what is missing from the answer

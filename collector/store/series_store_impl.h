@@ -22,7 +22,9 @@
 #include "collector/store/series_head.h"
 #include "collector/store/series_index.h"
 #include "collector/store/series_log.h"
+#include "collector/store/series_packed.h"
 #include "collector/store/series_regex.h"
+#include "collector/store/series_rollup.h"
 #include "collector/store/series_store.h"
 
 namespace hms::collector {
@@ -79,8 +81,9 @@ struct CompactedSeries {
   uint64_t samples = 0, bytes = 0, rollup_bytes = 0;
 };
 
-/// Adds the points in (start, end] of a stored chunk of either version. False: it is corrupt.
-[[nodiscard]] bool read_series_chunk(std::string_view stored, int64_t start, int64_t end,
+/// Adds the points in the range of a stored chunk of either version; a chunk that is not packed is
+/// not thinned. False: it is corrupt.
+[[nodiscard]] bool read_series_chunk(std::string_view stored, const PointRange& range,
                                      std::vector<Sample>& samples,
                                      std::vector<HistogramSample>& histograms);
 /// The first key of a series' thinned points.
@@ -183,6 +186,7 @@ class SeriesStoreImpl final : public SeriesStore {
     SeriesPtr series;
     SeriesHead::Snapshot memory;
     bool on_disk = false;
+    bool seen = false;  // by the scan that reads now
     Series out;
   };
   std::vector<SeriesPtr> find(const std::vector<CompiledMatcher>& matchers) const;
@@ -199,15 +203,24 @@ class SeriesStoreImpl final : public SeriesStore {
   net::Result<void> read_series(std::span<Found> found, Reading& reading) const;
   net::Result<void> read_disk(std::span<Found> found, Reading& reading) const;
   using Wanted = std::vector<Found*>;
-  net::Result<void> read_day(Family day, const Wanted& wanted, int64_t start, int64_t end,
+  /// All chunks of a day. The range thins only where the day is packed and nothing came late.
+  net::Result<void> read_day(Family day, const Wanted& wanted, const PointRange& range,
                              Reading& reading) const;
+  /// Of a packed day: from thinned points where there are some; leaves in `wanted` the series of
+  /// which late points are in memory.
+  net::Result<void> read_packed_day(Family day, Wanted& wanted, Reading& reading) const;
   /// Reads thinned points where there are some, and leaves in `wanted` the series that have none.
-  net::Result<void> read_thinned(Family day, Wanted& wanted, Reading& reading) const;
+  net::Result<void> read_thinned(Family day, const RollupLevel& level, Wanted& wanted,
+                                 Reading& reading) const;
   /// `key_of` gives a series' first key, the number of the series standing `id_at` bytes in.
-  net::Result<void> read_chunks(Family day, const Wanted& wanted, int64_t start, int64_t end,
+  net::Result<void> read_chunks(Family day, const Wanted& wanted, const PointRange& range,
                                 Reading& reading,
                                 const std::function<std::string(uint32_t)>& key_of,
                                 size_t id_at) const;
+  /// What was read of a day whose chunks may overlap, put in order and thinned.
+  void thin_day(Family day, Found& found, size_t first_histogram, Reading& reading) const;
+  net::Result<void> read_chunk(Family day, Found& found, std::string_view value,
+                               const PointRange& range, Reading& reading) const;
   net::Result<std::vector<Exemplar>> read_exemplars(uint32_t series, int64_t start,
                                                     int64_t end) const;
   int64_t oldest_kept() const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <unordered_map>
 
 #include "collector/query/promql/functions.h"
@@ -15,7 +16,7 @@ namespace {
 
 constexpr int64_t kDefaultSubqueryStep = 60'000;  // Prometheus's default evaluation interval
 
-constexpr size_t kSliceSeries = 32;  // evaluated by one thread at a time
+constexpr size_t kSliceSeries = 8;  // evaluated by one thread at a time
 
 /// The longest interval, of those that points are thinned to, on whose borders all windows begin
 /// and end; 0: none. A window has at least five of them: where a series begins inside one, rate()
@@ -201,8 +202,10 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
     return net::monotonic_nanos() > deadline || (options_.cancelled && options_.cancelled());
   };
   if (thinned) {
-    limits.interval_millis =
-        common_interval(first, grid.size > 1 && !fixed ? grid.step : 0, range_millis);
+    const int64_t step = grid.size > 1 && !fixed ? grid.step : 0;
+    limits.interval_millis = common_interval(first, step, range_millis);
+    // Every window begins and ends on this grid.
+    limits.histograms = {first, std::gcd(step, range_millis)};
   }
   limits.parallel = options_.parallel;
   limits.warn = [this](const std::string& sentence) {
@@ -294,7 +297,8 @@ net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid,
     std::erase_if(points.samples, [](const Sample& sample) { return is_absent(sample.value); });
     points.stored_owner = std::move(series.histograms);
     for (const HistogramSample& histogram : points.stored_owner)
-      points.histograms.push_back({histogram.t_millis, {histogram.value.get(), nullptr}});
+      points.histograms.push_back(
+          {histogram.t_millis, {histogram.value.get(), nullptr}, histogram.left_out});
     out.series.push_back(std::move(points));
   }
   return out;

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -138,6 +139,7 @@ struct HistogramRef {
 struct WindowHistogram {
   int64_t t_millis = 0;
   HistogramRef value;
+  uint32_t left_out = 0;  // points before it that the store thinned out
 };
 
 /// The raw points of one series that the windows of a range function slide over.
@@ -225,6 +227,10 @@ class Evaluator {
   Answer histogram_function(const Expr& expr, const Grid& grid);
   Answer histogram_quantile(const Expr& expr, const Grid& grid);
   Answer histogram_fraction(const Expr& expr, const Grid& grid);
+  /// Series of `input` that hold histograms, each turned into one number a step.
+  net::Result<void> figures_of(
+      const Evaluated& input, size_t steps, std::vector<EvalSeries>& out,
+      const std::function<double(const FloatHistogram&, size_t)>& figure_at) const;
 
   // tools
   net::Result<std::vector<double>> scalar_argument(const Expr& expr, const Grid& grid);

@@ -17,11 +17,11 @@ LabelSet group_labels(const Expr& expr, const LabelSet& labels) {
 /// One group's running figures, a column each.
 struct Group {
   LabelSet labels;
-  std::vector<double> value;         // sum, min, max, mean
-  std::vector<double> auxiliary;     // the sum's compensation; the sum of squared distances
-  std::vector<uint32_t> numbers;     // how many plain numbers
-  std::vector<uint32_t> histograms;  // how many histograms
-  std::vector<std::shared_ptr<FloatHistogram>> total;
+  std::vector<double> value;                // sum, min, max, mean
+  std::vector<double> auxiliary;            // the sum's compensation; the sum of squared distances
+  std::vector<uint32_t> numbers;            // how many plain numbers
+  std::vector<uint32_t> histograms;         // how many histograms
+  std::vector<FloatHistogramPtr> total;     // the only one, or a sum of our own
   std::vector<std::vector<double>> values;  // quantile: all of them
 };
 
@@ -80,14 +80,17 @@ void add_column(Group& group, const std::vector<double>& values) {
   }
 }
 
-void add_histogram(Group& group, size_t i, const FloatHistogram& histogram) {
-  ++group.histograms[i];
+// A group of one series, as of `sum by (route)` with one sidecar a route, is not copied.
+void add_histogram(Group& group, size_t i, const FloatHistogramPtr& histogram) {
   if (group.total.empty()) group.total.resize(group.value.size());
-  if (group.total[i] == nullptr) {
-    group.total[i] = std::make_shared<FloatHistogram>(histogram);
-  } else {
-    group.total[i]->add(histogram);
+  FloatHistogramPtr& total = group.total[i];
+  const uint32_t n = ++group.histograms[i];
+  if (n == 1) {
+    total = histogram;
+    return;
   }
+  if (n == 2) total = std::make_shared<FloatHistogram>(*total);
+  std::const_pointer_cast<FloatHistogram>(total)->add(*histogram);
 }
 
 double finished(AggregateOp op, Group& group, size_t i, double parameter) {
@@ -167,7 +170,7 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
     for (size_t i = 0; i < grid.size; ++i) {
       if (series.has_histogram(i)) {
         if (adds_histograms(op)) {
-          add_histogram(group, i, *series.histograms[i]);
+          add_histogram(group, i, series.histograms[i]);
         } else if (counts_histograms(op)) {
           ++group.histograms[i];
         } else {
@@ -201,7 +204,9 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
           mixed = true;
           continue;
         }
-        if (op == AggregateOp::avg) group.total[i]->multiply(1.0 / group.histograms[i]);
+        if (op == AggregateOp::avg && group.histograms[i] > 1)
+          std::const_pointer_cast<FloatHistogram>(group.total[i])
+              ->multiply(1.0 / group.histograms[i]);
         series.set_histogram(i, std::move(group.total[i]));
       } else {
         series.values[i] = finished(op, group, i, parameter.empty() ? 0 : parameter[i]);

@@ -149,24 +149,28 @@ double figure(FunctionId id, const FloatHistogram& histogram) {
   }
 }
 
-/// Series of `input` that hold histograms, each turned into one number a step.
-template <class Figure>
-void figures_of(const Evaluated& input, size_t steps, std::vector<EvalSeries>& out,
-                const Figure& figure_at) {
+}  // namespace
+
+net::Result<void> Evaluator::figures_of(
+    const Evaluated& input, size_t steps, std::vector<EvalSeries>& out,
+    const std::function<double(const FloatHistogram&, size_t)>& figure_at) const {
+  std::vector<const EvalSeries*> histograms;
   for (const EvalSeries& series : input.series) {
-    if (series.histograms.empty()) continue;
-    EvalSeries column;
+    if (!series.histograms.empty()) histograms.push_back(&series);
+  }
+  const size_t first = out.size();
+  out.resize(first + histograms.size());
+  return for_each_slice(histograms.size(), [&](size_t s) {
+    const EvalSeries& series = *histograms[s];
+    EvalSeries& column = out[first + s];
     column.labels = series.labels;
     drop_name(column.labels);
     column.values.assign(steps, absent_value());
     for (size_t i = 0; i < steps; ++i) {
       if (series.histograms[i]) column.values[i] = figure_at(*series.histograms[i], i);
     }
-    out.push_back(std::move(column));
-  }
+  });
 }
-
-}  // namespace
 
 net::Result<Evaluated> Evaluator::histogram_function(const Expr& expr, const Grid& grid) {
   const FunctionId id = expr.function->id;
@@ -175,8 +179,10 @@ net::Result<Evaluated> Evaluator::histogram_function(const Expr& expr, const Gri
   Answer input = eval(*expr.children[0], grid);
   if (!input) return input;
   Evaluated out;
-  figures_of(*input, grid.size, out.series,
-             [id](const FloatHistogram& histogram, size_t) { return figure(id, histogram); });
+  auto done =
+      figures_of(*input, grid.size, out.series,
+                 [id](const FloatHistogram& histogram, size_t) { return figure(id, histogram); });
+  if (!done) return done.error();
   if (auto joined = join_equal(out.series); !joined) return joined.error();
   if (auto paid = charge(out.charge, out.series.size() * grid.size); !paid) return paid.error();
   return out;
@@ -192,9 +198,10 @@ net::Result<Evaluated> Evaluator::histogram_quantile(const Expr& expr, const Gri
   Answer input = eval(*expr.children[1], grid);
   if (!input) return input;
   Evaluated out;
-  figures_of(*input, grid.size, out.series, [&](const FloatHistogram& histogram, size_t i) {
-    return histogram.quantile((*q)[i]);
-  });
+  auto done = figures_of(
+      *input, grid.size, out.series,
+      [&](const FloatHistogram& histogram, size_t i) { return histogram.quantile((*q)[i]); });
+  if (!done) return done.error();
   bool bad_bound = false;
   bool repaired = false;
   for (ClassicGroup& group : classic_groups(input->series, bad_bound)) {
@@ -224,9 +231,11 @@ net::Result<Evaluated> Evaluator::histogram_fraction(const Expr& expr, const Gri
   Answer input = eval(*expr.children[2], grid);
   if (!input) return input;
   Evaluated out;
-  figures_of(*input, grid.size, out.series, [&](const FloatHistogram& histogram, size_t i) {
-    return histogram.fraction((*lower)[i], (*upper)[i]);
-  });
+  auto done =
+      figures_of(*input, grid.size, out.series, [&](const FloatHistogram& histogram, size_t i) {
+        return histogram.fraction((*lower)[i], (*upper)[i]);
+      });
+  if (!done) return done.error();
   bool bad_bound = false;
   for (ClassicGroup& group : classic_groups(input->series, bad_bound)) {
     EvalSeries column;

@@ -62,6 +62,7 @@ bool reads_thinned(FunctionId id) {
     case FunctionId::rate:
     case FunctionId::increase:
     case FunctionId::delta:
+    case FunctionId::resets:
     case FunctionId::min_over_time:
     case FunctionId::max_over_time:
     case FunctionId::last_over_time:

@@ -33,13 +33,13 @@ Outcome histogram_rate(const Window& window, bool counter, bool per_second) {
   const auto& points = window.histograms;
   if (points.size() < 2) return {};
   FloatHistogram gained = difference(points.back().value, points.front().value);
-  if (counter) {
-    for (size_t i = 1; i < points.size(); ++i) {
-      if (window.histogram_resets[i] != 0) gained.add(to_float(points[i - 1].value));
-    }
+  size_t count = points.size();
+  for (size_t i = 1; i < points.size(); ++i) {
+    count += points[i].left_out;
+    if (counter && window.histogram_resets[i] != 0) gained.add(to_float(points[i - 1].value));
   }
-  double factor = extrapolation(reach_of(points.front().t_millis, points.back().t_millis,
-                                         points.size(), window.begin_millis, window.end_millis),
+  double factor = extrapolation(reach_of(points.front().t_millis, points.back().t_millis, count,
+                                         window.begin_millis, window.end_millis),
                                 counter, count_of(points.front().value), gained.count);
   if (per_second) factor /= seconds(window.end_millis - window.begin_millis);
   gained.multiply(factor);

@@ -55,10 +55,64 @@ Buckets combine(const Buckets& left, const Buckets& right, double sign) {
   return out;
 }
 
+// left += sign * right without moving a bucket: what sums of like histograms mostly are. False:
+// `left` lacks a bucket and is as it was.
+bool add_in_place(Buckets& left, const Buckets& right, double sign) {
+  size_t l = 0;
+  for (const auto& bucket : right) {
+    while (l < left.size() && left[l].index < bucket.index) ++l;
+    if (l == left.size() || left[l].index != bucket.index) return false;
+  }
+  l = 0;
+  bool emptied = false;
+  for (const auto& bucket : right) {
+    while (left[l].index < bucket.index) ++l;
+    left[l].count += sign * bucket.count;
+    emptied = emptied || left[l].count == 0;
+  }
+  if (emptied) std::erase_if(left, [](const auto& bucket) { return bucket.count == 0; });
+  return true;
+}
+
+void add_buckets(Buckets& left, const Buckets& right, double sign) {
+  if (!add_in_place(left, right, sign)) left = combine(left, right, sign);
+}
+
+// later - earlier of one scale, stored or computed.
+template <class From>
+Buckets subtracted(const From& later, const From& earlier) {
+  Buckets out(later.size() + earlier.size());  // and cut to what is filled
+  FloatHistogram::Bucket* next = out.data();
+  const auto put = [&next](int32_t index, double count) {
+    *next = {index, count};
+    next += count != 0 ? 1 : 0;
+  };
+  size_t e = 0;
+  for (const auto& bucket : later) {
+    for (; e < earlier.size() && earlier[e].index < bucket.index; ++e)
+      put(earlier[e].index, -static_cast<double>(earlier[e].count));
+    const bool both = e < earlier.size() && earlier[e].index == bucket.index;
+    const double before = both ? static_cast<double>(earlier[e++].count) : 0;
+    put(bucket.index, static_cast<double>(bucket.count) - before);
+  }
+  for (; e < earlier.size(); ++e) put(earlier[e].index, -static_cast<double>(earlier[e].count));
+  out.resize(static_cast<size_t>(next - out.data()));
+  return out;
+}
+
 // Whether any bucket of `earlier` holds more than the same one of `later`, both brought to the
 // coarser scale.
 template <class Vector>
 bool any_fell(const Vector& later, const Vector& earlier) {
+  if (later.size() == earlier.size()) {  // mostly of the same buckets: then without a branch each
+    bool same = true;
+    bool fell = false;
+    for (size_t i = 0; i < later.size(); ++i) {
+      same &= later[i].index == earlier[i].index;
+      fell |= later[i].count < earlier[i].count;
+    }
+    if (same) return fell;
+  }
   size_t l = 0;
   for (const auto& bucket : earlier) {
     while (l < later.size() && later[l].index < bucket.index) ++l;
@@ -99,11 +153,11 @@ void FloatHistogram::add(const FloatHistogram& other, double sign) {
   if (other.scale > scale) {
     FloatHistogram coarse = other;
     coarse.lower_scale_to(scale);
-    positive = combine(positive, coarse.positive, sign);
-    negative = combine(negative, coarse.negative, sign);
+    add_buckets(positive, coarse.positive, sign);
+    add_buckets(negative, coarse.negative, sign);
   } else {
-    positive = combine(positive, other.positive, sign);
-    negative = combine(negative, other.negative, sign);
+    add_buckets(positive, other.positive, sign);
+    add_buckets(negative, other.negative, sign);
   }
 }
 
@@ -115,19 +169,30 @@ void FloatHistogram::multiply(double factor) {
   for (Bucket& bucket : negative) bucket.count *= factor;
 }
 
+size_t FloatHistogram::places() const noexcept { return negative.size() + 1 + positive.size(); }
+
+double FloatHistogram::count_at(size_t place) const noexcept {
+  if (place < negative.size()) return negative[negative.size() - 1 - place].count;
+  return place == negative.size() ? zero_count : positive[place - negative.size() - 1].count;
+}
+
+FloatHistogram::Shown FloatHistogram::shown_at(size_t place) const noexcept {
+  if (place == negative.size()) return {3, 0, 0, zero_count};
+  if (place < negative.size()) {
+    const Bucket& bucket = negative[negative.size() - 1 - place];
+    return {1, -telemetry::bucket_upper_bound(bucket.index, scale),
+            -telemetry::bucket_upper_bound(bucket.index - 1, scale), bucket.count};
+  }
+  const Bucket& bucket = positive[place - negative.size() - 1];
+  return {0, telemetry::bucket_upper_bound(bucket.index - 1, scale),
+          telemetry::bucket_upper_bound(bucket.index, scale), bucket.count};
+}
+
 std::vector<FloatHistogram::Shown> FloatHistogram::shown() const {
   std::vector<Shown> out;
-  out.reserve(positive.size() + negative.size() + 1);
-  for (auto it = negative.rbegin(); it != negative.rend(); ++it) {
-    if (it->count == 0) continue;
-    out.push_back({1, -telemetry::bucket_upper_bound(it->index, scale),
-                   -telemetry::bucket_upper_bound(it->index - 1, scale), it->count});
-  }
-  if (zero_count != 0) out.push_back({3, 0, 0, zero_count});
-  for (const Bucket& bucket : positive) {
-    if (bucket.count == 0) continue;
-    out.push_back({0, telemetry::bucket_upper_bound(bucket.index - 1, scale),
-                   telemetry::bucket_upper_bound(bucket.index, scale), bucket.count});
+  out.reserve(places());
+  for (size_t place = 0; place < places(); ++place) {
+    if (count_at(place) != 0) out.push_back(shown_at(place));
   }
   return out;
 }
@@ -136,27 +201,30 @@ double FloatHistogram::quantile(double q) const {
   if (q < 0) return -std::numeric_limits<double>::infinity();
   if (q > 1) return std::numeric_limits<double>::infinity();
   if (count == 0 || std::isnan(q)) return std::nan("");
-  const std::vector<Shown> buckets = shown();
-  if (buckets.empty()) return std::nan("");
   // From the nearer end, so that rounding in the sums stays small.
   const bool from_below = std::isnan(sum) || q < 0.5;
   double rank = (from_below ? q : 1 - q) * count;
   double passed = 0;
-  const Shown* found = &buckets.front();
-  for (size_t i = 0; i < buckets.size(); ++i) {
-    found = from_below ? &buckets[i] : &buckets[buckets.size() - 1 - i];
-    passed += found->count;
+  size_t last = places();  // the last one that has a count
+  for (size_t i = 0; i < places(); ++i) {
+    const size_t place = from_below ? i : places() - 1 - i;
+    if (count_at(place) == 0) continue;
+    last = place;
+    passed += count_at(place);
     if (passed >= rank) break;
   }
+  if (last == places()) return std::nan("");
+  // Bounds are a power of two each: of this bucket only.
+  const Shown found = shown_at(last);
   // Rounding may leave the rank beyond the last bucket.
-  if (passed < rank) return from_below ? found->upper : found->lower;
-  rank = from_below ? rank - (passed - found->count) : passed - rank;
-  const double fraction_in = rank / found->count;
-  if (found->lower <= 0 && found->upper >= 0)
-    return found->lower + (found->upper - found->lower) * fraction_in;
-  const double low = std::log2(std::fabs(found->lower));
-  const double high = std::log2(std::fabs(found->upper));
-  if (found->lower > 0) return std::exp2(low + (high - low) * fraction_in);
+  if (passed < rank) return from_below ? found.upper : found.lower;
+  rank = from_below ? rank - (passed - found.count) : passed - rank;
+  const double fraction_in = rank / found.count;
+  if (found.lower <= 0 && found.upper >= 0)
+    return found.lower + (found.upper - found.lower) * fraction_in;
+  const double low = std::log2(std::fabs(found.lower));
+  const double high = std::log2(std::fabs(found.upper));
+  if (found.lower > 0) return std::exp2(low + (high - low) * fraction_in);
   return -std::exp2(high + (low - high) * (1 - fraction_in));
 }
 
@@ -202,10 +270,15 @@ FloatHistogram difference(const telemetry::Histogram& later, const telemetry::Hi
   out.count = static_cast<double>(later.count) - static_cast<double>(earlier.count);
   out.sum = later.sum - earlier.sum;
   out.zero_count = static_cast<double>(later.zero_count) - static_cast<double>(earlier.zero_count);
-  out.positive = combine(copy_buckets(later.positive, later.scale - out.scale),
-                         copy_buckets(earlier.positive, earlier.scale - out.scale), -1);
-  out.negative = combine(copy_buckets(later.negative, later.scale - out.scale),
-                         copy_buckets(earlier.negative, earlier.scale - out.scale), -1);
+  if (later.scale == earlier.scale) {
+    out.positive = subtracted(later.positive, earlier.positive);
+    out.negative = subtracted(later.negative, earlier.negative);
+  } else {
+    out.positive = subtracted(copy_buckets(later.positive, later.scale - out.scale),
+                              copy_buckets(earlier.positive, earlier.scale - out.scale));
+    out.negative = subtracted(copy_buckets(later.negative, later.scale - out.scale),
+                              copy_buckets(earlier.negative, earlier.scale - out.scale));
+  }
   return out;
 }
 

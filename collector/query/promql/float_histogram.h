@@ -54,6 +54,12 @@ struct FloatHistogram {
   [[nodiscard]] double fraction(double lower, double upper) const;
   /// Estimated by the buckets' geometric middles.
   [[nodiscard]] double variance() const;
+
+ private:
+  // Places of all buckets, rising by value: negative ones, the zero bucket, positive ones.
+  [[nodiscard]] size_t places() const noexcept;
+  [[nodiscard]] double count_at(size_t place) const noexcept;
+  [[nodiscard]] Shown shown_at(size_t place) const noexcept;
 };
 using FloatHistogramPtr = std::shared_ptr<const FloatHistogram>;
 

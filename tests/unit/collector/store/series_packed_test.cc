@@ -7,10 +7,12 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "collector/store/series_head.h"
 #include "collector/store/series_rollup.h"
+#include "collector/store/series_thinning.h"
 
 using namespace hms::collector;
 using hms::telemetry::Histogram;
@@ -23,7 +25,7 @@ PointColumns unpacked(const std::vector<std::string>& parts, int64_t start = INT
                       int64_t end = INT64_MAX) {
   PointColumns out;
   for (const std::string& part : parts)
-    REQUIRE(unpack_points(part, start, end, out.samples, out.histograms).ok());
+    REQUIRE(unpack_points(part, {start, end, {}}, out.samples, out.histograms).ok());
   return out;
 }
 
@@ -113,6 +115,50 @@ TEST_CASE(
   check(points);
 }
 
+TEST_CASE(
+    "series packed: thinned while unpacked is as thinned afterwards, and has the same increase") {
+  std::mt19937_64 random(16);
+  PointColumns points;
+  Histogram value;
+  for (int64_t i = 0; i < 3000; ++i) {
+    if (random() % 150 == 0) value = Histogram();
+    if (i == 1500) value.lower_scale_to(3);
+    if (random() % 500 == 0) value.negative = {{static_cast<int32_t>(random() % 9'000'000), 1}};
+    value = grown(random, value);
+    points.histograms.push_back({kBegin + i * 1000, std::make_shared<Histogram>(value)});
+  }
+  PointPacker packer;
+  packer.add(points);
+  const std::vector<std::string> parts = packer.take();
+  for (const Thinning& thinning :
+       {Thinning{0, 60'000}, Thinning{kBegin + 7, 1'000'000}, Thinning{-5, 3000}, Thinning{0, 1}}) {
+    PointColumns read;
+    const PointRange range{kBegin + 33'000, kBegin + 2'900'000, thinning};
+    for (const std::string& part : parts)
+      REQUIRE(unpack_points(part, range, read.samples, read.histograms).ok());
+    std::vector<HistogramSample> all = points.histograms;
+    std::erase_if(all, [&](const HistogramSample& point) {
+      return point.t_millis <= range.start_millis || point.t_millis > range.end_millis;
+    });
+    // What is cut between two runs is kept on both sides: thinning again takes that away.
+    const auto total = [](const std::vector<HistogramSample>& list) {
+      return std::accumulate(
+          list.begin(), list.end(), size_t{0},
+          [](size_t sum, const HistogramSample& point) { return sum + 1 + point.left_out; });
+    };
+    CHECK(total(read.histograms) == all.size());
+    thin_histograms(read.histograms, 0, thinning);
+    thin_histograms(all, 0, thinning);
+    REQUIRE(read.histograms.size() == all.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      CHECK(read.histograms[i].t_millis == all[i].t_millis);
+      CHECK(read.histograms[i].left_out == all[i].left_out);
+      CHECK(*read.histograms[i].value == *all[i].value);
+    }
+    if (thinning.length_millis >= 60'000) CHECK(all.size() < 300);
+  }
+}
+
 TEST_CASE("series packed: only what is asked for is read, also across parts") {
   std::mt19937_64 random(7);
   const PointColumns points = numbers(
@@ -153,13 +199,12 @@ TEST_CASE("series packed: every cut and every flipped bit is an error, never a w
   std::vector<Sample> samples;
   std::vector<HistogramSample> histograms;
   for (size_t cut = 0; cut < stored.size(); ++cut)
-    CHECK_FALSE(unpack_points(std::string_view(stored).substr(0, cut), INT64_MIN, INT64_MAX,
-                              samples, histograms)
-                    .ok());
+    CHECK_FALSE(
+        unpack_points(std::string_view(stored).substr(0, cut), {}, samples, histograms).ok());
   for (size_t bit = 0; bit < stored.size() * 8; ++bit) {
     std::string flipped = stored;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
-    CHECK_FALSE(unpack_points(flipped, INT64_MIN, INT64_MAX, samples, histograms).ok());
+    CHECK_FALSE(unpack_points(flipped, {}, samples, histograms).ok());
   }
 }
 

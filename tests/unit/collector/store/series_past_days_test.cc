@@ -1,6 +1,7 @@
 // Past days of the series store: packed, thinned, and answering as before.
 #include <algorithm>
 
+#include "collector/store/series_thinning.h"
 #include "tests/unit/collector/store/series_fixture.h"
 
 using namespace hms::collector;
@@ -135,4 +136,58 @@ TEST_CASE(
       }
     }
   }
+}
+
+TEST_CASE(
+    "series store: of a histogram a question gets the ends of each window, wherever the points "
+    "are, and holds no more") {
+  Fixture f;
+  fill_past_day(f);
+  const int64_t begin = kNow / kDay * kDay - 2 * kDay;
+  const auto select = [&](int64_t length, int64_t interval, uint64_t most) {
+    SelectLimits limits;
+    limits.histograms = {begin, length};
+    limits.interval_millis = interval;
+    limits.max_samples = most;
+    return f.store->select({{"__name__", LabelMatcher::Kind::equal, "took_seconds"}},
+                           begin + 1'234'000, begin + 80'000'000, limits);
+  };
+  auto found = select(0, 0, 1'000'000);
+  REQUIRE(found.ok());
+  const std::vector<HistogramSample> all = found->front().histograms;
+  REQUIRE(all.size() > 7000);
+  bool unpacked = false;
+  const auto check = [&](int64_t length, int64_t interval) {
+    auto answer = select(length, interval, 1'000'000);
+    REQUIRE(answer.ok());
+    std::vector<HistogramSample> got = answer->front().histograms;
+    std::vector<HistogramSample> wanted = all;
+    CHECK(got.size() < all.size() / 5);
+    thin_histograms(got, 0, {begin, length});
+    thin_histograms(wanted, 0, {begin, length});
+    REQUIRE(got.size() == wanted.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      CHECK(got[i].t_millis == wanted[i].t_millis);
+      CHECK(*got[i].value == *wanted[i].value);
+      if (interval == 0) CHECK(got[i].left_out == wanted[i].left_out);
+    }
+    // A limit that all points would cross. Of chunks that are not packed one series' day is held.
+    if (!unpacked) CHECK(select(length, interval, 30'000).ok());
+    CHECK(select(0, 0, 30'000).error().code == hms::net::Code::too_large);
+  };
+  const auto check_all = [&] {
+    check(600'000, 0);
+    check(777'000, 0);
+    check(3'600'000, 0);
+  };
+  check_all();
+  f.seal();
+  unpacked = true;
+  check_all();
+  for (int step = 0; step < 6; ++step) f.maintain(kNow + 11 * 365 * kDay);
+  f.maintain(kNow);
+  unpacked = false;
+  check_all();
+  check(600'000, 60'000);
+  check(3'600'000, 3'600'000);
 }

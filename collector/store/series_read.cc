@@ -1,0 +1,236 @@
+// series_read.cc: points of series that a question has found, from memory and disk.
+//
+// A day is one of two kinds. A packed one, into which nothing came since, is read from its thinned
+// points as far as they will do, and its chunks do not overlap, so that histograms can be thinned
+// while they are unpacked. Of any other day all points of a series are read and put in order first,
+// and thinned then: a late point may stand between two others. See series_store_impl.h.
+#include <algorithm>
+
+#include "collector/store/keys.h"
+#include "collector/store/series_definition.h"
+#include "collector/store/series_store_impl.h"
+#include "collector/store/series_thinning.h"
+
+namespace hms::collector {
+namespace {
+
+constexpr uint32_t kScanGap = 8;  // series numbers this close are read in one scan
+
+/// What points weigh against a limit on samples: a number one, a histogram as much as the numbers
+/// it takes the room of.
+uint64_t weight_of(const Series& series, size_t first_sample, size_t first_histogram) {
+  uint64_t out = series.samples.size() - first_sample;
+  for (size_t i = first_histogram; i < series.histograms.size(); ++i) {
+    const telemetry::Histogram& value = *series.histograms[i].value;
+    out += 5 + value.positive.size() + value.negative.size();
+  }
+  return out;
+}
+
+int64_t round_down(int64_t t, int64_t interval) {
+  return t >= 0 ? t / interval * interval : -((-t + interval - 1) / interval * interval);
+}
+int64_t round_up(int64_t t, int64_t interval) { return -round_down(-t, interval); }
+
+net::Error too_many_samples(const SelectLimits& limits) {
+  return {net::Code::too_large, net::Side::downstream, false,
+          "query processing would load too many samples into memory: the limit is " +
+              std::to_string(limits.max_samples)};
+}
+
+net::Result<void> not_cancelled(const SelectLimits& limits) {
+  if (limits.cancelled && limits.cancelled())
+    return net::Error{net::Code::canceled, net::Side::downstream, false, "canceled"};
+  return {};
+}
+
+}  // namespace
+
+net::Result<void> SeriesStoreImpl::read_series(std::span<Found> found, Reading& reading) const {
+  const SelectLimits& limits = reading.limits;
+  if (auto read = read_disk(found, reading); !read) return read;
+  for (Found& entry : found) {
+    if (auto going_on = not_cancelled(limits); !going_on) return going_on;
+    Series& one = entry.out;
+    for (const BlockPtr& block : entry.memory.blocks) {
+      if (!read_block(*block, reading.start, reading.end, one.samples, one.histograms)) {
+        return net::Error{net::Code::corrupt, net::Side::self, false,
+                          "a block in memory is broken"};
+      }
+    }
+    for (const SeriesPoint& point : entry.memory.plain) {
+      if (point.histogram) {
+        one.histograms.push_back({point.t_millis, point.histogram});
+      } else {
+        one.samples.push_back({point.t_millis, point.value});
+      }
+    }
+    if (one.samples.empty() && one.histograms.empty()) continue;
+    merge_points(one.samples, one.histograms);
+    // What comes from the disk alone is thinned already.
+    if (!entry.memory.blocks.empty() || !entry.memory.plain.empty())
+      thin_histograms(one.histograms, 0, limits.histograms);
+    const uint64_t weight = weight_of(one, 0, 0);
+    if (reading.samples.fetch_add(weight, std::memory_order_relaxed) + weight > limits.max_samples)
+      return too_many_samples(limits);
+    one.labels = entry.series->labels;
+  }
+  return {};
+}
+
+net::Result<void> SeriesStoreImpl::read_disk(std::span<Found> found, Reading& reading) const {
+  std::vector<std::pair<uint32_t, Wanted>> days;
+  std::set<uint32_t> packed;
+  {
+    const std::shared_lock lock(mutex_);
+    packed = compacted_;
+    const int64_t first_day = std::max<int64_t>(reading.start, 0) / kDayMillis;
+    for (auto day = days_.lower_bound(
+             static_cast<uint32_t>(std::min<int64_t>(first_day, Family::kMeta - 1)));
+         day != days_.end(); ++day) {
+      if (static_cast<int64_t>(day->first) * kDayMillis > reading.end) break;
+      Wanted wanted;
+      for (Found& entry : found) {
+        if (entry.on_disk && day->second.contains(entry.series->id)) wanted.push_back(&entry);
+      }
+      if (!wanted.empty()) days.emplace_back(day->first, std::move(wanted));
+    }
+  }
+  for (auto& [number, wanted] : days) {
+    const Family day{number};
+    if (packed.contains(number)) {
+      if (auto read = read_packed_day(day, wanted, reading); !read) return read;
+    }
+    if (auto read = read_day(day, wanted, {reading.start, reading.end, {}}, reading); !read)
+      return read;
+  }
+  return {};
+}
+
+net::Result<void> SeriesStoreImpl::read_day(Family day, const Wanted& wanted,
+                                            const PointRange& range, Reading& reading) const {
+  return read_chunks(
+      day, wanted, range, reading, [](uint32_t id) { return series_chunk_key(id, 0); }, 1);
+}
+
+net::Result<void> SeriesStoreImpl::read_packed_day(Family day, Wanted& wanted,
+                                                   Reading& reading) const {
+  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  // Late points that are still in memory belong between all points of their day.
+  const auto middle = std::stable_partition(wanted.begin(), wanted.end(), [&](const Found* one) {
+    return one->memory.reaches(begin, begin + kDayMillis);
+  });
+  Wanted rest(middle, wanted.end());
+  wanted.erase(middle, wanted.end());
+  if (reading.limits.interval_millis > 0) {
+    for (const RollupLevel& level : kRollupLevels) {
+      if (reading.limits.interval_millis % level.millis != 0) continue;
+      if (auto read = read_thinned(day, level, rest, reading); !read) return read;
+    }
+  }
+  return read_day(day, rest, {reading.start, reading.end, reading.limits.histograms}, reading);
+}
+
+net::Result<void> SeriesStoreImpl::read_thinned(Family day, const RollupLevel& level,
+                                                Wanted& wanted, Reading& reading) const {
+  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  PointRange within{round_up(reading.start, level.millis), 0, reading.limits.histograms};
+  within.end_millis = std::max(within.start_millis, round_down(reading.end, level.millis));
+  // The day's first millisecond ends the interval before: of that one the day has no other point.
+  if (within.start_millis == begin && reading.start < begin) within.start_millis = begin - 1;
+  for (Found* one : wanted) one->seen = false;
+  auto read = read_chunks(
+      day, wanted, within, reading,
+      [&](uint32_t id) { return series_rollup_key(level.number, id); }, 2);
+  if (!read) return read;
+  const auto middle = std::stable_partition(wanted.begin(), wanted.end(),
+                                            [](const Found* one) { return !one->seen; });
+  const Wanted thinned(middle, wanted.end());
+  wanted.erase(middle, wanted.end());
+  // Of the intervals that the range's ends cut, every point.
+  for (const auto& [after, until] :
+       {std::pair(reading.start, std::min(within.start_millis, reading.end)),
+        std::pair(within.end_millis, reading.end)}) {
+    if (after >= until || after >= begin + kDayMillis - 1 || until < begin) continue;
+    const PointRange cut{after, until, reading.limits.histograms};
+    if (auto all = read_day(day, thinned, cut, reading); !all) return all;
+  }
+  return {};
+}
+
+// Series numbers rise in `wanted`; those that lie close together are read in one scan.
+net::Result<void> SeriesStoreImpl::read_chunks(Family day, const Wanted& wanted,
+                                               const PointRange& range, Reading& reading,
+                                               const std::function<std::string(uint32_t)>& key_of,
+                                               size_t id_at) const {
+  size_t first = 0;
+  while (first < wanted.size()) {
+    size_t last = first;
+    while (last + 1 < wanted.size() &&
+           wanted[last + 1]->series->id - wanted[last]->series->id <= kScanGap)
+      ++last;
+    size_t at = first;
+    size_t first_histogram = wanted[at]->out.histograms.size();
+    net::Result<void> failure;
+    // Series by series, so that a long question holds one series' day of all points and no more.
+    const auto finish_series = [&] {
+      if (range.thinning.length_millis == 0) thin_day(day, *wanted[at], first_histogram, reading);
+    };
+    auto scanned =
+        reader_->scan(day, key_of(wanted[first]->series->id), key_of(wanted[last]->series->id + 1),
+                      [&](std::string_view key, std::string_view value) {
+                        if (key.size() != id_at + 8) return true;
+                        const uint32_t id = read_be32(key.substr(id_at));
+                        while (wanted[at]->series->id < id && at < last) {
+                          finish_series();
+                          first_histogram = wanted[++at]->out.histograms.size();
+                        }
+                        if (wanted[at]->series->id != id) return true;
+                        failure = read_chunk(day, *wanted[at], value, range, reading);
+                        return failure.ok();
+                      });
+    if (!failure) return failure;
+    if (!scanned && scanned.error().code != net::Code::not_found)
+      return scanned;  // a day dropped meanwhile
+    finish_series();
+    first = last + 1;
+  }
+  return {};
+}
+
+void SeriesStoreImpl::thin_day(Family day, Found& found, size_t first_histogram,
+                               Reading& reading) const {
+  const Thinning& thinning = reading.limits.histograms;
+  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  if (thinning.length_millis == 0 || found.out.histograms.size() == first_histogram ||
+      found.memory.reaches(begin, begin + kDayMillis))
+    return;
+  const auto weight = [&] {
+    return weight_of(found.out, found.out.samples.size(), first_histogram);
+  };
+  const uint64_t before = weight();
+  std::vector<Sample> no_numbers;
+  merge_points(no_numbers, found.out.histograms);
+  thin_histograms(found.out.histograms, first_histogram, thinning);
+  reading.from_disk.fetch_sub(before - weight(), std::memory_order_relaxed);
+}
+
+net::Result<void> SeriesStoreImpl::read_chunk(Family day, Found& found, std::string_view value,
+                                              const PointRange& range, Reading& reading) const {
+  found.seen = true;
+  const size_t first_sample = found.out.samples.size();
+  const size_t first_histogram = found.out.histograms.size();
+  if (!read_series_chunk(value, range, found.out.samples, found.out.histograms)) {
+    corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
+    return net::Error{net::Code::corrupt, net::Side::self, false,
+                      "series chunk of day " + std::to_string(day.day) + ", series " +
+                          std::to_string(found.series->id) + " is corrupt"};
+  }
+  const uint64_t weight = weight_of(found.out, first_sample, first_histogram);
+  if (reading.from_disk.fetch_add(weight, std::memory_order_relaxed) + weight >
+      reading.limits.max_samples)
+    return too_many_samples(reading.limits);
+  return not_cancelled(reading.limits);
+}
+
+}  // namespace hms::collector
