@@ -1,5 +1,8 @@
 #include "telemetry/otlp_json_records.h"
 
+#include <array>
+#include <span>
+
 #include "telemetry/text.h"
 
 namespace hms::telemetry::otlp {
@@ -106,6 +109,41 @@ AttributeRange read_attributes(BatchStorage& batch, Value list) {
 
 namespace {
 
+/// Fields that protobuf has as unsigned: there a negative number cannot be written.
+struct UnsignedField {
+  std::string_view name, reason;
+};
+constexpr std::array kTimeFields = {
+    UnsignedField{"timeUnixNano", "timeUnixNano is negative; it must be 0 or more"},
+    UnsignedField{"startTimeUnixNano", "startTimeUnixNano is negative; it must be 0 or more"},
+    UnsignedField{"endTimeUnixNano", "endTimeUnixNano is negative; it must be 0 or more"},
+    UnsignedField{"observedTimeUnixNano",
+                  "observedTimeUnixNano is negative; it must be 0 or more"}};
+constexpr std::array kPointFields = {
+    kTimeFields[0], kTimeFields[1],
+    UnsignedField{"count", "count is negative; it must be 0 or more"},
+    UnsignedField{"zeroCount", "zeroCount is negative; it must be 0 or more"},
+    UnsignedField{"bucketCounts", "a count of bucketCounts is negative; each must be 0 or more"}};
+
+/// Why a record with a negative number in an unsigned field is left out; "" if it has none.
+std::string_view negative_field(std::span<const UnsignedField> fields, Value record) {
+  std::string_view reason;
+  record.each([&](Value field) {
+    if (!reason.empty()) return;
+    if (field.key() == "positive" || field.key() == "negative") {
+      reason = negative_field(fields, field);
+      return;
+    }
+    for (const UnsignedField& known : fields) {
+      if (field.key() != known.name) continue;
+      bool negative = field.negative();
+      field.each([&](Value item) { negative = negative || item.negative(); });
+      if (negative) reason = known.reason;
+    }
+  });
+  return reason;
+}
+
 bool take_id(Value value, TraceId& id) {
   const auto parsed = parse_trace_id(value.text());
   if (parsed) id = *parsed;
@@ -158,6 +196,8 @@ void read_events_and_links(TraceBatch& batch, SpanView& span, Value record) {
 
 void read_record(TraceBatch& batch, Tally& tally, uint32_t resource, Value record) {
   tally.next();
+  if (const auto reason = negative_field(kTimeFields, record); !reason.empty())
+    return tally.reject(reason);
   SpanView span;
   span.resource = resource;
   IdFaults faults;
@@ -184,6 +224,8 @@ void read_record(TraceBatch& batch, Tally& tally, uint32_t resource, Value recor
 
 void read_record(LogBatch& batch, Tally& tally, uint32_t resource, Value record) {
   tally.next();
+  if (const auto reason = negative_field(kTimeFields, record); !reason.empty())
+    return tally.reject(reason);
   LogView log;
   log.resource = resource;
   log.time_unix_nanos = record.get("timeUnixNano").unsigned_integer();
@@ -243,6 +285,7 @@ void read_exemplars(MetricBatch& batch, PointHead& point, Value list) {
 
 std::string_view read_point(MetricBatch& batch, const MetricHead& metric, std::string_view kind,
                             Value data, Value value, Scratch& scratch) {
+  if (const auto reason = negative_field(kPointFields, value); !reason.empty()) return reason;
   PointHead point = begin_point(batch);
   point.start_unix_nanos = value.get("startTimeUnixNano").unsigned_integer();
   point.time_unix_nanos = value.get("timeUnixNano").unsigned_integer();

@@ -120,6 +120,12 @@ class Value {
     }
     return 0;
   }
+  /// A number below 0, as number or as text: no value for an unsigned field.
+  [[nodiscard]] bool negative() const {
+    return (is(NodeKind::integer) && node().integer < 0) ||
+           (is(NodeKind::real) && node().real < 0) ||
+           (is(NodeKind::text) && parsed<double>(node().text) < 0);
+  }
   /// Also "NaN", "Infinity", "-Infinity".
   [[nodiscard]] double real() const {
     if (!present()) return 0;

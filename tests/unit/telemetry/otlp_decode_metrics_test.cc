@@ -263,6 +263,34 @@ TEST_CASE("known attributes: two that share a place stay both, a third sends the
 
 // === JSON ===
 
+TEST_CASE(
+    "otlp json: a negative number in an unsigned field leaves that point out and says which") {
+  const auto reason_of = [](const std::string& kind, const std::string& fields) {
+    auto decoded = decode_metrics(
+        R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m",")" + kind +
+            R"(":{"aggregationTemporality":1,"dataPoints":[{)" + fields +
+            R"(},{"timeUnixNano":"7","count":1,"asInt":1,"bucketCounts":[1],"positive":{"bucketCounts":[1]}}]}}]}]}]})",
+        OtlpFormat::json);
+    REQUIRE(decoded.ok());
+    CHECK(decoded->batch.points.size() == 1);
+    CHECK(decoded->rejected == 1);
+    return decoded->first_rejection;
+  };
+  const std::string exponential = "exponentialHistogram";
+  CHECK(reason_of(exponential, R"("count":-1)").find("count is negative") != std::string::npos);
+  CHECK(reason_of(exponential, R"("count":"-1")").find("count is negative") != std::string::npos);
+  CHECK(reason_of(exponential, R"("count":1,"zeroCount":-1)").find("zeroCount") !=
+        std::string::npos);
+  CHECK(reason_of(exponential, R"("count":1,"positive":{"bucketCounts":["3",-2]})")
+            .find("bucketCounts") != std::string::npos);
+  CHECK(reason_of("histogram", R"("count":1,"bucketCounts":[-1,2])").find("bucketCounts") !=
+        std::string::npos);
+  CHECK(reason_of("gauge", R"("asInt":1,"timeUnixNano":-5)").find("timeUnixNano") !=
+        std::string::npos);
+  CHECK(reason_of("sum", R"("asInt":-1,"startTimeUnixNano":"-5")").find("startTimeUnixNano") !=
+        std::string::npos);
+}
+
 TEST_CASE("otlp json: metrics of every kind") {
   auto decoded = decode_metrics(R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[
       {"name":"g","unit":"By","gauge":{"dataPoints":[{"asInt":"12","timeUnixNano":"9"},{"asDouble":"NaN"}]}},
