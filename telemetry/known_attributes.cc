@@ -8,7 +8,13 @@ namespace {
 
 constexpr size_t kSets = 65'536;
 
+constexpr size_t kSlots = 2 * kSets;
+
 size_t set_of(const AttributesHash& hash) noexcept { return 2 * (hash[0] % kSets); }
+
+bool same(const AttributesHash& a, const AttributesHash& b) noexcept {
+  return a[0] == b[0] && a[1] == b[1];  // std::array's == calls memcmp
+}
 
 }  // namespace
 
@@ -19,17 +25,38 @@ AttributesHash hash_attributes(std::string_view run) noexcept {
   return hash;
 }
 
-bool KnownAttributes::contains(const AttributesHash& hash) const noexcept {
+bool KnownAttributes::contains(const AttributesHash& hash) noexcept {
+  if (next_ < order_.size() && same(order_[next_], hash)) {
+    ++next_;
+    return true;
+  }
   if (slots_.empty()) return false;
-  const size_t at = set_of(hash);
-  return slots_[at] == hash || slots_[at + 1] == hash;
+  for (size_t at = set_of(hash), end = at + 2; at < end; ++at) {
+    if (!same(slots_[at], hash)) continue;
+    next_ = places_[at] + size_t{1};
+    return true;
+  }
+  return false;
 }
 
 void KnownAttributes::insert(const AttributesHash& hash) {
-  if (slots_.empty()) slots_.resize(2 * kSets);
+  if (slots_.empty()) {
+    slots_.resize(kSlots);
+    places_.resize(kSlots);
+    order_.reserve(kSlots);
+  }
+  const size_t place = order_.size() < kSlots ? order_.size() : oldest_++ % kSlots;
+  if (place == order_.size()) {
+    order_.push_back(hash);
+  } else {
+    order_[place] = hash;
+  }
+  next_ = place + 1;
   const size_t at = set_of(hash);
   slots_[at + 1] = slots_[at];
+  places_[at + 1] = places_[at];
   slots_[at] = hash;
+  places_[at] = static_cast<uint32_t>(place);
 }
 
 }  // namespace hms::telemetry

@@ -411,7 +411,7 @@ net::Result<void> read_protobuf(MetricBatch& batch, Tally& tally, KnownAttribute
   // Growing by doubling moves everything several times; few senders write attributes and points of
   // fewer bytes than these.
   batch.attributes.reserve(std::min(batch.body->size() / 24, kMaxAttributes));
-  batch.points.reserve(std::min(batch.body->size() / 128, kMaxRecords));
+  batch.points.reserve(std::min(batch.body->size() / 80, kMaxRecords));
   return guarded(batch, [&](uint32_t resource, std::string_view, std::string_view bytes) {
     read_metric(batch, tally, resource, bytes, scratch);
   });

@@ -26,36 +26,49 @@ SeriesByKey::Hash SeriesByKey::hash(const Hash& first, const Hash& second) const
 }
 
 // The slot that has the key, or the free one where it belongs.
-size_t SeriesByKey::place(const Hash& hash) const noexcept {
+size_t SeriesByKey::slot_of(const Hash& hash) const noexcept {
   const size_t mask = slots_.size() - 1;
+  const auto high = static_cast<uint32_t>(hash.high);
   size_t at = static_cast<size_t>(hash.low) & mask;
-  while (slots_[at].series != nullptr && !(slots_[at].hash == hash)) at = (at + 1) & mask;
+  while (slots_[at].entry != 0 &&
+         !(slots_[at].high == high && entries_[slots_[at].entry - 1].hash == hash))
+    at = (at + 1) & mask;
   return at;
 }
 
-StoredSeries* SeriesByKey::find(const Hash& hash) const noexcept {
-  return slots_[place(hash)].series;
+StoredSeries* SeriesByKey::find(const Hash& hash) noexcept {
+  if (next_ < entries_.size() && entries_[next_].hash == hash) return entries_[next_++].series;
+  const uint32_t entry = slots_[slot_of(hash)].entry;
+  if (entry == 0) return nullptr;
+  next_ = entry;
+  return entries_[entry - 1].series;
 }
 
 void SeriesByKey::insert(const Hash& hash, StoredSeries* series) {
-  if (2 * (size_ + 1) > slots_.size()) grow();
-  Slot& slot = slots_[place(hash)];
-  if (slot.series == nullptr) ++size_;
-  slot = {hash, series};
+  if (2 * (entries_.size() + 1) > slots_.size()) grow();
+  Slot& slot = slots_[slot_of(hash)];
+  if (slot.entry != 0) {
+    entries_[slot.entry - 1].series = series;
+    return;
+  }
+  entries_.push_back({hash, series});
+  next_ = entries_.size();
+  slot = {static_cast<uint32_t>(hash.high), static_cast<uint32_t>(entries_.size())};
 }
 
 void SeriesByKey::grow() {
-  std::vector<Slot> old(2 * slots_.size());
-  old.swap(slots_);
-  for (const Slot& slot : old) {
-    if (slot.series != nullptr) slots_[place(slot.hash)] = slot;
+  slots_.assign(2 * slots_.size(), {});
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    slots_[slot_of(entries_[i].hash)] = {static_cast<uint32_t>(entries_[i].hash.high),
+                                         static_cast<uint32_t>(i + 1)};
   }
 }
 
 void SeriesByKey::clear() {
   slots_.assign(kFirstSlots, {});
   slots_.shrink_to_fit();
-  size_ = 0;
+  entries_ = {};
+  next_ = 0;
 }
 
 }  // namespace hms::collector

@@ -10,7 +10,6 @@
 #include "collector/store/series_labels.h"
 #include "collector/store/series_store_impl.h"
 #include "net/core/clock.h"
-#include "telemetry/known_attributes.h"
 
 namespace hms::collector {
 namespace {
@@ -182,7 +181,7 @@ SeriesByKey::Hash SeriesStoreImpl::raw_hash(const telemetry::MetricBatch& batch,
     last_metric_ = metric;
     last_metric_hash_ = by_raw_key_.hash(raw_key_);
   }
-  if (point.attributes_hash != telemetry::AttributesHash{})
+  if ((point.attributes_hash[0] | point.attributes_hash[1]) != 0)
     return by_raw_key_.hash(last_metric_hash_,
                             {point.attributes_hash[0], point.attributes_hash[1]});
   raw_attributes_key(batch, point, raw_key_);
@@ -192,7 +191,11 @@ SeriesByKey::Hash SeriesStoreImpl::raw_hash(const telemetry::MetricBatch& batch,
 StoredSeries* SeriesStoreImpl::find_or_make(const telemetry::MetricBatch& batch,
                                             const telemetry::MetricPointView& point) {
   const SeriesByKey::Hash key = raw_hash(batch, point);
-  if (StoredSeries* known = by_raw_key_.find(key); known != nullptr) return known;
+  if (StoredSeries* known = by_raw_key_.find(key); known != nullptr) {
+    constexpr size_t kAhead = 8;
+    if (const StoredSeries* soon = by_raw_key_.upcoming(kAhead)) prefetch_series(soon);
+    return known;
+  }
   LabelSet labels = series_labels(batch, point);
   StoredSeries* series = find_labels(labels);
   if (series != nullptr) {
@@ -308,9 +311,10 @@ void SeriesStoreImpl::count_overflow(int64_t now_millis, KvWriter& writer) {
 }
 
 void SeriesStoreImpl::committed(std::span<const AcceptedBatch> /*group*/) {
-  for (StoredSeries* series : staged_series_) {
-    series->total = std::move(series->staged_total);
-    series->staged = false;
+  for (size_t i = 0; i < staged_series_.size(); ++i) {
+    if (i + 8 < staged_series_.size()) prefetch_series(staged_series_[i + 8]);
+    staged_series_[i]->total = std::move(staged_series_[i]->staged_total);
+    staged_series_[i]->staged = false;
   }
   uint64_t refused = 0;
   std::unique_lock<std::mutex> lock;

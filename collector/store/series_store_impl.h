@@ -46,26 +46,27 @@ struct Total {
 };
 
 struct StoredSeries {
+  // What every point touches stands first (prefetch_series). The commit thread's:
   uint32_t id = 0;
-  LabelSet labels;
-  // the commit thread's
-  bool defined = false;  // its definition is stored
-  bool staged = false;   // it has points in the group being prepared
-  Total total, staged_total;
+  bool defined = false;   // its definition is stored
+  bool staged = false;    // it has points in the group being prepared
   uint32_t last_day = 0;  // the day marked last
   uint32_t exemplar_slot = 0;
-  double exemplar_value = 0;  // the greatest of that slot
+  Total total, staged_total;
   // under the stripe's lock
   SeriesHead head;
   int64_t sealed_until_millis = INT64_MIN;  // no stored chunk has a later point
+  LabelSet labels;                          // never changes
+  double exemplar_value = 0;                // the commit thread's: the greatest of that slot
 };
 using SeriesPtr = std::shared_ptr<StoredSeries>;
 
-/// Points go from series to series, and each is away from the caches: this brings one near.
+/// Points go from series to series, and each is away from the caches: this brings near what a point
+/// touches of one.
 inline void prefetch_series(const StoredSeries* series) noexcept {
+  constexpr size_t kTouched = 192;
   const auto* bytes = reinterpret_cast<const char*>(series);
-  for (size_t line = 0; line < sizeof(StoredSeries); line += 64)
-    __builtin_prefetch(bytes + line, 1);
+  for (size_t line = 0; line < kTouched; line += 64) __builtin_prefetch(bytes + line, 1);
 }
 
 struct StagedPoint {
