@@ -26,7 +26,6 @@ using net::Error;
 using net::Result;
 
 constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
-constexpr std::chrono::seconds kLookEvery{10};
 constexpr uint64_t kRetryNanos = 600'000'000'000ULL;  // after a failed night
 constexpr int kNice = 15;                             // ingest and questions go first
 
@@ -351,7 +350,8 @@ void Roller::run() {
     if (night) next = overdue().empty() ? next_night() : now + kRetryNanos;
     std::unique_lock lock(mutex_);
     if (stopping_) return;
-    wake_.wait_for(lock, kLookEvery, [this] { return stopping_ || !status_.waiting.empty(); });
+    wake_.wait_for(lock, options_.look_every,
+                   [this] { return stopping_ || !status_.waiting.empty(); });
     if (stopping_) return;
   }
 }

@@ -10,6 +10,7 @@
 // rest from any.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -34,6 +35,7 @@ struct RollerOptions {
   uint32_t minute_of_day = 150;  // UTC, when it looks for days past the retention
   uint64_t min_free_bytes = 0;   // below: the oldest whole day goes to the lake, whatever its age
   net::Clock clock;
+  std::chrono::milliseconds look_every{10'000};  // at the clock and the free room
   Retention retention = {};  // shorter bounds: what they drop is gone before a day is rolled
 };
 
