@@ -15,7 +15,7 @@ constexpr uint64_t kLingerBytes = 1024 * 1024;  // of an upload that nobody want
 // two system calls less. The price: a caller that leaves at once is noticed so much later.
 constexpr net::Millis kUnwatched{10};
 constexpr size_t kStashBytes = 64 * 1024;  // pipelined requests that may wait; then reading pauses
-static_assert(sizeof(Session) <= 184);     // most of a mesh's sessions are idle
+static_assert(sizeof(Session) <= 152);     // most of a mesh's sessions are idle
 }  // namespace
 
 using net::H1Codec;
@@ -91,7 +91,8 @@ void Session::resume(Pause reason) {
   if ((pauses_ & reason) == 0) return;
   pauses_ = static_cast<uint8_t>(pauses_ & ~reason);
   if (pauses_ != 0) return;
-  read_moved_millis_ = data_.loop().now_millis();  // the time in which we did not read is ours
+  // The time in which we did not read is ours.
+  if (progress_ != nullptr) progress_->read_moved_millis = data_.loop().now_millis();
   stream_->resume_reading();
 }
 
@@ -99,7 +100,7 @@ void Session::resume(Pause reason) {
 
 void Session::on_bytes(std::string_view bytes) {
   if (closing_) {
-    if (stream_->bytes_read() - last_read_ > kLingerBytes) finish();
+    if (stream_->bytes_read() - progress().read > kLingerBytes) finish();
     return;
   }
   if (stash_ == nullptr) {
@@ -257,9 +258,10 @@ void Session::close_gracefully() {
   if (closing_ || finished_) return;
   closing_ = true;
   since_millis_ = data_.loop().now_millis();
-  write_moved_millis_ = since_millis_;
-  last_written_ = stream_->bytes_written();
-  last_read_ = stream_->bytes_read();
+  progress() = {.read = stream_->bytes_read(),
+                .written = stream_->bytes_written(),
+                .read_moved_millis = progress().read_moved_millis,
+                .write_moved_millis = since_millis_};
   stash_ = nullptr;
   stream_->shutdown_write();
   if (pauses_ != 0) {
@@ -309,8 +311,13 @@ void Session::finish() {
 
 // === time
 
+Session::Progress& Session::progress() {
+  if (progress_ == nullptr) progress_ = std::make_unique<Progress>();
+  return *progress_;
+}
+
 void Session::expect_reader() {
-  if (write_moved_millis_ == 0) write_moved_millis_ = data_.loop().now_millis();
+  if (progress().write_moved_millis == 0) progress().write_moved_millis = data_.loop().now_millis();
   schedule(data_.config().timeouts.write_stall);
 }
 
@@ -337,15 +344,21 @@ void Session::on_timer() {
   };
 
   const bool write_open = stream_->queued_bytes() > 0;
-  if (written != last_written_ || !write_open) {
-    last_written_ = written;
-    write_moved_millis_ = write_open ? now : 0;
+  const bool idle = exchange_ == nullptr && !closing_;
+  if (idle && !write_open) {
+    const uint64_t due = due_after(read == 0 ? timeouts.header : timeouts.idle);
+    return now >= due ? close_gracefully() : wait_until(due);
+  }
+  Progress& last = progress();
+  if (written != last.written || !write_open) {
+    last.written = written;
+    last.write_moved_millis = write_open ? now : 0;
   }
   const auto stall_due = [](uint64_t moved, net::Millis allowed) {
     return moved + static_cast<uint64_t>(allowed.count());
   };
   const bool reader_stalled =
-      write_open && now >= stall_due(write_moved_millis_, timeouts.write_stall);
+      write_open && now >= stall_due(last.write_moved_millis, timeouts.write_stall);
   if (closing_) {
     if (write_open && !reader_stalled) {
       since_millis_ = now;  // lingering begins when all is sent
@@ -370,11 +383,11 @@ void Session::on_timer() {
     return close_gracefully();
   }
   const bool body_open = !exchange_->request_complete() && pauses_ == 0;
-  if (read != last_read_ || !body_open) {
-    last_read_ = read;
-    read_moved_millis_ = now;
+  if (read != last.read || !body_open) {
+    last.read = read;
+    last.read_moved_millis = now;
   }
-  const uint64_t body_due = stall_due(read_moved_millis_, timeouts.body_stall);
+  const uint64_t body_due = stall_due(last.read_moved_millis, timeouts.body_stall);
   if (reader_stalled) {
     ++data_.count.stalled_readers;
     Exchange* stalled = exchange_;
@@ -387,7 +400,7 @@ void Session::on_timer() {
     return exchange_->fail_request(LocalError::request_timeout, "body");
   }
   if (body_open) wait_until(body_due);
-  if (write_open) wait_until(stall_due(write_moved_millis_, timeouts.write_stall));
+  if (write_open) wait_until(stall_due(last.write_moved_millis, timeouts.write_stall));
 }
 
 }  // namespace hms::proxy

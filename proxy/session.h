@@ -98,10 +98,15 @@ class Session final : public net::StreamHandler {
   net::Timer timer_;
   uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began
   uint64_t armed_until_ = 0;
-  uint64_t last_read_ = 0, last_written_ = 0;  // at the timer's last look; when closing began
-  // When a look last saw them change; 0 while nothing waits to be written. So a stall is called one
-  // after its own time, however often another one's time makes the timer look.
-  uint64_t read_moved_millis_ = 0, write_moved_millis_ = 0;
+  /// What the timer saw move. Nothing of an idle session does: it has none before the first look.
+  struct Progress {
+    uint64_t read = 0, written = 0;  // bytes, at the timer's last look; when closing began
+    // When a look last saw them change; 0 while nothing waits to be written. So a stall is called
+    // one after its own time, however often another one's time makes the timer look.
+    uint64_t read_moved_millis = 0, write_moved_millis = 0;
+  };
+  [[nodiscard]] Progress& progress();
+  std::unique_ptr<Progress> progress_;
 
  public:
   uint32_t index = 0;  // in DataPath::sessions; here because an idle session is small
@@ -109,16 +114,16 @@ class Session final : public net::StreamHandler {
  private:
   uint32_t peer_name_id_ = 0;
   uint32_t peer_identity_id_ = 0;
-  bool peer_identity_known_ = false;
   telemetry::Direction direction_;
   uint8_t pauses_ = 0;
-  bool fresh_ = true;  // until its first bytes are read
-  bool teaches_ = false;
-  bool refused_ = false;
-  bool peer_eof_ = false;
-  bool closing_ = false;
-  bool finished_ = false;
-  bool processing_ = false;
+  bool peer_identity_known_ : 1 = false;
+  bool fresh_ : 1 = true;  // until its first bytes are read
+  bool teaches_ : 1 = false;
+  bool refused_ : 1 = false;
+  bool peer_eof_ : 1 = false;
+  bool closing_ : 1 = false;
+  bool finished_ : 1 = false;
+  bool processing_ : 1 = false;
 };
 
 }  // namespace hms::proxy

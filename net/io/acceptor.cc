@@ -194,7 +194,7 @@ class TcpAcceptor final : public Acceptor {
     const auto on_accept = on_accept_;
     (*on_accept)(std::move(stream));
     // The node is alive until the end of the turn, even if the stream is gone already.
-    if (node->owner != nullptr) node->owner->first_read();
+    if (node->owner() != nullptr) node->owner()->first_read();
   }
 
   Loop& loop_;

@@ -96,6 +96,12 @@ struct Loop::Impl final : private TimerWheel::Driver, private Deferred {
   uint64_t spin_nanos = 0;
   uint64_t spin_until = 0;
   uint32_t turn = 0;  // wraps; only compared for equality
+  /// The stream that is being read (one after the other), and how much of it in this turn.
+  struct {
+    const void* stream = nullptr;
+    uint32_t turn = 0;
+    size_t bytes = 0;
+  } reading;
 
   DeferredList deferred;
   std::vector<std::shared_ptr<void>> retired;

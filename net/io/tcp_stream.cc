@@ -18,8 +18,8 @@ namespace hms::net {
 namespace {
 
 // What an idle connection costs in this process, besides the kernel's socket.
-static_assert(sizeof(TcpNode) <= 272);
-static_assert(sizeof(TcpStream) <= 136);
+static_assert(sizeof(TcpNode) <= 264);
+static_assert(sizeof(TcpStream) <= 120);
 
 constexpr size_t kSlicesPerCall = 64;
 constexpr uint8_t kMostDoublings = 3;
@@ -36,12 +36,13 @@ TcpNode* TcpNode::make(Loop& loop) {
 }
 
 void TcpNode::initialise(Loop& loop) {
+  void* const kept = handle.data;
   HMS_ENSURE(uv_tcp_init(loop.raw(), &handle) == 0);  // without a socket it cannot fail
-  handle.data = this;
+  handle.data = kept;
 }
 
 void TcpNode::close(TcpNode* node) noexcept {
-  node->owner = nullptr;
+  node->set_owner(nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&node->handle),
            [](uv_handle_t* closed) { delete of(closed); });
 }
@@ -50,7 +51,7 @@ void TcpNode::close(TcpNode* node) noexcept {
 
 TcpStream::TcpStream(Loop& loop, TcpNode* node, Side side, const SocketAddress& peer)
     : loop_(loop), node_(node), side_(side), peer_(peer) {
-  node_->owner = this;
+  node_->set_owner(this);
 }
 
 TcpStream::TcpStream(Loop& loop, int accepted, Side side, const SocketAddress& peer)
@@ -69,7 +70,7 @@ TcpStream::~TcpStream() {
     return;
   }
   close(own_descriptor_);
-  node_->owner = nullptr;
+  node_->set_owner(nullptr);
   loop_.retire(std::unique_ptr<TcpNode>(node_));  // somebody up the stack may look at it
 }
 
@@ -91,16 +92,17 @@ int TcpStream::descriptor() const noexcept {
 }
 
 const SocketAddress& TcpStream::local() const noexcept {
-  if (local_ == nullptr) {
+  std::unique_ptr<SocketAddress>& known = node_->local;
+  if (known == nullptr) {
     sockaddr_storage storage{};
     socklen_t length = sizeof(storage);
-    const bool known =
+    const bool told =
         getsockname(descriptor(), reinterpret_cast<sockaddr*>(&storage), &length) == 0;
-    local_ =
-        known ? std::make_unique<SocketAddress>(reinterpret_cast<const sockaddr*>(&storage), length)
-              : std::make_unique<SocketAddress>();
+    known =
+        told ? std::make_unique<SocketAddress>(reinterpret_cast<const sockaddr*>(&storage), length)
+             : std::make_unique<SocketAddress>();
   }
-  return *local_;
+  return *known;
 }
 
 std::optional<SocketAddress> TcpStream::original_destination() const noexcept {
@@ -167,7 +169,7 @@ void TcpStream::first_read() {
   TcpNode* const node = node_;
   if (count > 0) {
     deliver({room.data(), static_cast<size_t>(count)});
-    if (node->owner == nullptr) return;
+    if (node->owner() == nullptr) return;
   } else if (count == 0) {
     deliver_eof();
     return;
@@ -176,7 +178,7 @@ void TcpStream::first_read() {
 }
 
 void TcpStream::on_alloc(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-  TcpStream* const self = TcpNode::of(handle)->owner;
+  TcpStream* const self = TcpNode::of(handle)->owner();
   // No buffer: libuv calls on_read with UV_ENOBUFS, and the bytes stay in the socket.
   *buffer = uv_buf_init(nullptr, 0);
   if (self == nullptr || !self->wants_bytes()) return;
@@ -190,19 +192,18 @@ std::span<char> TcpStream::read_room() noexcept {
 }
 
 bool TcpStream::had_its_share() noexcept {
-  const uint32_t turn = loop_.impl().turn;
-  if (turn_ == turn) return turn_bytes_ >= kBytesPerTurn;
-  turn_ = turn;
-  turn_bytes_ = 0;
+  auto& now = loop_.impl().reading;
+  if (now.stream == this && now.turn == loop_.impl().turn) return now.bytes >= kBytesPerTurn;
+  now = {this, loop_.impl().turn, 0};
   return false;
 }
 
 void TcpStream::on_read(uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
-  TcpStream* const self = TcpNode::of(stream)->owner;
+  TcpStream* const self = TcpNode::of(stream)->owner();
   if (self == nullptr || count == 0) return;
   if (count > 0) {
     const auto bytes = static_cast<size_t>(count);
-    self->turn_bytes_ += static_cast<uint32_t>(bytes);
+    self->loop_.impl().reading.bytes += bytes;  // on_alloc has made it ours
     if (bytes == buffer->len && self->read_doublings_ < kMostDoublings) ++self->read_doublings_;
     self->deliver({buffer->base, bytes});
   } else if (count == UV_ENOBUFS && buffer->base == nullptr) {
@@ -263,7 +264,7 @@ void TcpStream::deliver_eof() {
   eof_delivered_ = true;
   TcpNode* const node = node_;
   handler_->on_eof();
-  if (node->owner != nullptr) check_both_ended();
+  if (node->owner() != nullptr) check_both_ended();
 }
 
 void TcpStream::check_both_ended() {
@@ -373,7 +374,7 @@ void TcpStream::submit() {
 void TcpStream::on_written(uv_write_t* request, int status) {
   TcpNode* const node = TcpNode::of(request->handle);
   node->queue->release_in_flight();
-  if (node->owner != nullptr) node->owner->finish_written(status);
+  if (node->owner() != nullptr) node->owner()->finish_written(status);
 }
 
 void TcpStream::finish_written(int status) {
@@ -459,7 +460,7 @@ bool TcpStream::read_the_rest() {
     const ssize_t count = recv(descriptor(), room.data(), room.size(), MSG_DONTWAIT);
     if (count <= 0) return true;
     deliver({room.data(), static_cast<size_t>(count)});
-    if (node->owner == nullptr) return false;
+    if (node->owner() == nullptr) return false;
   }
   defer(loop_);
   return false;

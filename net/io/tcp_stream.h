@@ -26,10 +26,10 @@ namespace hms::net {
 class TcpStream;
 
 struct TcpNode {
-  uv_tcp_t handle{};
-  TcpStream* owner = nullptr;  // null once the stream is destroyed
+  uv_tcp_t handle{};  // first: libuv's callbacks give it back
   std::unique_ptr<WriteQueue>
       queue;  // only while something is unsent; libuv may hold its bytes until the close callback
+  std::unique_ptr<SocketAddress> local;  // once asked for
 
   /// A node with an initialised handle (no socket yet).
   static TcpNode* make(Loop& loop);
@@ -37,9 +37,10 @@ struct TcpNode {
   void initialise(Loop& loop);
   /// Closes the handle; the close callback frees the node.
   static void close(TcpNode* node) noexcept;
-  static TcpNode* of(void* handle) noexcept {
-    return static_cast<TcpNode*>(static_cast<uv_handle_t*>(handle)->data);
-  }
+  static TcpNode* of(void* handle) noexcept { return static_cast<TcpNode*>(handle); }
+  /// Null once the stream is destroyed. (The handle keeps it: an idle connection is small.)
+  [[nodiscard]] TcpStream* owner() const noexcept { return static_cast<TcpStream*>(handle.data); }
+  void set_owner(TcpStream* stream) noexcept { handle.data = stream; }
   [[nodiscard]] uv_stream_t* stream() noexcept { return reinterpret_cast<uv_stream_t*>(&handle); }
 };
 
@@ -113,8 +114,6 @@ class TcpStream final : public Stream, private Deferred {
   uint64_t bytes_read_ = 0;
   uint64_t bytes_accepted_ = 0;  // given to `write` and not dropped
   uint32_t pauses_ = 1;
-  uint32_t turn_ = 0;               // the loop's turn that turn_bytes_ counts for
-  uint32_t turn_bytes_ = 0;         // read in it
   int fault_ = 0;                   // libuv's number of a fault that was not reported yet
   int own_descriptor_ = -1;         // an accepted socket that libuv does not know yet
   uint8_t read_doublings_ : 4 = 0;  // of kLeastRead
@@ -130,7 +129,6 @@ class TcpStream final : public Stream, private Deferred {
   bool above_high_ : 1 = false;
   bool reset_on_close_ : 1 = false;
   SocketAddress peer_;
-  mutable std::unique_ptr<SocketAddress> local_;  // once asked for
 };
 
 }  // namespace hms::net
