@@ -11,6 +11,7 @@
 #include "collector/lake_command.h"
 #include "collector/options.h"
 #include "net/core/log.h"
+#include "net/core/log_ready.h"
 #include "net/io/signals.h"
 #include "net/io/timer_wheel.h"
 
@@ -48,9 +49,9 @@ int run(const collector::CollectorOptions& options) {
       loop.stop();
       return;
     }
-    net::log_info("ready", {{"listen", listening->listen_address()},
-                            {"otlp", listening->otlp_address()},
-                            {"data", options.data}});
+    net::log_ready({{"listen", listening->listen_address()},
+                    {"otlp", listening->otlp_address()},
+                    {"data", options.data}});
   };
   auto started = collector::App::start(loop, options, on_ready);
   if (!started.ok()) return exit_code_of(started.error());

@@ -7,6 +7,7 @@
 
 #include "net/core/clock.h"
 #include "net/core/log.h"
+#include "net/core/log_ready.h"
 #include "net/core/random.h"
 #include "net/http/url.h"
 #include "proxy/version.h"
@@ -134,15 +135,14 @@ int Sidecar::run() {
     watch_ =
         net::FileWatch::watch(loop_, *options_.config_path, [this] { reload("changed on disk"); });
   ready_ = true;
-  net::log_info("ready",
-                {{"inbound", inbound_.to_string()},
-                 {"outbound", config_.outbound_address.empty() ? std::string("off")
-                                                               : outbound_address_.to_string()},
-                 {"admin", admin_address_.to_string()},
-                 {"service", config_.service},
-                 {"app", config_.app},
-                 {"instance", identity_.instance_id},
-                 {"version", kVersion}});
+  net::log_ready({{"inbound", inbound_.to_string()},
+                  {"outbound", config_.outbound_address.empty() ? std::string("off")
+                                                                : outbound_address_.to_string()},
+                  {"admin", admin_address_.to_string()},
+                  {"service", config_.service},
+                  {"app", config_.app},
+                  {"instance", identity_.instance_id},
+                  {"version", kVersion}});
   loop_.run();
   config_stream_.reset();
   watch_.reset();

@@ -1,5 +1,7 @@
 #include "net/core/log.h"
 
+#include "net/core/log_ready.h"
+
 #include <unistd.h>
 
 #include <atomic>
@@ -240,6 +242,12 @@ void log(LogLevel level, std::string_view message, std::initializer_list<LogFiel
   if (level < log_level()) return;
   thread_local std::string line;  // keeps its capacity: a line allocates only the first time
   format_line(line, level, message, fields);
+  writers().errors.write(line);
+}
+
+void log_ready(std::initializer_list<LogField> fields) {
+  std::string line;
+  format_line(line, LogLevel::info, "ready", fields);
   writers().errors.write(line);
 }
 
