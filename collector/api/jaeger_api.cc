@@ -1,12 +1,14 @@
 #include "collector/api/jaeger_api.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "collector/api/jaeger_json.h"
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
+#include "collector/api/trace_names.h"
 #include "net/core/clock.h"
 
 namespace hms::collector {
@@ -104,7 +106,7 @@ QueryAnswer traces_by_id(const SpanStore& spans, const std::vector<std::string>&
   for (const std::string& text : ids) {
     if (cancelled())
       return jaeger_error({net::Code::canceled, net::Side::downstream, false, "cancelled"});
-    const auto trace = spans.trace(trace_id_from_text(text));
+    const auto trace = trace_named(spans, text);
     if (!trace) return jaeger_error(trace.error(), text);
     if (audited) audited->saw(*trace);
     data.push_back(jaeger_trace(*trace));
@@ -133,7 +135,7 @@ QueryAnswer dependencies(const ServiceEdgeStore& edges, uint64_t start, uint64_t
   for (const ServiceEdge& edge : *totals) {
     if (edge.from.empty()) continue;
     data.push_back(
-        {{"parent", edge.from}, {"child", edge.to}, {"callCount", edge.totals.requests}});
+        {{"parent", edge.from}, {"child", edge.to}, {"callCount", std::llround(edge.requests)}});
   }
   const size_t total = data.size();
   return envelope(std::move(data), total);
@@ -174,18 +176,6 @@ void register_lists(net::HttpServer& server, const SpanStore& spans) {
 }
 
 }  // namespace
-
-telemetry::TraceId trace_id_from_text(std::string_view text) {
-  // Jaeger's clients drop leading zeros of an id.
-  const bool hexadecimal =
-      !text.empty() && text.size() <= 32 &&
-      text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
-  if (hexadecimal && (text.size() == 16 || text.size() >= 30)) {
-    const std::string padded = std::string(32 - text.size(), '0') + std::string(text);
-    if (const auto id = telemetry::parse_trace_id(padded)) return *id;
-  }
-  return telemetry::trace_id_of_text(text);
-}
 
 void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
                          const SpanStore& spans, const ServiceEdgeStore& edges, AuditLog* audit) {

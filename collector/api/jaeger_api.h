@@ -3,9 +3,10 @@
 //
 //   GET /api/services, /api/services/{s}/operations, /api/operations?service=, /api/traces?...,
 //   /api/traces/{id}, /api/dependencies
-// Times in microseconds, durations as Go writes them ("1.2s"); {id} is a trace id of 16 or 32
-// hexadecimal digits, or the text of an x-trace. Wiring: register_jaeger_api(server, loop,
-// executor, spans, edges) before listening; all must outlive the server.
+// Times in microseconds, durations as Go writes them ("1.2s"); {id} is a trace id of up to 32
+// hexadecimal digits, or the text of an x-trace (trace_names.h). Wiring:
+// register_jaeger_api(server, loop, executor, spans, edges) before listening; all must outlive the
+// server.
 #pragma once
 
 #include "collector/audit/audit_log.h"
@@ -20,9 +21,5 @@ namespace hms::collector {
 void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
                          const SpanStore& spans, const ServiceEdgeStore& edges,
                          AuditLog* audit = nullptr);
-
-/// The trace a path or parameter names: 32 or 16 hexadecimal digits (left-padded), a UUID, or any
-/// x-trace text.
-[[nodiscard]] telemetry::TraceId trace_id_from_text(std::string_view text);
 
 }  // namespace hms::collector

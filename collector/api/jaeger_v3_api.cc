@@ -2,11 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "collector/api/jaeger_api.h"
 #include "collector/api/json_body.h"
 #include "collector/api/otlp_trace_json.h"
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
+#include "collector/api/trace_names.h"
 
 namespace hms::collector {
 namespace {
@@ -113,7 +113,7 @@ void register_jaeger_v3_api(net::HttpServer& server, net::Loop& loop, Executor& 
         run_query(
             loop, executor, reply,
             [&spans, id = request.path_parameters[0], audited](const auto&) {
-              auto trace = spans.trace(trace_id_from_text(id));
+              auto trace = trace_named(spans, id);
               if (!trace) return error_answer(trace.error());
               if (audited) audited->saw(*trace);
               return result({std::move(trace).value()});

@@ -1,5 +1,6 @@
 #include "collector/api/log_tail.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "collector/api/log_json.h"
@@ -11,19 +12,24 @@ namespace hms::collector {
 LogTail::LogTail(net::Loop& loop) : loop_(loop), timer_(loop, [this] { on_second(); }) {}
 LogTail::~LogTail() = default;
 
+bool LogTail::Reader::wants(const telemetry::LogBatch& batch, const telemetry::LogView& log) const {
+  return std::any_of(matches.begin(), matches.end(),
+                     [&](const LogMatch& match) { return match.fits(batch, log); });
+}
+
 void LogTail::Reader::record() {
   if (!audited) return;
   audited->finish(200, [](const net::Result<void>&) {});  // they are out; a fault is counted
   audited->begin_again("tail_lines");
 }
 
-bool LogTail::subscribe(const net::ReplyPtr& reply, const LogQuery& query,
+bool LogTail::subscribe(const net::ReplyPtr& reply, const std::vector<LogQuery>& any_of,
                         const AuditedPtr& audited) {
   if (readers_.size() >= kMaxReaders) {
     ++refused_;
     return false;
   }
-  auto reader = std::make_unique<Reader>(reply, query, audited);
+  auto reader = std::make_unique<Reader>(reply, any_of, audited);
   if (audited) audited->begin_again("tail_lines");
   reader->last_written_at = reader->last_taken_at = reader->recorded_at = loop_.now_millis();
   reply->start(200, "text/event-stream");
@@ -50,7 +56,7 @@ void LogTail::offer(Reader& reader, const telemetry::LogBatch& batch) {
   looks_left_ -= count;
   std::string text;
   for (const telemetry::LogView& log : batch.logs) {
-    if (!reader.match.fits(batch, log)) continue;
+    if (!reader.wants(batch, log)) continue;
     if (reader.reply->queued_bytes() + text.size() >= kMaxQueued) {
       ++reader.left_out_slow;
       ++left_out_;

@@ -36,8 +36,9 @@ class LogTail {
 
   explicit LogTail(net::Loop& loop);
   ~LogTail();
-  /// False when there are too many readers; nothing was sent then.
-  [[nodiscard]] bool subscribe(const net::ReplyPtr& reply, const LogQuery& query,
+  /// Lines that fit any of the queries. False when there are too many readers; nothing was sent
+  /// then.
+  [[nodiscard]] bool subscribe(const net::ReplyPtr& reply, const std::vector<LogQuery>& any_of,
                                const AuditedPtr& audited = nullptr);
   /// The program stops: what went out is recorded, and nothing more is sent.
   void close();
@@ -46,11 +47,12 @@ class LogTail {
 
  private:
   struct Reader {
-    Reader(net::ReplyPtr to, const LogQuery& query, AuditedPtr audit)
-        : reply(std::move(to)), match(query), audited(std::move(audit)) {}
+    Reader(net::ReplyPtr to, const std::vector<LogQuery>& any_of, AuditedPtr audit)
+        : reply(std::move(to)), matches(any_of.begin(), any_of.end()), audited(std::move(audit)) {}
+    [[nodiscard]] bool wants(const telemetry::LogBatch& batch, const telemetry::LogView& log) const;
     void record();
     net::ReplyPtr reply;
-    LogMatch match;
+    std::vector<LogMatch> matches;
     AuditedPtr audited;  // may be null
     uint64_t recorded_at = 0;
     uint64_t left_out_slow = 0, left_out_busy = 0;

@@ -2,10 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "collector/api/jaeger_api.h"
 #include "collector/api/log_json.h"
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
+#include "collector/api/trace_names.h"
 
 namespace hms::collector {
 namespace {
@@ -15,9 +15,38 @@ using nlohmann::json;
 constexpr size_t kMaxAttributes = 16;
 constexpr size_t kMaxTextBytes = 1024;
 
-QueryAnswer search(const LogStore& logs, const LogQuery& query, const AuditedPtr& audited,
-                   const std::function<bool()>& cancelled) {
-  const auto page = logs.search(query, cancelled);
+/// The same question for each trace that was meant; one that names no trace names no line either.
+std::vector<LogQuery> questions_of(const LogQuery& query, const std::string& trace) {
+  if (trace.empty()) return {query};
+  std::vector<LogQuery> out;
+  for (const telemetry::TraceId& id : trace_ids_named(trace)) out.emplace_back(query).trace_id = id;
+  return out;
+}
+
+/// Of the first question that has lines; later pages are of the same one as the first page.
+net::Result<LogPage> first_with_lines(const LogStore& logs, const std::vector<LogQuery>& questions,
+                                      const std::function<bool()>& cancelled) {
+  for (size_t i = 0; i < questions.size(); ++i) {
+    const bool last = i + 1 == questions.size();
+    if (!last && !questions[i].cursor.empty()) {
+      LogQuery probe = questions[i];
+      probe.cursor.clear();
+      probe.limit = 1;
+      const auto any = logs.search(probe, cancelled);
+      if (!any) return any.error();
+      if (any->logs.empty() && any->cursor.empty()) continue;
+    }
+    auto page = logs.search(questions[i], cancelled);
+    if (!page || last || !page->logs.empty() || !page->cursor.empty() ||
+        !questions[i].cursor.empty())
+      return page;
+  }
+  return LogPage();
+}
+
+QueryAnswer search(const LogStore& logs, const std::vector<LogQuery>& questions,
+                   const AuditedPtr& audited, const std::function<bool()>& cancelled) {
+  const auto page = first_with_lines(logs, questions, cancelled);
   if (!page) return error_answer(page.error());
   json lines = json::array();
   for (const StoredLog& log : page->logs) {
@@ -52,14 +81,12 @@ LogQuery read_filters(const net::Request& request, QueryParameters& parameters) 
   query.text = parameters.text("q");
   if (query.text.size() > kMaxTextBytes) parameters.fail("q", "at most 1024 bytes");
   read_attributes(request, parameters, query);
-  if (const std::string trace = parameters.text("trace"); !trace.empty())
-    query.trace_id = trace_id_from_text(trace);
   return query;
 }
 
-void begin_tail(LogTail& tail, const net::ReplyPtr& reply, const LogQuery& query,
+void begin_tail(LogTail& tail, const net::ReplyPtr& reply, const std::vector<LogQuery>& any_of,
                 const AuditedPtr& audited) {
-  if (tail.subscribe(reply, query, audited)) return;
+  if (tail.subscribe(reply, any_of, audited)) return;
   net::send_error(*reply, 503, "unavailable",
                   "the tail has as many readers as it may have; try again later",
                   {{"Retry-After", "5"}});
@@ -67,13 +94,13 @@ void begin_tail(LogTail& tail, const net::ReplyPtr& reply, const LogQuery& query
 
 /// Recorded first; the reply waits meanwhile, and belongs to the loop's thread.
 void begin_audited_tail(net::Loop& loop, LogTail& tail, const net::ReplyPtr& reply,
-                        const LogQuery& query, const AuditedPtr& audited) {
+                        const std::vector<LogQuery>& any_of, const AuditedPtr& audited) {
   auto kept = std::make_shared<net::ReplyPtr>(reply);
-  audited->finish(200, [&loop, &tail, kept, query, audited](const net::Result<void>& recorded) {
+  audited->finish(200, [&loop, &tail, kept, any_of, audited](const net::Result<void>& recorded) {
     std::string refusal = recorded.ok() ? "" : audit_refusal(recorded.error());
-    loop.post([&tail, kept, query, audited, refusal = std::move(refusal)] {
+    loop.post([&tail, kept, any_of, audited, refusal = std::move(refusal)] {
       if (refusal.empty())
-        begin_tail(tail, *kept, query, audited);
+        begin_tail(tail, *kept, any_of, audited);
       else
         net::send_error(**kept, 503, "unavailable", refusal, {{"Retry-After", "5"}});
       kept->reset();
@@ -85,41 +112,41 @@ void begin_audited_tail(net::Loop& loop, LogTail& tail, const net::ReplyPtr& rep
 
 void register_logs_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
                        const LogStore& logs, LogTail& tail, AuditLog* audit) {
-  server.route("GET", "/ops/logs",
-               [&loop, &executor, &logs, audit](net::Request& request, const net::ReplyPtr& reply) {
-                 QueryParameters parameters(request);
-                 LogQuery query = read_filters(request, parameters);
-                 query.start_unix_nanos = parameters.time_nanos("start", 0);
-                 query.end_unix_nanos = parameters.time_nanos("end", 0);
-                 query.cursor = parameters.text("cursor");
-                 query.limit = static_cast<uint32_t>(parameters.limit("limit", 100, 5'000));
-                 // A range that ends before it begins would be an empty answer; more likely the two
-                 // were swapped.
-                 if (query.end_unix_nanos != 0 && query.end_unix_nanos < query.start_unix_nanos)
-                   parameters.fail("start", "is after \"end\"");
-                 if (!parameters.ok())
-                   return net::send_error(*reply, 400, "bad_data", parameters.fault());
-                 auto audited = audited_question(audit, request,
-                                                 {.question = "logs", .service = query.service});
-                 run_query(
-                     loop, executor, reply,
-                     [&logs, query = std::move(query), audited](const auto& cancelled) {
-                       return search(logs, query, audited, cancelled);
-                     },
-                     {}, audited);
-               });
+  server.route(
+      "GET", "/ops/logs",
+      [&loop, &executor, &logs, audit](net::Request& request, const net::ReplyPtr& reply) {
+        QueryParameters parameters(request);
+        LogQuery query = read_filters(request, parameters);
+        query.start_unix_nanos = parameters.time_nanos("start", 0);
+        query.end_unix_nanos = parameters.time_nanos("end", 0);
+        query.cursor = parameters.text("cursor");
+        query.limit = static_cast<uint32_t>(parameters.limit("limit", 100, 5'000));
+        // A range that ends before it begins would be an empty answer; more likely the two
+        // were swapped.
+        if (query.end_unix_nanos != 0 && query.end_unix_nanos < query.start_unix_nanos)
+          parameters.fail("start", "is after \"end\"");
+        if (!parameters.ok()) return net::send_error(*reply, 400, "bad_data", parameters.fault());
+        auto audited =
+            audited_question(audit, request, {.question = "logs", .service = query.service});
+        run_query(
+            loop, executor, reply,
+            [&logs, questions = questions_of(query, parameters.text("trace")), audited](
+                const auto& cancelled) { return search(logs, questions, audited, cancelled); },
+            {}, audited);
+      });
   server.route("GET", "/ops/logs/tail",
                [&loop, &tail, audit](net::Request& request, const net::ReplyPtr& reply) {
                  QueryParameters parameters(request);
                  const LogQuery query = read_filters(request, parameters);
                  if (!parameters.ok())
                    return net::send_error(*reply, 400, "bad_data", parameters.fault());
+                 const auto any_of = questions_of(query, parameters.text("trace"));
                  const auto audited = audited_question(
                      audit, request, {.question = "tail", .service = query.service});
                  if (audited && audited->concerns())
-                   begin_audited_tail(loop, tail, reply, query, audited);
+                   begin_audited_tail(loop, tail, reply, any_of, audited);
                  else
-                   begin_tail(tail, reply, query, nullptr);
+                   begin_tail(tail, reply, any_of, nullptr);
                });
 }
 
