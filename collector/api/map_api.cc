@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "collector/api/measured_calls.h"
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
 #include "net/core/clock.h"
@@ -15,22 +16,18 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kDefaultRangeNanos = 60'000'000'000ULL;
-constexpr uint64_t kNanosPerMilli = 1'000'000ULL;
+constexpr uint64_t kNanosPerSecond = 1'000'000'000ULL;
 /// Longer ranges are answered from spans alone: reading every histogram of a month is no map.
 constexpr uint64_t kLongestMeasuredNanos = 7ULL * 86'400'000'000'000ULL;
-/// Metrics are preferred where they counted more calls than spans did, and by more than what
-/// PromQL's extrapolation to the borders of a range may add.
-constexpr double kClearlyMore = 1.1;
 
 /// What a node or an edge answered.
 struct Figures {
   double requests = 0, errors = 0, p50 = 0, p95 = 0, p99 = 0;  // durations in seconds
 };
 
-Figures figures_of(const EdgeTotals& totals) {
-  return {static_cast<double>(totals.requests), static_cast<double>(totals.errors),
-          totals.duration.quantile(0.5), totals.duration.quantile(0.95),
-          totals.duration.quantile(0.99)};
+Figures figures_of(double requests, double errors, const telemetry::Histogram& duration) {
+  return {requests, errors, duration.quantile(0.5), duration.quantile(0.95),
+          duration.quantile(0.99)};
 }
 
 void add_figures(json& entry, const Figures& figures, double seconds) {
@@ -46,63 +43,48 @@ void add_figures(json& entry, const Figures& figures, double seconds) {
 
 using Nodes = std::map<std::string, Figures>;
 
-/// Calls `each(service, histogram)` for what `selector` measured in the range; nothing on an error
-/// (too much data, no time): spans then speak alone.
-template <class Each>
-void ask(const promql::PromqlEngine& engine, const std::string& selector, uint64_t start,
-         uint64_t end, const promql::QueryOptions& options, const Each& each) {
-  const auto expression = promql::parse("sum by (service_name) (increase(" + selector + "[" +
-                                        std::to_string((end - start) / kNanosPerMilli) + "ms]))");
-  if (!expression) return;
-  const auto answer =
-      engine.instant(**expression, static_cast<int64_t>(end / kNanosPerMilli), options);
-  if (!answer) return;
-  for (const promql::VectorElement& element : answer->vector) {
-    if (element.histogram && !element.labels.empty())
-      each(element.labels.front().second, *element.histogram);
-  }
-}
-
-/// What each service's own metrics say of the calls that it answered.
-Nodes measured(const promql::PromqlEngine& engine, uint64_t start, uint64_t end,
-               const promql::QueryOptions& options) {
+/// What each service's own metrics counted; nothing on an error (too much data, no time): spans
+/// then speak alone.
+Nodes measured(const SeriesSource& series, uint64_t start, uint64_t end,
+               const SelectLimits& limits) {
   Nodes nodes;
-  if (end - start > kLongestMeasuredNanos || end - start < kNanosPerMilli) return nodes;
-  const std::string calls = "http_server_request_duration_seconds";
-  ask(engine, calls, start, end, options, [&](const std::string& service, const auto& histogram) {
-    nodes[service] = {histogram.count, 0, histogram.quantile(0.5), histogram.quantile(0.95),
-                      histogram.quantile(0.99)};
-  });
-  ask(engine, calls + "{http_response_status_code=~\"5..\"}", start, end, options,
-      [&](const std::string& service, const auto& histogram) {
-        nodes[service].errors = histogram.count;
-      });
+  if (end - start > kLongestMeasuredNanos) return nodes;
+  const auto calls = measured_calls(series, start, end, limits);
+  if (!calls) return nodes;
+  for (const auto& [service, of] : *calls)
+    nodes[service] = figures_of(of.requests, of.errors, of.durations);
   return nodes;
 }
 
-QueryAnswer map(const ServiceEdgeStore& edges, const promql::PromqlEngine& engine, uint64_t start,
-                uint64_t end, const promql::QueryOptions& options) {
-  const auto totals = edges.totals(start, end);
+/// The present second holds no call that is still to come: it counts whole.
+uint64_t with_present_second(uint64_t end) {
+  const uint64_t present = net::unix_nanos() / kNanosPerSecond;
+  return end / kNanosPerSecond >= present ? (end / kNanosPerSecond + 1) * kNanosPerSecond : end;
+}
+
+QueryAnswer map(const ServiceEdgeStore& edges, const SeriesSource& series, uint64_t start,
+                uint64_t end, const SelectLimits& limits) {
+  const auto totals = edges.totals(start, with_present_second(end));
   if (!totals) return error_answer(totals.error());
   const double seconds = static_cast<double>(end - start) / 1e9;
   Nodes named;
   json lines = json::array();
   for (const ServiceEdge& edge : *totals) {
     if (edge.from.empty()) {
-      named[edge.to] = figures_of(edge.totals);
+      named[edge.to] = figures_of(edge.requests, edge.errors, edge.duration);
       continue;
     }
     json line = {{"from", edge.from}, {"to", edge.to}};
-    add_figures(line, figures_of(edge.totals), seconds);
+    add_figures(line, figures_of(edge.requests, edge.errors, edge.duration), seconds);
     lines.push_back(std::move(line));
     // A caller that serves nobody itself (a job, a browser) is a node too, with no calls of its
     // own.
     named.try_emplace(edge.from);
     named.try_emplace(edge.to);
   }
-  for (const auto& [service, figures] : measured(engine, start, end, options)) {
+  for (const auto& [service, figures] : measured(series, start, end, limits)) {
     Figures& node = named[service];
-    if (figures.requests > node.requests * kClearlyMore) node = figures;
+    if (figures.requests > node.requests) node = figures;
   }
   json nodes = json::array();
   for (const auto& [service, figures] : named) {
@@ -129,9 +111,11 @@ void register_map_api(net::HttpServer& server, net::Loop& loop, Executor& execut
         if (!parameters.ok()) return net::send_error(*reply, 400, "bad_data", parameters.fault());
         run_query(loop, executor, reply,
                   [&edges, &series, questions, start, end](const auto& cancelled) {
-                    promql::QueryOptions options = questions;
-                    options.cancelled = cancelled;
-                    return map(edges, promql::PromqlEngine(series), start, end, options);
+                    SelectLimits limits;
+                    limits.max_samples = questions.max_samples;
+                    limits.parallel = questions.parallel;
+                    limits.cancelled = cancelled;
+                    return map(edges, series, start, end, limits);
                   });
       });
 }

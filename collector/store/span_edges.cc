@@ -1,6 +1,7 @@
 #include "collector/store/span_edges.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <mutex>
 #include <set>
@@ -19,7 +20,9 @@ namespace {
 using telemetry::SpanId;
 using telemetry::SpanKind;
 
-constexpr uint64_t kSlotNanos = 10'000'000'000ULL;
+constexpr uint64_t kSecondNanos = 1'000'000'000ULL;
+constexpr uint32_t kSecondsPerSlot = 10;
+constexpr uint64_t kSlotNanos = kSecondsPerSlot * kSecondNanos;
 constexpr uint32_t kSlotsInMemory = 720;  // two hours
 constexpr int kSlotsAtATime = 16;
 constexpr size_t kMaxRowsPerSlot = 5'000;
@@ -28,6 +31,13 @@ constexpr size_t kMaxNames = 20'000;
 constexpr size_t kExpectAhead = 12;  // spans: longer than a look into the memory takes
 
 using Names = std::pair<std::string, std::string>;  // from, to
+
+/// Of one node or edge in one slot.
+struct EdgeTotals {
+  uint64_t requests = 0, errors = 0;
+  telemetry::Histogram duration;
+  std::array<uint32_t, kSecondsPerSlot> requests_of{}, errors_of{};  // by second
+};
 using Slot = std::map<Names, EdgeTotals>;
 
 std::string edge_key(uint32_t slot, const Names& names) {
@@ -53,6 +63,8 @@ std::string encode(const EdgeTotals& totals) {
     out.varint(bucket.count);
     last = bucket.index;
   }
+  for (const uint32_t count : totals.requests_of) out.varint(count);
+  for (const uint32_t count : totals.errors_of) out.varint(count);
   return out.bytes();
 }
 
@@ -70,8 +82,63 @@ bool decode(std::string_view value, EdgeTotals& totals) {
     totals.duration.positive.push_back({static_cast<int32_t>(last), count});
     totals.duration.count += count;
   }
+  if (in.rest().empty()) return !in.failed();  // written before seconds were kept
+  for (uint32_t& count : totals.requests_of) count = static_cast<uint32_t>(in.varint());
+  for (uint32_t& count : totals.errors_of) count = static_cast<uint32_t>(in.varint());
   return !in.failed();
 }
+
+/// How much of [from, to) is within [start, end), 0 to 1.
+double part_within(uint64_t from, uint64_t to, uint64_t start, uint64_t end) {
+  const uint64_t begin = std::max(from, start), stop = std::min(to, end);
+  return stop <= begin ? 0 : static_cast<double>(stop - begin) / static_cast<double>(to - from);
+}
+
+/// Sums rows over a range.
+class RangeSum {
+ public:
+  RangeSum(uint64_t start, uint64_t end) : start_(start), end_(end) {}
+
+  void add(uint32_t slot, const Names& names, const EdgeTotals& totals) {
+    const uint64_t begin = slot * kSlotNanos;
+    double requests = 0, errors = 0;
+    const bool whole = begin >= start_ && begin + kSlotNanos <= end_;
+    const bool by_second = std::any_of(totals.requests_of.begin(), totals.requests_of.end(),
+                                       [](uint32_t count) { return count > 0; });
+    if (whole || !by_second) {
+      const double part = part_within(begin, begin + kSlotNanos, start_, end_);
+      requests = static_cast<double>(totals.requests) * part;
+      errors = static_cast<double>(totals.errors) * part;
+    } else {
+      for (size_t i = 0; i < kSecondsPerSlot; ++i) {
+        const uint64_t second = begin + i * kSecondNanos;
+        const double part = part_within(second, second + kSecondNanos, start_, end_);
+        requests += totals.requests_of[i] * part;
+        errors += totals.errors_of[i] * part;
+      }
+    }
+    if (requests == 0) return;
+    ServiceEdge& edge = sum_[names];
+    edge.requests += requests;
+    edge.errors += errors;
+    edge.duration.merge(totals.duration);
+  }
+
+  std::vector<ServiceEdge> take() {
+    std::vector<ServiceEdge> edges;
+    edges.reserve(sum_.size());
+    for (auto& [names, edge] : sum_) {
+      edge.from = names.first;
+      edge.to = names.second;
+      edges.push_back(std::move(edge));
+    }
+    return edges;
+  }
+
+ private:
+  const uint64_t start_, end_;
+  std::map<Names, ServiceEdge> sum_;
+};
 
 class SlottedEdgeStore final : public ServiceEdgeStore {
  public:
@@ -87,7 +154,8 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
  private:
   struct Call {
     uint32_t slot = 0;
-    uint32_t to = 0;  // numbers of services, of which 0 is no name
+    uint32_t second = 0;  // within the slot
+    uint32_t to = 0;      // numbers of services, of which 0 is no name
     uint64_t nanos = 0;
     bool error = false;
   };
@@ -202,6 +270,8 @@ void SlottedEdgeStore::count(uint32_t from, const Call& call) {
     hot = hot_.try_emplace(key).first;
     hot->second.totals = totals;
   }
+  ++hot->second.totals->requests_of[call.second];
+  hot->second.totals->errors_of[call.second] += call.error ? 1 : 0;
   hot->second.errors += call.error ? 1 : 0;
   hot->second.durations.record_nanos(call.nanos);
 }
@@ -253,7 +323,8 @@ void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t servic
       span.end_unix_nanos > span.start_unix_nanos ? span.end_unix_nanos - span.start_unix_nanos : 0;
   const uint64_t when = std::min(span.start_unix_nanos + nanos,
                                  arrived);  // a clock ahead of ours must not open slots to come
-  const Call call{static_cast<uint32_t>(when / kSlotNanos), service, nanos,
+  const Call call{static_cast<uint32_t>(when / kSlotNanos),
+                  static_cast<uint32_t>(when / kSecondNanos % kSecondsPerSlot), service, nanos,
                   span.status == telemetry::SpanStatus::error};
   if (serves || root) count(0, call);
   if (root) return;
@@ -328,7 +399,7 @@ void SlottedEdgeStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
 
 net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_unix_nanos,
                                                                uint64_t end_unix_nanos) const {
-  Slot sum;
+  RangeSum sum(start_unix_nanos, end_unix_nanos);
   if (end_unix_nanos <= start_unix_nanos || reader_ == nullptr) return std::vector<ServiceEdge>{};
   const auto first =
       static_cast<uint32_t>(std::min<uint64_t>(start_unix_nanos / kSlotNanos, UINT32_MAX - 1));
@@ -344,7 +415,7 @@ net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_un
     auto slot = slots_.lower_bound(next);
     for (int taken = 0; taken < kSlotsAtATime && slot != slots_.end() && slot->first <= last;
          ++taken, ++slot) {
-      for (const auto& [names, totals] : slot->second) sum[names].merge(totals);
+      for (const auto& [names, totals] : slot->second) sum.add(slot->first, names, totals);
     }
     if (slot == slots_.end()) break;
     next = slot->first;
@@ -354,25 +425,16 @@ net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_un
     for (const Family day : reader_->days()) {
       if (day < family_of_slot(first) || family_of_slot(disk_last) < day) continue;
       const auto read = read_slots(*reader_, day, first, disk_last,
-                                   [&sum](uint32_t, Names names, EdgeTotals totals) {
-                                     sum[std::move(names)].merge(totals);
+                                   [&sum](uint32_t of, const Names& names, const EdgeTotals& row) {
+                                     sum.add(of, names, row);
                                    });
       if (!read) return read.error();
     }
   }
-  std::vector<ServiceEdge> edges;
-  edges.reserve(sum.size());
-  for (auto& [names, totals] : sum) edges.push_back({names.first, names.second, std::move(totals)});
-  return edges;
+  return sum.take();
 }
 
 }  // namespace
-
-void EdgeTotals::merge(const EdgeTotals& other) {
-  requests += other.requests;
-  errors += other.errors;
-  duration.merge(other.duration);
-}
 
 std::unique_ptr<ServiceEdgeStore> make_service_edge_store() {
   return std::make_unique<SlottedEdgeStore>();

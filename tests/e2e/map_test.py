@@ -67,6 +67,24 @@ class Map(hms.TestCase):
             self.assertAlmostEqual(nodes[service]["p50"], 100, delta=4)
             self.assertAlmostEqual(nodes[service]["p99"], 2000, delta=60)
 
+    def test_counts_are_what_was_counted_whatever_the_range(self):
+        self.send_spans("ui", 60)
+        figures = lambda start, end: {node["service"]: node["rps"] for node in hms.get_json(self.address, f"/ops/map?start={start}&end={end}")["nodes"]}  # noqa: E731
+        for start, end in ((3, 4), (7.5, 9.5), (3.5, 53.5), (0, 60)):
+            self.assertAlmostEqual(figures(self.begin + start, self.begin + end)["ui"], 1.0, delta=0.001)
+        self.begin -= 3600
+        burst = [{"traceId": f"{i + 1:032x}", "spanId": f"{i + 1:016x}", "name": "GET /", "kind": 2, "startTimeUnixNano": str((self.begin + 1) * 10**9),
+                  "endTimeUnixNano": str((self.begin + 1) * 10**9 + 1000)} for i in range(30)]
+        resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "burst"}}]}
+        self.assertEqual(hms.post_json(self.address, "/v1/traces", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": burst}]}]}).status, 200)
+        self.assertEqual(figures(self.begin + 5, self.begin + 6), {})
+        self.assertAlmostEqual(figures(self.begin, self.begin + 60)["burst"], 0.5, delta=0.001)
+
+    def test_metrics_are_counted_and_not_extrapolated(self):
+        sidecar.post_metrics(self.address, "claims", [sidecar.point(self.begin + 30, 20)])
+        nodes, _ = self.map()
+        self.assertAlmostEqual(nodes["claims"]["rps"] * SECONDS, 20, delta=0.001)
+
     def test_a_range_of_ages_is_answered_from_spans(self):
         self.send_spans("ui", 60)
         body = hms.get_json(self.address, "/ops/map?start=0&end=4102444800")

@@ -317,9 +317,9 @@ TEST_CASE(
                                    [](const ServiceEdge& e) { return !e.from.empty(); });
     CHECK(edge->from == "ui");
     CHECK(edge->to == "claims");
-    CHECK(edge->totals.requests == 10);
-    CHECK(edge->totals.errors == 1);
-    CHECK(edge->totals.duration.quantile(0.5) == doctest::Approx(0.5).epsilon(0.03));
+    CHECK(edge->requests == 10);
+    CHECK(edge->errors == 1);
+    CHECK(edge->duration.quantile(0.5) == doctest::Approx(0.5).epsilon(0.03));
   };
   check(*edges);
   REQUIRE(kv.commit([&](KvWriter& writer) { edges->maintain(kNow, writer); }).ok());
