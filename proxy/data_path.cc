@@ -278,30 +278,35 @@ std::vector<EndpointState> DataPath::endpoint_states() const {
   std::vector<EndpointState> states;
   const uint64_t now = loop_.now_millis();
   const auto add = [this, &states, now](const std::string& upstream, double weight,
-                                        const Endpoint& e, bool panic) {
+                                        const Endpoint& e, bool check_failed, bool panic) {
     states.push_back(
         {upstream, e.text, weight, e.in_flight, e.connections, static_cast<uint32_t>(e.idle.size()),
          e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis(), e.requests, e.failures,
          e.connects, e.connect_failures, e.reused, e.stale, e.ejections,
-         e.ejected_until_millis > now ? e.ejected_until_millis - now : 0, e.check_failed, panic});
+         e.ejected_until_millis > now ? e.ejected_until_millis - now : 0, check_failed, panic});
   };
   for (const Cluster& cluster : view_->clusters) {
     for (const Endpoint* endpoint : cluster.endpoints)
       add(cluster.plan->name, 100.0 / static_cast<double>(cluster.endpoints.size()), *endpoint,
-          cluster.panic);
+          cluster.fails_check(*endpoint), cluster.panic);
   }
   for (const auto& [text, endpoint] : pool_.endpoints()) {
-    if (endpoint->dynamic) add("", 100, *endpoint, false);
+    if (endpoint->dynamic) add("", 100, *endpoint, false, false);
   }
   return states;
 }
 
-void DataPath::set_failed_checks(const std::vector<std::string>& addresses) {
-  for (const auto& [key, endpoint] : pool_.endpoints()) {
-    const bool failed =
-        std::find(addresses.begin(), addresses.end(), endpoint->text) != addresses.end();
-    if (failed != endpoint->check_failed) ++pool_.health_generation;
-    endpoint->check_failed = failed;
+void DataPath::set_failed_checks(const std::vector<std::string>& endpoints) {
+  for (Cluster& cluster : view_->clusters) {
+    std::vector<const Endpoint*> failed;
+    for (const Endpoint* endpoint : cluster.endpoints) {
+      const std::string key = cluster.plan->name + " " + endpoint->text;
+      if (std::find(endpoints.begin(), endpoints.end(), key) != endpoints.end())
+        failed.push_back(endpoint);
+    }
+    if (failed == cluster.check_failed) continue;
+    cluster.check_failed = std::move(failed);
+    ++pool_.health_generation;
   }
 }
 

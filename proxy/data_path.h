@@ -77,8 +77,9 @@ class DataPath {
 
   [[nodiscard]] Counters counters() const;
   [[nodiscard]] std::vector<EndpointState> endpoint_states() const;
-  /// Verdicts of the active checks: which addresses do not answer.
-  void set_failed_checks(const std::vector<std::string>& addresses);
+  /// Verdicts of the active checks: which endpoints do not answer
+  /// ("upstream address").
+  void set_failed_checks(const std::vector<std::string>& endpoints);
   [[nodiscard]] std::vector<std::string> learned_routes() const { return learner_.templates(); }
   [[nodiscard]] uint64_t routes_folded() const noexcept { return learner_.folded(); }
   [[nodiscard]] telemetry::RecorderDelta flip();

@@ -111,11 +111,10 @@ struct Endpoint {
   [[nodiscard]] uint64_t idle_limit_millis() const noexcept {
     return idle_limit_seen_millis != 0 ? idle_limit_seen_millis : idle_limit_said_millis;
   }
-  // Health (outlier.h, health_check.h)
+  // Health (outlier.h)
   uint32_t consecutive_failures = 0, ejections_in_a_row = 0;
   uint64_t ejected_until_millis = 0, last_ejection_millis = 0;  // the loop's clock
   uint64_t ejections = 0;
-  bool check_failed = false;
   uint64_t requests = 0, failures = 0, connects = 0, connect_failures = 0, reused = 0, stale = 0;
 };
 

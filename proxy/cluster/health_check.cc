@@ -53,11 +53,11 @@ void HealthChecker::watch(const Snapshot& snapshot) {
 }
 
 std::vector<std::string> HealthChecker::failed() const {
-  std::vector<std::string> addresses;
+  std::vector<std::string> keys;
   for (const auto& [key, check] : checks_) {
-    if (check->failed) addresses.push_back(check->address.to_string());
+    if (check->failed) keys.push_back(key);
   }
-  return addresses;
+  return keys;
 }
 
 void HealthChecker::begin(Check& check) {

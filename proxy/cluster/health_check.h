@@ -21,7 +21,7 @@ namespace hms::proxy {
 
 class HealthChecker {
  public:
-  /// `on_change` hears of the addresses that fail, all of them each time.
+  /// `on_change` hears of the endpoints that fail, all of them each time: "upstream address".
   HealthChecker(net::Loop& loop, std::function<void(const std::vector<std::string>&)> on_change);
   ~HealthChecker();
 

@@ -64,7 +64,7 @@ void refresh_usable(Cluster& cluster, uint64_t now_millis) {
     if (out)
       cluster.usable_until_millis =
           std::min(cluster.usable_until_millis, endpoint->ejected_until_millis);
-    if (!out && !endpoint->check_failed) cluster.usable.push_back(endpoint);
+    if (!out && !cluster.fails_check(*endpoint)) cluster.usable.push_back(endpoint);
   }
   const double left =
       static_cast<double>(cluster.usable.size()) / static_cast<double>(cluster.endpoints.size());

@@ -22,6 +22,10 @@ void link_addresses(Cluster& cluster, const std::vector<uint32_t>& hosts) {
 
 }  // namespace
 
+bool Cluster::fails_check(const Endpoint& endpoint) const noexcept {
+  return std::find(check_failed.begin(), check_failed.end(), &endpoint) != check_failed.end();
+}
+
 Endpoint& Cluster::other_address(Endpoint& endpoint) const noexcept {
   const auto at = std::find(endpoints.begin(), endpoints.end(), &endpoint);
   if (at == endpoints.end()) return endpoint;

@@ -20,13 +20,17 @@ struct Cluster {
   std::vector<uint32_t> next_address;  // of each endpoint: the next one of the same host
   uint32_t hosts = 0;                  // that have an address
   uint32_t name_id = 0;
-  uint32_t next = 0;                      // round robin
-  bool several_addresses = false;         // has a host with more than one
-  std::vector<Endpoint*> usable;          // what may be chosen (outlier.h)
+  uint32_t next = 0;               // round robin
+  bool several_addresses = false;  // has a host with more than one
+  std::vector<Endpoint*> usable;   // what may be chosen (outlier.h)
+  // By this upstream's own health check: another that has the same address may ask for another
+  // path.
+  std::vector<const Endpoint*> check_failed;
   uint64_t* health_generation = nullptr;  // the pool's
   uint64_t seen_generation = 0, usable_until_millis = 0;
   bool panic = false;
 
+  [[nodiscard]] bool fails_check(const Endpoint& endpoint) const noexcept;
   /// Itself, if its host has no other.
   [[nodiscard]] Endpoint& other_address(Endpoint& endpoint) const noexcept;
 };

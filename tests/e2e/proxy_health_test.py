@@ -118,6 +118,31 @@ class Active(Health):
         self.process.wait_log("healthy again", lambda line: line["endpoint"] == other.address)
 
 
+class SharedAddress(Health):
+    def test_the_check_of_one_upstream_says_nothing_of_another_at_the_same_address(self):
+        shared, other = Switch(self), Switch(self)
+        config = (f'upstreams:\n  plain: {{endpoints: ["{shared.address}", "{other.address}"], balance: round_robin}}\n'
+                  f'  checked: {{endpoints: ["{shared.address}"], health_check: {{path: /bad, interval: 20ms, unhealthy: 1}}}}\n'
+                  "routes:\n  - {match: {path: /checked}, upstream: checked}\n  - {upstream: plain}\n")
+        shared.status = 500
+        self.process = self.start("hms-proxy", "--config", self.write(os.path.join(self.folder(), "c.yaml"), config), *PORTS)
+        self.process.wait_log("health check failed", lambda line: line["upstream"] == "checked")
+
+        def health():
+            upstreams = hms.get_json(self.process.address("admin"), "/upstreams")["upstreams"]
+            return {(u["name"], e["address"]): e["health"] for u in upstreams for e in u["endpoints"] if u["name"] in ("plain", "checked")}
+
+        hms.wait_for(lambda: health()["checked", shared.address] == "check_failed")
+        self.assertEqual({health()["plain", address] for address in (shared.address, other.address)}, {"healthy"})
+        told = hms.get_json(self.process.address("admin"), "/config")["upstreams"]
+        self.assertEqual((told["checked"]["health_check"]["path"], told["checked"]["health_check"]["unhealthy"]), ("/bad", 1))
+        self.assertNotIn("health_check", told["plain"])
+        self.assertEqual(told["plain"]["outlier"]["consecutive"], 5)
+        shared.status = 200
+        self.assertEqual(set(self.call(10)), {200})
+        self.assertEqual((shared.asked(), other.asked()), (5, 5))
+
+
 class Workers(hms.TestCase):
     def test_four_workers_name_routes_alike(self):
         origin = self.use(hms.RawOrigin())

@@ -85,11 +85,11 @@ TEST_CASE("outlier: never more than the share are out, but one of two may be") {
 TEST_CASE("outlier: below the panic share everybody is asked again") {
   Group group(4);
   group.fail(0, 5, 1'000);
-  group.endpoints[1]->check_failed = true;
+  group.cluster.check_failed.push_back(group.endpoints[1].get());
   ++group.generation;
   CHECK(!group.asked(0, 1'000));
   CHECK(!group.asked(1, 1'000));
-  group.endpoints[2]->check_failed = true;
+  group.cluster.check_failed.push_back(group.endpoints[2].get());
   ++group.generation;
   for (size_t i = 0; i < 4; ++i) CHECK(group.asked(i, 1'000));
   CHECK(group.cluster.panic);
