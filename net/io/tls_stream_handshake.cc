@@ -91,9 +91,14 @@ void OpensslTlsStream::on_established(std::function<void()> callback) {
 }
 
 void OpensslTlsStream::answer_plain_http() {
+  // In the form of every answer that the programs make themselves (docs/errors.md).
+  static constexpr std::string_view kBody =
+      R"({"status":"error","errorType":"bad_request",)"
+      R"("error":"the request is malformed: this port speaks TLS: use an https:// URL"})";
   wire_.inner->write(
-      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 41\r\n"
-      "Connection: close\r\n\r\nThis port speaks TLS: use an https:// URL");
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: " +
+      std::to_string(kBody.size()) + "\r\nx-hms-error: bad_request\r\nConnection: close\r\n\r\n" +
+      std::string(kBody));
   wire_.inner->shutdown_write();
 }
 

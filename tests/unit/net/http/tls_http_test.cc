@@ -114,7 +114,9 @@ TEST_CASE("https: a client of plain HTTP is told that the port speaks TLS") {
   const auto reply = f.post(*client, "hello");
   REQUIRE(reply);
   CHECK(reply->status == 400);
-  CHECK(reply->body == "This port speaks TLS: use an https:// URL");
+  CHECK(header_value(reply->headers, "x-hms-error") == "bad_request");
+  CHECK(reply->body.find("\"errorType\":\"bad_request\"") != std::string::npos);
+  CHECK(reply->body.find("this port speaks TLS: use an https:// URL") != std::string::npos);
 }
 
 }  // namespace
