@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <functional>
+#include <map>
 #include <utility>
 
 #include "collector/alerts/registry.h"
@@ -101,39 +103,43 @@ class Faults {
   std::string text_;
 };
 
+/// A value's name in errors: the flag, or the variable that it came from.
+using NameOf = std::function<std::string(const char* flag)>;
+
 template <class Days>
-void apply_days(const char* flag, const std::string& text, Days& target, Faults& faults) {
+void apply_days(const std::string& flag, const std::string& text, Days& target, Faults& faults) {
   if (text.empty()) return;
   int64_t days = 0;
   const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), days);
   if (wrong != std::errc() || end != text.data() + text.size() || days < 1 ||
       days > kMaxRetentionDays) {
-    faults.add(std::string(flag) + ": '" + text + "' is not a number of days from 1 to " +
+    faults.add(flag + ": '" + text + "' is not a number of days from 1 to " +
                std::to_string(kMaxRetentionDays));
     return;
   }
   target = static_cast<uint32_t>(days);
 }
 
-void apply_memory(const std::string& text, CollectorOptions& options, Faults& faults) {
+void apply_memory(const std::string& flag, const std::string& text, CollectorOptions& options,
+                  Faults& faults) {
   // The file's reader knows sizes; one more grammar for them would drift apart.
   net::YamlErrors errors;
-  if (!net::parse_yaml("memory: " + text, "--memory", errors)
+  if (!net::parse_yaml("memory: " + text, flag, errors)
            .get("memory")
            .read_size(options.memory_bytes, kMinMemory, kMaxMemory) ||
       !errors.empty()) {
-    faults.add("--memory: '" + text + "' is not a size from 128MiB to 64GiB, such as 512MiB");
+    faults.add(flag + ": '" + text + "' is not a size from 128MiB to 64GiB, such as 512MiB");
   }
 }
 
-void apply_size(const char* flag, const std::string& text, uint64_t least, uint64_t& target,
+void apply_size(const std::string& flag, const std::string& text, uint64_t least, uint64_t& target,
                 Faults& faults) {
   net::YamlErrors errors;
   if (!net::parse_yaml("size: " + text, flag, errors)
            .get("size")
            .read_size(target, least, kMaxDisk) ||
       !errors.empty()) {
-    faults.add(std::string(flag) + ": '" + text + "' is not a size from " + std::to_string(least) +
+    faults.add(flag + ": '" + text + "' is not a size from " + std::to_string(least) +
                " to 100TiB, such as 2GiB");
   }
 }
@@ -150,7 +156,7 @@ bool parse_minute(const std::string& text, uint32_t& minute) {
   return true;
 }
 
-void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
+void apply(const GivenTexts& given, const NameOf& name, CollectorOptions& options, Faults& faults) {
   const std::pair<const std::string*, std::string*> texts[] = {
       {&given.data, &options.data},
       {&given.listen, &options.listen},
@@ -169,17 +175,19 @@ void apply(const GivenTexts& given, CollectorOptions& options, Faults& faults) {
   for (const auto& [from, to] : texts) {
     if (!from->empty()) *to = *from;
   }
-  if (!given.memory.empty()) apply_memory(given.memory, options, faults);
-  apply_days("--retention-days", given.retention_days, options.retention.days, faults);
-  apply_days("--retention-traces", given.retention_traces, options.retention.trace_days, faults);
-  apply_days("--retention-logs", given.retention_logs, options.retention.log_days, faults);
-  apply_days("--retention-metrics", given.retention_metrics, options.retention.metric_days, faults);
+  if (!given.memory.empty()) apply_memory(name("--memory"), given.memory, options, faults);
+  apply_days(name("--retention-days"), given.retention_days, options.retention.days, faults);
+  apply_days(name("--retention-traces"), given.retention_traces, options.retention.trace_days,
+             faults);
+  apply_days(name("--retention-logs"), given.retention_logs, options.retention.log_days, faults);
+  apply_days(name("--retention-metrics"), given.retention_metrics, options.retention.metric_days,
+             faults);
   if (!given.min_free_disk.empty())
-    apply_size("--min-free-disk", given.min_free_disk, 0, options.min_free_bytes, faults);
+    apply_size(name("--min-free-disk"), given.min_free_disk, 0, options.min_free_bytes, faults);
   if (!given.lake_cache.empty())
-    apply_size("--lake-cache", given.lake_cache, kMinCache, options.lake_cache_bytes, faults);
+    apply_size(name("--lake-cache"), given.lake_cache, kMinCache, options.lake_cache_bytes, faults);
   if (!given.lake_at.empty() && !parse_minute(given.lake_at, options.lake_minute))
-    faults.add("--lake-at: '" + given.lake_at + "' is not a time of day such as 02:30");
+    faults.add(name("--lake-at") + ": '" + given.lake_at + "' is not a time of day such as 02:30");
 }
 
 void check_values(const CollectorOptions& options, Faults& faults) {
@@ -394,21 +402,26 @@ CommandLine read_command_line(int argc, const char* const* argv,
   } catch (const CLI::ParseError& error) {
     return stop(2, "", std::string("hms-collector: ") + error.what() + "; see --help\n");
   }
-  GivenTexts variables;
+  // A flag wins over the environment, so that a wrong value there harms nobody who gives the flag.
+  GivenTexts given = flags;
+  std::map<std::string, std::string> names;
   for (const auto& setting : kSettings) {
-    if (const char* value = environment(setting.variable); value != nullptr)
-      variables.*setting.text = value;
+    names[setting.flag] = setting.flag;
+    const char* const value = environment(setting.variable);
+    if (value == nullptr || !(given.*setting.text).empty()) continue;
+    given.*setting.text = value;
+    names[setting.flag] = setting.variable;
   }
   Faults faults;
-  const std::string& config = flags.config.empty() ? variables.config : flags.config;
+  const std::string& config = given.config;
   if (!config.empty()) {
     net::YamlErrors errors;
     const net::YamlNode root = net::load_yaml(config, errors);
     if (root.present()) read_config(root, out.options);
     if (!errors.empty()) faults.add(errors.text());
   }
-  apply(variables, out.options, faults);
-  apply(flags, out.options, faults);
+  apply(
+      given, [&names](const char* flag) { return names[flag]; }, out.options, faults);
   check_values(out.options, faults);
   if (!faults.empty()) {
     CommandLine refused = stop(2, "", faults.text());

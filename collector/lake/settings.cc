@@ -1,6 +1,13 @@
 #include "collector/lake/settings.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
 #include "collector/lake/s3_destination.h"
+#include "net/core/errno_text.h"
 
 namespace hms::collector {
 namespace {
@@ -14,7 +21,7 @@ Error bad(const std::string& detail) {
   return {net::Code::bad_config, net::Side::self, false, "lake: " + detail};
 }
 
-Result<std::unique_ptr<LakeDestination>> open_bucket(const LakeSettings& settings) {
+Result<S3Settings> bucket_of(const LakeSettings& settings) {
   S3Settings out;
   const std::string path = settings.to.substr(kS3.size());
   out.bucket = path.substr(0, path.find('/'));
@@ -32,16 +39,53 @@ Result<std::unique_ptr<LakeDestination>> open_bucket(const LakeSettings& setting
   auto credentials = read_s3_credentials(settings.credentials);
   if (!credentials.ok()) return std::move(credentials).error();
   out.credentials = std::move(credentials).value();
-  return make_s3_destination(std::move(out));
+  return out;
+}
+
+Error bad_url(const LakeSettings& settings) {
+  return bad("'" + settings.to + "' is neither a folder nor s3://bucket/prefix");
+}
+
+bool is_bucket(const LakeSettings& settings) { return settings.to.rfind(kS3, 0) == 0; }
+bool is_url(const LakeSettings& settings) { return settings.to.find("://") != std::string::npos; }
+
+Result<void> check_folder(const std::string& path) {
+  std::error_code wrong;
+  const std::filesystem::path folder(path);
+  if (std::filesystem::exists(folder, wrong)) {
+    if (!std::filesystem::is_directory(folder, wrong)) return bad(path + " is not a directory");
+    if (::access(path.c_str(), R_OK | X_OK) != 0) return bad(path + " is not readable");
+    return {};
+  }
+  // Its last part would be made.
+  std::filesystem::path parent = std::filesystem::absolute(folder, wrong).lexically_normal();
+  if (!parent.has_filename()) parent = parent.parent_path();
+  parent = parent.parent_path();
+  if (::access(parent.c_str(), W_OK | X_OK) != 0)
+    return bad(path + " cannot be created: " + net::errno_text(errno));
+  return {};
 }
 
 }  // namespace
 
 Result<std::unique_ptr<LakeDestination>> open_destination(const LakeSettings& settings) {
-  if (settings.to.rfind(kS3, 0) == 0) return open_bucket(settings);
-  if (settings.to.find("://") != std::string::npos)
-    return bad("'" + settings.to + "' is neither a folder nor s3://bucket/prefix");
+  if (is_bucket(settings)) {
+    auto bucket = bucket_of(settings);
+    if (!bucket.ok()) return std::move(bucket).error();
+    return make_s3_destination(std::move(bucket).value());
+  }
+  if (is_url(settings)) return bad_url(settings);
   return open_folder_destination(settings.to);
+}
+
+Result<void> check_destination(const LakeSettings& settings) {
+  if (is_bucket(settings)) {
+    auto bucket = bucket_of(settings);
+    if (!bucket.ok()) return std::move(bucket).error();
+    return {};
+  }
+  if (is_url(settings)) return bad_url(settings);
+  return check_folder(settings.to);
 }
 
 }  // namespace hms::collector

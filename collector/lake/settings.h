@@ -21,4 +21,7 @@ struct LakeSettings {
 [[nodiscard]] net::Result<std::unique_ptr<LakeDestination>> open_destination(
     const LakeSettings& settings);
 
+/// Whether `open_destination` would open it, without making anything. Errors: bad_config.
+[[nodiscard]] net::Result<void> check_destination(const LakeSettings& settings);
+
 }  // namespace hms::collector

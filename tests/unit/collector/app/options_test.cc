@@ -50,6 +50,24 @@ TEST_CASE(
   CHECK(line.options.log_format == "json");
 }
 
+TEST_CASE("collector options: a wrong value of the environment harms nobody who gives the flag") {
+  const std::map<std::string, std::string> wrong = {
+      {"HMS_MEMORY", "7"},      {"HMS_RETENTION_DAYS", "x"}, {"HMS_MIN_FREE_DISK", "-"},
+      {"HMS_LAKE_AT", "25:00"}, {"HMS_LAKE_CACHE", "1"},     {"HMS_RETENTION_LOGS", "0"},
+      {"HMS_LISTEN", "nowhere"}};
+  const CommandLine line = read({"--data", "/d", "--memory", "1GiB", "--retention-days", "3",
+                                 "--min-free-disk", "0", "--lake-at", "03:00", "--lake-cache",
+                                 "1GiB", "--retention-logs", "2", "--listen", "127.0.0.1:1"},
+                                wrong);
+  CHECK_MESSAGE(line.action == CommandLine::Action::run, line.errors);
+  const CommandLine refused = read({"--data", "/d"}, wrong);
+  CHECK(refused.exit_code == 2);
+  for (const auto& [name, value] : wrong) {
+    if (name != "HMS_LISTEN")
+      CHECK_MESSAGE(refused.errors.find(name + ": ") != std::string::npos, name);
+  }
+}
+
 TEST_CASE("collector options: the file may be named by the environment") {
   const test::TemporaryDirectory directory;
   const CommandLine line = read({}, {{"HMS_CONFIG", write(directory, "data: /d\n")}});
