@@ -6,6 +6,7 @@
 
 #include "net/core/log.h"
 #include "net/http/url.h"
+#include "proxy/config_json.h"
 #include "proxy/sidecar.h"
 
 namespace hms::proxy {
@@ -13,111 +14,6 @@ namespace hms::proxy {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string duration_text(Millis duration) { return std::to_string(duration.count()) + "ms"; }
-
-/// A URL's query may hold a token.
-std::string masked_url(const std::string& url) {
-  const size_t query = url.find('?');
-  return query == std::string::npos ? url : url.substr(0, query) + "?***";
-}
-
-/// Values of resource attributes whose name smells of a secret.
-bool is_secret_name(std::string name) {
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  for (const char* word :
-       {"secret", "token", "passw", "key", "credential", "auth", "cookie", "dsn"}) {
-    if (name.find(word) != std::string::npos) return true;
-  }
-  return false;
-}
-
-Json route_json(const RoutePlan& route, const Snapshot& snapshot) {
-  Json match = Json::object();
-  const RouteConfig& config = route.config;
-  if (config.listener != ListenerChoice::any)
-    match["listener"] = config.listener == ListenerChoice::inbound ? "inbound" : "outbound";
-  if (!config.host.empty()) match["host"] = config.host;
-  if (!config.path.empty()) match["path"] = config.path;
-  if (!config.methods.empty()) match["methods"] = config.methods;
-  Json split = Json::array();
-  for (const SplitPlan& entry : route.split)
-    split.push_back(
-        {{"upstream", snapshot.upstreams[entry.upstream].name}, {"weight", entry.weight}});
-  Json on = Json::array();
-  if (config.retries.on_connect) on.push_back("connect");
-  if (config.retries.on_reset) on.push_back("reset");
-  for (size_t status = 0; status < config.retries.on_status.size(); ++status) {
-    if (config.retries.on_status.test(status)) on.push_back(std::to_string(status));
-  }
-  Json json = {{"match", match}, {"split", split}};
-  json["sticky"] = config.sticky == StickyKind::none    ? std::string("none")
-                   : config.sticky == StickyKind::trace ? std::string("trace")
-                                                        : "header:" + config.sticky_header;
-  if (config.timeout.count() > 0) json["timeout"] = duration_text(config.timeout);
-  json["retries"] = {
-      {"attempts", config.retries.attempts}, {"on", on}, {"budget", config.retries.budget}};
-  json["place"] = config.place;
-  return json;
-}
-
-Json config_json(const Snapshot& snapshot) {
-  const Config& config = snapshot.config;
-  Json json;
-  json["service"] = config.service;
-  if (!config.service_version.empty()) json["service_version"] = config.service_version;
-  Json resource = Json::object();
-  for (const auto& [key, value] : config.resource)
-    resource[key] = is_secret_name(key) ? "***" : value;
-  json["resource"] = resource;
-  json["collector"] = {{"url", masked_url(config.collector_url)},
-                       {"spool", config.spool_bytes},
-                       {"spool_dir", config.spool_dir}};
-  json["listeners"] = {
-      {"inbound",
-       {{"address", config.inbound_address},
-        {"app", config.app},
-        {"protocol", protocol_name(config.inbound_protocol)}}},
-      {"outbound",
-       {{"address", config.outbound_address.empty() ? "off" : config.outbound_address}}}};
-  json["admin"] = {{"address", config.admin_address}};
-  json["threads"] = config.threads;
-  json["telemetry"] = config.telemetry;
-  json["access_log"] = config.access_log;
-  json["log_level"] = config.log_level;
-  json["trust_forwarded"] = config.trust_forwarded;
-  const Timeouts& t = config.timeouts;
-  json["timeouts"] = {{"connect", duration_text(t.connect)},
-                      {"connect_loopback", duration_text(t.connect_loopback)},
-                      {"header", duration_text(t.header)},
-                      {"body_stall", duration_text(t.body_stall)},
-                      {"write_stall", duration_text(t.write_stall)},
-                      {"idle", duration_text(t.idle)},
-                      {"upstream_idle", duration_text(t.upstream_idle)},
-                      {"detect", duration_text(t.detect)},
-                      {"tunnel_idle", duration_text(t.tunnel_idle)}};
-  const Limits& l = config.limits;
-  json["limits"] = {{"connections", l.connections},
-                    {"requests", l.requests},
-                    {"request_line", l.request_line},
-                    {"head", l.head},
-                    {"fields", l.fields},
-                    {"idle_upstream", l.idle_upstream}};
-  json["drain"] = {{"grace", duration_text(config.drain.grace)},
-                   {"deadline", duration_text(config.drain.deadline)}};
-  Json upstreams = Json::object();
-  for (const UpstreamPlan& upstream : snapshot.upstreams) {
-    Json endpoints = Json::array();
-    for (const auto& address : upstream.endpoints) endpoints.push_back(address.to_string());
-    upstreams[upstream.name] = {{"endpoints", endpoints},
-                                {"balance", balance_name(upstream.balance)}};
-  }
-  json["upstreams"] = upstreams;
-  Json routes = Json::array();
-  for (const RoutePlan& route : snapshot.routes) routes.push_back(route_json(route, snapshot));
-  json["routes"] = routes;
-  return json;
-}
 
 Json canaries_json(const Snapshot& snapshot) {
   Json list = Json::array();
