@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -248,6 +249,12 @@ class AppImpl final : public App {
     if (ready.ok()) {
       ReceiverOptions receiver;
       receiver.retention_days = options_.hot_days();
+      receiver.metric_retention_days = std::min(options_.retention.metrics(), options_.hot_days());
+      receiver.closed_metric_days = [this] {
+        std::set<uint32_t> days;
+        for (const auto& [day, state] : engine_->lake_days()) days.insert(day.day);
+        return days;
+      };
       ingest_ = std::make_unique<IngestApi>(loop_, *decoders_, *engine_, receiver, net::Clock(),
                                             IngestApi::kMaxMemoryInFlight,
                                             [this] { return memory_.must_wait(); });
@@ -496,7 +503,11 @@ Result<std::unique_ptr<App>> App::start(net::Loop& loop, const CollectorOptions&
 std::string check_files(const CollectorOptions& options) {
   net::YamlErrors errors;
   if (!options.rules.empty()) static_cast<void>(load_rules(options.rules, errors));
-  return errors.text();
+  std::string faults = errors.text();
+  if (options.lake.empty()) return faults;
+  if (const auto lake = check_destination(lake_settings(options)); !lake.ok())
+    faults += (faults.empty() ? "" : "\n") + lake.error().detail;
+  return faults;
 }
 
 }  // namespace hms::collector

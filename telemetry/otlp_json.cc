@@ -258,6 +258,9 @@ net::Result<void> walk(Batch& batch, Tally& tally) {
   const auto refused = [](net::Code code, std::string detail) {
     return net::Error{code, net::Side::downstream, false, std::move(detail)};
   };
+  // The library takes a NUL for the end of its input, and would leave out what is behind it unseen.
+  if (const size_t nul = batch.body->find('\0'); nul != std::string::npos)
+    return refused(net::Code::bad_message, "JSON: a NUL at byte " + std::to_string(nul));
   try {
     if (!nlohmann::json::sax_parse(*batch.body, &walker))
       return refused(net::Code::bad_message, std::move(walker.fault));

@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "collector/executor.h"
+#include "collector/ingest/given_replies.h"
 #include "collector/ingest/receiver.h"
 #include "collector/store/engine.h"
 #include "net/core/clock.h"
@@ -46,7 +47,10 @@ class IngestApi {
     IngestPath path;
     uint64_t bytes = 0;
   };
+  enum class Settled : uint8_t { stored, repeated, not_stored };
   void handle(IngestPath path, net::Request& request, const net::ReplyPtr& reply);
+  /// Thread: the executor's.
+  void take(uint64_t number, IngestRequest& request);
   void answer(uint64_t number, IngestReply reply);
   void send(IngestPath path, net::Reply& to, IngestReply reply);
 
@@ -63,6 +67,8 @@ class IngestApi {
   const uint64_t max_memory_in_flight_;
   std::atomic<uint64_t> memory_in_flight_{0};                // any thread's
   std::map<std::pair<IngestPath, int>, uint64_t> answered_;  // by path and status
+  GivenReplies given_;
+  std::map<IngestPath, uint64_t> rejected_;
   uint64_t body_bytes_ = 0;
 };
 

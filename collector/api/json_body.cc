@@ -21,6 +21,10 @@ net::Result<json> read_json_body(const net::Request& request) {
   if (request.body.size() > kMaxBytes)
     return fault(net::Code::too_large, "the body has " + std::to_string(request.body.size()) +
                                            " bytes, at most 65536 are allowed");
+  // The library takes a NUL for the end of its input.
+  if (const size_t nul = request.body.find('\0'); nul != std::string::npos)
+    return fault(net::Code::bad_message,
+                 "the body is no JSON: it stops making sense at byte " + std::to_string(nul + 1));
   bool too_deep = false;
   const auto watch = [&](int depth, json::parse_event_t, json&) {
     too_deep = too_deep || depth > kMaxDepth;

@@ -140,8 +140,8 @@ Fault read_trace_id(const json& payload, bool required, TraceName& out) {
   if (auto wrong = read_text(payload, "traceId", kMaxTraceTextBytes, text)) return wrong;
   if (text.empty() || is_all_zero(text)) {
     if (!required) return {};
-    return fault("traceId",
-                 "missing; expected 32 hex digits, a UUID, or a text of at most 256 bytes");
+    return fault("traceId", std::string(text.empty() ? "missing" : "all zeros, which is no trace") +
+                                "; expected 32 hex digits, a UUID, or a text of at most 256 bytes");
   }
   out.id = telemetry::trace_id_of_text(text);
   if (!telemetry::is_literal_trace_text(text)) out.text = std::move(text);
@@ -380,6 +380,8 @@ Fault ItemReader::add_metric(const json& payload) {
   telemetry::MetricPointView point;
   std::string service, name, unit, kind;
   if (auto wrong = read_time(payload, "ts", point.time_unix_nanos)) return wrong;
+  if (const PointFault late = metrics_.time_fault(point.time_unix_nanos); late != PointFault::none)
+    return fault("ts", "is " + metrics_.describe(late));
   if (auto wrong = read_service(payload, service)) return wrong;
   if (auto wrong = read_text(payload, "name", kMaxNameBytes, name)) return wrong;
   if (name.empty()) return fault("name", "missing; expected a text");

@@ -16,7 +16,8 @@ struct FieldFault {
 
 class ItemReader {
  public:
-  ItemReader(ParsedIngest& out, const TimeBounds& bounds) : out_(out), bounds_(bounds) {}
+  ItemReader(ParsedIngest& out, const TimeBounds& bounds, MetricBounds& metrics)
+      : out_(out), bounds_(bounds), metrics_(metrics) {}
   /// Adds the item, or says what is wrong with it; then nothing of it was added.
   [[nodiscard]] std::optional<FieldFault> add(const nlohmann::json& item);
 
@@ -34,6 +35,7 @@ class ItemReader {
 
   ParsedIngest& out_;
   const TimeBounds bounds_;
+  MetricBounds& metrics_;
   ResourceIndex log_resources_, metric_resources_, span_resources_;
 };
 

@@ -38,6 +38,9 @@ struct ItemFault {
 };
 
 std::optional<ItemFault> parse_item(const JsonItems::Item& item, json& out) {
+  // The library takes a NUL for the end of its input, and would leave out what is behind it unseen.
+  if (const size_t nul = item.text.find('\0'); nul != std::string_view::npos)
+    return ItemFault{false, {item.offset + nul, "a NUL"}};
   try {
     out = json::parse(item.text.begin(), item.text.end());
     return std::nullopt;
@@ -71,9 +74,9 @@ TimeBounds TimeBounds::around(uint64_t now, uint32_t retention_days) noexcept {
 }
 
 Result<ParsedIngest> parse_ingest(std::string_view body, const TimeBounds& bounds,
-                                  NotJson* not_json) {
+                                  MetricBounds& metrics, NotJson* not_json) {
   ParsedIngest out;
-  ItemReader reader(out, bounds);
+  ItemReader reader(out, bounds, metrics);
   JsonItems items(body);
   std::optional<NotJson> first_fault;
   uint64_t index = 0, parsed = 0;

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/ingest/metric_bounds.h"
 #include "net/core/result.h"
 #include "telemetry/model.h"
 
@@ -51,6 +52,7 @@ struct NotJson {
 
 /// Errors: bad_message (not JSON: `*not_json` says where), too_large (items).
 [[nodiscard]] net::Result<ParsedIngest> parse_ingest(std::string_view body,
-                                                     const TimeBounds& bounds, NotJson* not_json);
+                                                     const TimeBounds& bounds,
+                                                     MetricBounds& metrics, NotJson* not_json);
 
 }  // namespace hms::collector

@@ -30,9 +30,30 @@ JsonItems::JsonItems(std::string_view body) : body_(body) {
     return;
   }
   const size_t line_end = std::min(body_.find('\n', at_), body_.size());
-  size_t depth = 0;
-  const size_t end = end_of_value(at_, body_.size(), depth);
-  if (end <= line_end) form_ = Form::lines;
+  const Extent first = end_of_value(at_, body_.size());
+  if (first.end <= line_end) {
+    form_ = Form::lines;
+    return;
+  }
+  const bool whole = first.closed && body_.find_first_not_of(" \t\r\n", first.end) == body_.npos;
+  if (!whole && has_later_object(line_end)) form_ = Form::lines;
+}
+
+/// Says that a first line which does not end was a broken one, and no value over several lines.
+bool JsonItems::has_later_object(size_t from) const noexcept {
+  while (from < body_.size()) {
+    size_t begin = from + 1;
+    const size_t end = std::min(body_.find('\n', begin), body_.size());
+    while (begin < end && is_blank(body_[begin])) ++begin;
+    if (begin < end && body_[begin] == '{') {
+      const Extent object = end_of_value(begin, end);
+      if (object.closed && body_.substr(object.end, end - object.end).find_first_not_of(" \t\r") ==
+                               std::string_view::npos)
+        return true;
+    }
+    from = end;
+  }
+  return false;
 }
 
 std::optional<JsonItems::Item> JsonItems::next() {
@@ -66,11 +87,11 @@ std::optional<JsonItems::Item> JsonItems::next_in_array() {
     if (body_[at_] == ']' || body_[at_] == ',') return fail("expected a value", at_);
   }
   first_ = false;
-  size_t depth = 0;
   const size_t begin = at_;
-  at_ = end_of_value(begin, body_.size(), depth);
+  const Extent value = end_of_value(begin, body_.size());
+  at_ = value.end;
   if (at_ == begin) return fail("expected a value", begin);
-  return make_item(begin, at_, depth);
+  return make_item(begin, at_, value.depth);
 }
 
 std::optional<JsonItems::Item> JsonItems::next_line() {
@@ -87,10 +108,9 @@ std::optional<JsonItems::Item> JsonItems::next_line() {
   size_t depth = 0;
   size_t position = begin;
   while (position < end) {
-    size_t here = 0;
-    const size_t next = end_of_value(position, end, here);
-    depth = std::max(depth, here);
-    position = next > position ? next : position + 1;
+    const Extent value = end_of_value(position, end);
+    depth = std::max(depth, value.depth);
+    position = std::max(value.end, position + 1);
   }
   return make_item(begin, end, depth);
 }
@@ -102,30 +122,29 @@ std::optional<JsonItems::Item> JsonItems::only_value() {
     return std::nullopt;
   }
   first_ = false;
-  size_t depth = 0;
   const size_t begin = at_;
-  const size_t end = end_of_value(begin, body_.size(), depth);
-  at_ = end;
+  const Extent value = end_of_value(begin, body_.size());
+  at_ = value.end;
   skip_blanks();
   if (at_ < body_.size()) return fail("something follows the value", at_);
-  return make_item(begin, end, depth);
+  return make_item(begin, value.end, value.depth);
 }
 
 void JsonItems::skip_blanks() noexcept {
   while (at_ < body_.size() && is_blank(body_[at_])) ++at_;
 }
 
-size_t JsonItems::end_of_value(size_t at, size_t limit, size_t& depth) const noexcept {
-  if (at >= limit) return limit;
-  if (body_[at] == '"') return end_of_text(body_, at, limit);
+JsonItems::Extent JsonItems::end_of_value(size_t at, size_t limit) const noexcept {
+  if (at >= limit) return {limit};
+  if (body_[at] == '"') return {end_of_text(body_, at, limit)};
   if (body_[at] != '{' && body_[at] != '[') {
     size_t i = at;
     while (i < limit && !is_blank(body_[i]) && body_[i] != ',' && body_[i] != ']' &&
            body_[i] != '}')
       ++i;
-    return i;
+    return {i};
   }
-  size_t open = 0;
+  size_t depth = 0, open = 0;
   for (size_t i = at; i < limit;) {
     const char c = body_[i];
     if (c == '"') {
@@ -136,9 +155,9 @@ size_t JsonItems::end_of_value(size_t at, size_t limit, size_t& depth) const noe
     if (c == '{' || c == '[')
       depth = std::max(depth, ++open);
     else if ((c == '}' || c == ']') && --open == 0)
-      return i;
+      return {i, depth, true};
   }
-  return limit;
+  return {limit, depth};
 }
 
 JsonItems::Item JsonItems::make_item(size_t begin, size_t end, size_t depth) const noexcept {

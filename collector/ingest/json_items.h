@@ -3,7 +3,8 @@
 //
 // One pass, no recursion, no copies: each item is then parsed by itself, so a 64 MiB body never
 // becomes one tree in memory. A body whose first value does not end on its first line is one value
-// over several lines. Thread: any.
+// over several lines, unless a later line is an object by itself: then the first line is a broken
+// one. Thread: any.
 #pragma once
 
 #include <cstddef>
@@ -36,12 +37,17 @@ class JsonItems {
   [[nodiscard]] size_t fault_offset() const noexcept { return fault_offset_; }
 
  private:
+  [[nodiscard]] bool has_later_object(size_t from) const noexcept;
   std::optional<Item> next_in_array();
   std::optional<Item> next_line();
   std::optional<Item> only_value();
   void skip_blanks() noexcept;
-  /// End of the value at `at`, or `limit` when it does not end before.
-  [[nodiscard]] size_t end_of_value(size_t at, size_t limit, size_t& depth) const noexcept;
+  struct Extent {
+    size_t end = 0;  // the limit when the value does not end before
+    size_t depth = 0;
+    bool closed = false;
+  };
+  [[nodiscard]] Extent end_of_value(size_t at, size_t limit) const noexcept;
   Item make_item(size_t begin, size_t end, size_t depth) const noexcept;
   std::optional<Item> fail(const char* what, size_t offset) noexcept;
 

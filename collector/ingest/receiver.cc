@@ -1,6 +1,7 @@
 #include "collector/ingest/receiver.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -126,26 +127,50 @@ uint64_t leave_out(std::vector<Record>& records, const Keep& keep) {
   return count;
 }
 
-uint64_t enforce_times(telemetry::TraceBatch& batch, const TimeBounds& bounds) {
-  return leave_out(batch.spans,
-                   [&](const telemetry::SpanView& s) { return bounds.holds(s.start_unix_nanos); });
+struct LeftOut {
+  uint64_t records = 0;
+  std::string message;
+};
+
+LeftOut left_out_for_time(uint64_t records) {
+  if (records == 0) return {};
+  return {records,
+          std::to_string(records) +
+              " are older than what is kept, or more than a day ahead of the collector's clock"};
 }
 
-uint64_t enforce_times(telemetry::LogBatch& batch, const TimeBounds& bounds) {
+LeftOut enforce(telemetry::TraceBatch& batch, const TimeBounds& bounds, MetricBounds&) {
+  return left_out_for_time(leave_out(
+      batch.spans, [&](const telemetry::SpanView& s) { return bounds.holds(s.start_unix_nanos); }));
+}
+
+LeftOut enforce(telemetry::LogBatch& batch, const TimeBounds& bounds, MetricBounds&) {
   for (auto& log : batch.logs) {
     if (log.time_unix_nanos == 0) log.time_unix_nanos = bounds.now;
   }
-  return leave_out(batch.logs,
-                   [&](const telemetry::LogView& l) { return bounds.holds(l.time_unix_nanos); });
+  return left_out_for_time(leave_out(
+      batch.logs, [&](const telemetry::LogView& l) { return bounds.holds(l.time_unix_nanos); }));
 }
 
-uint64_t enforce_times(telemetry::MetricBatch& batch, const TimeBounds& bounds) {
+LeftOut enforce(telemetry::MetricBatch& batch, const TimeBounds& bounds, MetricBounds& metrics) {
   for (auto& point : batch.points) {
     if (point.time_unix_nanos == 0) point.time_unix_nanos = bounds.now;
   }
-  return leave_out(batch.points, [&](const telemetry::MetricPointView& p) {
-    return bounds.holds(p.time_unix_nanos);
+  std::array<uint64_t, kPointFaults> faults{};
+  LeftOut out;
+  out.records = leave_out(batch.points, [&](const telemetry::MetricPointView& p) {
+    PointFault fault = metrics.time_fault(p.time_unix_nanos);
+    if (fault == PointFault::none) fault = MetricBounds::value_fault(batch, p);
+    ++faults[static_cast<size_t>(fault)];
+    return fault == PointFault::none;
   });
+  for (size_t i = 1; out.records > 0 && i < faults.size(); ++i) {
+    if (faults[i] == 0) continue;
+    if (!out.message.empty()) out.message += "; ";
+    out.message += std::to_string(faults[i]) + (faults[i] == 1 ? " is " : " are ") +
+                   metrics.describe(static_cast<PointFault>(i));
+  }
+  return out;
 }
 
 std::string service_of(const telemetry::BatchStorage& batch) {
@@ -162,24 +187,21 @@ size_t size_of(const telemetry::MetricBatch& batch) { return batch.points.size()
 template <class Batch>
 std::variant<Received, IngestReply> take_decoded(
     Result<telemetry::Decoded<Batch>> decoded, const IngestRequest& request, Signal signal,
-    OtlpFormat format, const TimeBounds& bounds,
+    OtlpFormat format, const TimeBounds& bounds, MetricBounds& metrics,
     std::shared_ptr<const Batch> AcceptedBatch::*slot) {
   if (!decoded.ok())
     return refusal(request.path, request.content_type, status_of(decoded.error()),
                    decoded.error().detail);
   telemetry::Decoded<Batch>& got = decoded.value();
-  const uint64_t outside = enforce_times(got.batch, bounds);
+  const LeftOut left_out = enforce(got.batch, bounds, metrics);
   std::string message = std::move(got.first_rejection);
-  if (outside > 0) {
-    if (!message.empty()) message += "; ";
-    message += std::to_string(outside) +
-               " are older than what is kept, or more than a day ahead of the collector's clock";
-  }
+  if (!message.empty() && !left_out.message.empty()) message += "; ";
+  message += left_out.message;
   Received out;
   out.reply.status = 200;
   out.reply.content_type = content_type_of(format);
-  out.reply.body =
-      telemetry::encode_export_response(signal, format, got.rejected + outside, message);
+  out.reply.rejected = got.rejected + left_out.records;
+  out.reply.body = telemetry::encode_export_response(signal, format, out.reply.rejected, message);
   out.unit.service = service_of(got.batch);
   out.has_something_to_store = size_of(got.batch) > 0;
   if (out.has_something_to_store)
@@ -192,7 +214,7 @@ std::variant<Received, IngestReply> take_decoded(
 thread_local telemetry::KnownAttributes known_attributes;
 
 std::variant<Received, IngestReply> receive_otlp(IngestRequest& request, std::string body,
-                                                 const TimeBounds& bounds) {
+                                                 const TimeBounds& bounds, MetricBounds& metrics) {
   const std::string type = media_type(request.content_type);
   if (type != kJson && type != kProtobuf && type != "application/protobuf") {
     return refusal(request.path, request.content_type, 415,
@@ -203,16 +225,17 @@ std::variant<Received, IngestReply> receive_otlp(IngestRequest& request, std::st
   switch (request.path) {
     case IngestPath::traces:
       return take_decoded(telemetry::decode_traces(std::move(body), format), request,
-                          Signal::traces, format, bounds, &AcceptedBatch::traces);
+                          Signal::traces, format, bounds, metrics, &AcceptedBatch::traces);
     case IngestPath::metrics:
       return take_decoded(telemetry::decode_metrics(std::move(body), format, &known_attributes),
-                          request, Signal::metrics, format, bounds, &AcceptedBatch::metrics);
+                          request, Signal::metrics, format, bounds, metrics,
+                          &AcceptedBatch::metrics);
     case IngestPath::logs:
     case IngestPath::ingest:
       break;
   }
   return take_decoded(telemetry::decode_logs(std::move(body), format), request, Signal::logs,
-                      format, bounds, &AcceptedBatch::logs);
+                      format, bounds, metrics, &AcceptedBatch::logs);
 }
 
 std::string ingest_reply_body(const ParsedIngest& parsed) {
@@ -229,14 +252,15 @@ std::string ingest_reply_body(const ParsedIngest& parsed) {
 
 std::variant<Received, IngestReply> receive_ingest(const IngestRequest& request,
                                                    const std::string& body,
-                                                   const TimeBounds& bounds) {
+                                                   const TimeBounds& bounds,
+                                                   MetricBounds& metrics) {
   const std::string type = media_type(request.content_type);
   if (type == kProtobuf || type == "application/protobuf") {
     return refusal(request.path, type, 415,
                    "/ingest takes JSON; protobuf goes to /v1/traces, /v1/metrics or /v1/logs");
   }
   NotJson not_json;
-  auto parsed = parse_ingest(body, bounds, &not_json);
+  auto parsed = parse_ingest(body, bounds, metrics, &not_json);
   if (!parsed.ok()) {
     IngestReply reply =
         refusal(request.path, type, status_of(parsed.error()), parsed.error().detail);
@@ -248,6 +272,7 @@ std::variant<Received, IngestReply> receive_ingest(const IngestRequest& request,
   ParsedIngest& got = parsed.value();
   Received out;
   out.reply.status = got.rejected == 0 ? 202 : 400;
+  out.reply.rejected = got.rejected;
   out.reply.content_type = kJson;
   out.reply.body = ingest_reply_body(got);
   out.has_something_to_store = got.accepted > 0;
@@ -309,16 +334,18 @@ std::variant<Received, IngestReply> receive(IngestRequest request, uint64_t now_
                    body.error().detail);
   const uint64_t bytes = body.value().size();
   const TimeBounds bounds = TimeBounds::around(now_unix_nanos, options.retention_days);
+  MetricBounds metrics(now_unix_nanos, options.metric_retention_days, options.closed_metric_days);
   auto result = request.path == IngestPath::ingest
-                    ? receive_ingest(request, body.value(), bounds)
-                    : receive_otlp(request, std::move(body).value(), bounds);
+                    ? receive_ingest(request, body.value(), bounds, metrics)
+                    : receive_otlp(request, std::move(body).value(), bounds, metrics);
   if (auto* received = std::get_if<Received>(&result)) {
     received->unit.batch.arrived_unix_nanos = now_unix_nanos;
     received->unit.bytes = bytes;
     received->unit.memory_bytes = bytes + memory_of(received->unit.batch);
     received->unit.reported_dropped = parse_dropped(request.dropped);
-    // An empty batch with an identity is stored too: its number must not look like a gap.
-    if (identity) received->has_something_to_store = true;
+    // An empty batch with an identity is stored too: its number must not look like a gap. One that
+    // was refused whole is not: the sender may mend it and send it under the same number.
+    if (identity && received->reply.status < 400) received->has_something_to_store = true;
     received->unit.identity = std::move(identity);
   }
   return result;

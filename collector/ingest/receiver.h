@@ -12,6 +12,7 @@
 #include <string>
 #include <variant>
 
+#include "collector/ingest/metric_bounds.h"
 #include "collector/store/engine.h"
 #include "net/http/server.h"
 #include "telemetry/otlp_decode.h"
@@ -28,6 +29,7 @@ struct IngestRequest {
 
 struct IngestReply {
   int status = 200;
+  uint64_t rejected = 0;  // records or items that were refused by themselves
   std::string content_type, body;
   net::Headers headers;
 };
@@ -42,6 +44,8 @@ struct Received {
 
 struct ReceiverOptions {
   uint32_t retention_days = 30;
+  uint32_t metric_retention_days = 30;            // of which the series store takes points
+  MetricBounds::ClosedDays closed_metric_days;    // null: none
   uint64_t max_body_bytes = 64ULL * 1024 * 1024;  // also after decompression
 };
 

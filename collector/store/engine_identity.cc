@@ -1,6 +1,6 @@
 // engine_identity.cc: reads x-hms-batch.
-#include <algorithm>
 #include <charconv>
+#include <string>
 
 #include "collector/store/engine.h"
 
@@ -11,9 +11,30 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-bool identity_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-         c == '_' || c == '.' || c == ':';
+// A batch each millisecond for 49 days: more is a sender's mistake, and would make the ledger tell
+// of billions that are missing.
+constexpr uint64_t kMaxSequence = UINT32_MAX;
+
+/// A UUID as 8-4-4-4-12 or 32 digits, in either case (RFC 9562 section 4), in its canonical form:
+/// one UUID is one sender however it is written. Empty: it is none.
+std::string canonical_uuid(std::string_view text) {
+  const bool dashed = text.size() == 36;
+  if (!dashed && text.size() != 32) return {};
+  std::string out;
+  out.reserve(36);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (dashed && (i == 8 || i == 13 || i == 18 || i == 23)) {
+      if (c != '-') return {};
+      continue;
+    }
+    const char lower = c >= 'A' && c <= 'F' ? static_cast<char>(c + ('a' - 'A')) : c;
+    if (!((lower >= '0' && lower <= '9') || (lower >= 'a' && lower <= 'f'))) return {};
+    if (out.size() == 8 || out.size() == 13 || out.size() == 18 || out.size() == 23)
+      out.push_back('-');
+    out.push_back(lower);
+  }
+  return out;
 }
 
 bool parse_number(std::string_view text, uint64_t& out) {
@@ -34,17 +55,13 @@ Result<BatchIdentity> parse_batch_identity(std::string_view header) {
   const size_t second = first == std::string_view::npos ? first : header.find('/', first + 1);
   if (second == std::string_view::npos) return wrong("not three parts");
   BatchIdentity out;
-  out.instance = std::string(header.substr(0, first));
-  if (out.instance.empty() || out.instance.size() > 64)
-    return wrong("the instance must have 1 to 64 characters");
-  if (!std::all_of(out.instance.begin(), out.instance.end(), identity_character))
-    return wrong("a wrong character in the instance");
-  // One UUID in either case is one sender (RFC 9562 section 4: case-insensitive on input).
-  for (char& c : out.instance) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  out.instance = canonical_uuid(header.substr(0, first));
+  if (out.instance.empty()) return wrong("the instance is not a UUID");
   if (!parse_number(header.substr(first + 1, second - first - 1), out.boot))
     return wrong("the boot number is not a number");
   if (!parse_number(header.substr(second + 1), out.sequence))
     return wrong("the sequence is not a number");
+  if (out.sequence > kMaxSequence) return wrong("the sequence is beyond 4294967295");
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "collector/store/keys.h"
+#include "collector/store/series_bounds.h"
 #include "collector/store/series_definition.h"
 #include "collector/store/series_labels.h"
 #include "collector/store/series_store_impl.h"
@@ -14,7 +15,6 @@
 namespace hms::collector {
 namespace {
 
-constexpr int64_t kMaxAheadMillis = 300'000;  // how far a point may be ahead of its arrival
 constexpr int64_t kGapMillis =
     500;  // a delta that begins this long after the last point begins with a point of its own
 constexpr int64_t kMaxDeltaMillis = 3'600'000;  // a longer interval is not believed
@@ -57,7 +57,7 @@ void SeriesStoreImpl::stage(const AcceptedBatch& batch, const telemetry::MetricP
   const int64_t t = point.time_unix_nanos == 0
                         ? arrived_millis_
                         : static_cast<int64_t>(point.time_unix_nanos / 1'000'000);
-  if (t > arrived_millis_ + kMaxAheadMillis ||
+  if (t > arrived_millis_ + kMaxPointAheadMillis ||
       t <= arrived_millis_ - options_.retention_days * kDayMillis)
     return reject();
   if (sealed_days_.contains(static_cast<uint32_t>(t / kDayMillis))) return reject();

@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr uint64_t kNow = 1'795'339'370'000'000'000ULL;
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   NotJson where;
-  const auto parsed = parse_ingest(body, TimeBounds::around(kNow, 30), &where);
+  MetricBounds metrics(kNow, 30);
+  const auto parsed = parse_ingest(body, TimeBounds::around(kNow, 30), metrics, &where);
   if (!parsed.ok()) {
     if (parsed.error().code == hms::net::Code::bad_message && where.byte > size) std::abort();
     return 0;

@@ -11,9 +11,10 @@ namespace {
 
 constexpr uint64_t kNow = 1'795'339'370'000'000'000ULL;
 const TimeBounds kBounds = TimeBounds::around(kNow, 30);
+MetricBounds metric_bounds(kNow, 30);
 
 ParsedIngest parse(std::string_view body) {
-  auto parsed = parse_ingest(body, kBounds, nullptr);
+  auto parsed = parse_ingest(body, kBounds, metric_bounds, nullptr);
   REQUIRE_MESSAGE(parsed.ok(), (parsed.ok() ? "" : parsed.error().detail));
   return std::move(parsed).value();
 }
@@ -39,7 +40,7 @@ std::string trace_fault(const std::string& payload) {
 
 uint64_t not_json_at(std::string_view body) {
   NotJson where;
-  const auto parsed = parse_ingest(body, kBounds, &where);
+  const auto parsed = parse_ingest(body, kBounds, metric_bounds, &where);
   REQUIRE_FALSE(parsed.ok());
   CHECK(parsed.error().code == net::Code::bad_message);
   CHECK(parsed.error().detail.find("byte " + std::to_string(where.byte)) != std::string::npos);
@@ -252,7 +253,7 @@ TEST_CASE("ingest_json: long texts are cut, further attributes left out, and bot
 TEST_CASE("ingest_json: more items than a request may have are refused") {
   std::string body = "[1";
   for (int i = 0; i < 200'001; ++i) body += ",1";
-  const auto parsed = parse_ingest(body + "]", kBounds, nullptr);
+  const auto parsed = parse_ingest(body + "]", kBounds, metric_bounds, nullptr);
   REQUIRE_FALSE(parsed.ok());
   CHECK(parsed.error().code == net::Code::too_large);
 }
@@ -263,4 +264,24 @@ TEST_CASE("ingest_json: lines of unclosed brackets cost one pass") {
   const auto parsed = parse(body);  // quadratic work would take minutes
   CHECK(parsed.rejected == 100'001);
   CHECK(parsed.faults.size() == ParsedIngest::kMaxReported);
+}
+
+TEST_CASE("ingest_json: a broken first line is one bad item; a cut value over lines is no JSON") {
+  const std::string good = R"({"type":"log","payload":{"msg":"a"}})";
+  for (const char* broken : {R"({"type":"log","payl)", "{", "{\"a\":[", "\"text"}) {
+    const auto parsed = parse(std::string(broken) + "\n" + good + "\r\n\n" + good + "\n");
+    CHECK_MESSAGE(parsed.accepted == 2, broken);
+    REQUIRE(parsed.faults.size() == 1);
+    CHECK(parsed.faults[0].index == 0);
+  }
+  CHECK(not_json_at("{\n  \"type\": \"log\",\n  \"payload\": {\n    \"msg\": \"a\"\n  }\n") > 0);
+  CHECK(parse("{\n\"type\": \"log\",\n\"payload\":\n{\"msg\": \"a\"}\n}\n").accepted == 1);
+}
+
+TEST_CASE("ingest_json: a NUL is a fault at its place, and hides nothing") {
+  const std::string good = R"({"type":"log","payload":{"msg":"a"}})";
+  CHECK(not_json_at(good + std::string(1, '\0') + good) == good.size());
+  const auto parsed = parse(good + std::string(1, '\0') + "x\n" + good);
+  CHECK(parsed.accepted == 1);
+  CHECK(parsed.rejected == 1);
 }

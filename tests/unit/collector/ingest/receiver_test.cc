@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "net/http/compress.h"
 
@@ -60,6 +61,7 @@ IngestRequest ingest(std::string body) {
   return request;
 }
 
+const char* const kBatch = "0190a0b0-0000-7000-8000-000000000001/1/1";
 const std::string kGoodLog = R"({"type":"log","payload":{"msg":"a","service":"shop"}})";
 
 }  // namespace
@@ -83,7 +85,7 @@ TEST_CASE(
   request.content_type = "application/x-protobuf";
   CHECK_FALSE(accepted(request).has_something_to_store);
   CHECK(accepted(request).reply.body.empty());
-  request.batch_identity = "a/1/1";
+  request.batch_identity = kBatch;
   CHECK(accepted(request).has_something_to_store);
   CHECK(accepted(request).unit.identity->sequence == 1);
 }
@@ -97,6 +99,41 @@ TEST_CASE("receiver: spans outside of the kept time are left out and told as par
   CHECK_FALSE(reply.at("partialSuccess").at("errorMessage").get<std::string>().empty());
   CHECK_FALSE(accepted(otlp_json(IngestPath::traces, one_span(kNow + 2 * 86'400'000'000'000ULL)))
                   .has_something_to_store);
+}
+
+TEST_CASE("receiver: a metric of a day that takes no more points is refused, and its sender told") {
+  constexpr uint64_t kDay = 86'400'000'000'000ULL;
+  ReceiverOptions options;
+  int asked = 0;
+  options.closed_metric_days = [&asked] {
+    ++asked;
+    return std::set<uint32_t>{static_cast<uint32_t>(kNow / kDay - 2)};
+  };
+  const auto metric = [](uint64_t nanos) {
+    return R"({"type":"metric","payload":{"name":"n","value":1,"ts":)" +
+           std::to_string(nanos / 1'000'000) + "}}";
+  };
+  IngestRequest request = ingest("[" + metric(kNow) + "]");
+  CHECK(std::get<Received>(receive(request, kNow, options)).reply.status == 202);
+  CHECK(asked == 0);  // today is open: nobody needs to be asked
+  request.body = "[" + metric(kNow - 2 * kDay) + "," + metric(kNow - kDay) + "," +
+                 metric(kNow - 2 * kDay) + "]";
+  const auto got = std::get<Received>(receive(request, kNow, options));
+  CHECK(asked == 1);
+  CHECK(got.reply.status == 400);
+  CHECK(got.reply.rejected == 2);
+  const json told = json::parse(got.reply.body);
+  CHECK(told.at("accepted") == 1);
+  CHECK(told.at("rejected").at(0).at("field") == "ts");
+  CHECK(told.at("rejected").at(0).at("error").get<std::string>().find("lake") != std::string::npos);
+}
+
+TEST_CASE("receiver: a batch refused whole does not use up its number, one with a good item does") {
+  IngestRequest request = ingest(R"({"type":"bad"})");
+  request.batch_identity = kBatch;
+  CHECK_FALSE(accepted(request).has_something_to_store);
+  request.body = "[" + kGoodLog + R"(,{"type":"bad"}])";
+  CHECK(accepted(request).has_something_to_store);
 }
 
 TEST_CASE("receiver: refusals of OTLP are google.rpc.Status in the request's content type") {
@@ -174,7 +211,7 @@ TEST_CASE("receiver: what the sender dropped is read by reason; what does not fi
         std::map<std::string, uint64_t>{{"spool_full", 12}, {"spans_limit", 3}, {"last", 0}});
   CHECK(parse_dropped("").empty());
   IngestRequest request = ingest(kGoodLog);
-  request.batch_identity = "a/1/1";
+  request.batch_identity = kBatch;
   request.dropped = "spool_full=2";
   CHECK(accepted(request).unit.reported_dropped.at("spool_full") == 2);
 }

@@ -452,15 +452,26 @@ TEST_CASE("engine: with a lake, days past the retention wait") {
   CHECK(engine->reader().days() == std::vector<Family>{Family{20'779}});
 }
 
-TEST_CASE("engine: batch identities are three parts within bounds") {
-  const auto good =
-      parse_batch_identity("0190a0b0-0000-7000-8000-000000000000/3/18446744073709551615");
+TEST_CASE("engine: batch identities are a UUID and two numbers within bounds") {
+  const std::string uuid = "0190a0b0-0000-7000-8000-00000000000a";
+  const auto good = parse_batch_identity(uuid + "/18446744073709551615/4294967295");
   REQUIRE(good.ok());
-  CHECK(good->boot == 3);
-  CHECK(good->sequence == UINT64_MAX);
-  for (const char* bad : {"", "a", "a/1", "a//1", "/1/1", "a/1/", "a/1/x", "a/-1/2", "a/1/2/3",
-                          "a b/1/1", "a/1/18446744073709551616", "a\n/1/1"}) {
+  CHECK(good->instance == uuid);
+  CHECK(good->boot == UINT64_MAX);
+  CHECK(good->sequence == 4'294'967'295);
+  for (const char* same :
+       {"0190A0B0-0000-7000-8000-00000000000A/1/1", "0190a0b000007000800000000000000a/1/1"}) {
+    const auto other = parse_batch_identity(same);
+    REQUIRE_MESSAGE(other.ok(), same);
+    CHECK(other->instance == uuid);
+  }
+  for (const char* bad :
+       {"", "hello/1/1", "/1/1", "0190a0b0-0000-7000-8000-00000000000/1/1",
+        "0190a0b0-0000-7000-8000-00000000000g/1/1", "0190a0b0-0000-7000-80000-0000000000a/1/1"}) {
     CHECK_MESSAGE(!parse_batch_identity(bad).ok(), bad);
   }
-  CHECK_FALSE(parse_batch_identity(std::string(65, 'a') + "/1/1").ok());
+  for (const char* bad : {"", "/", "/1", "//1", "/1/", "/1/x", "/-1/2", "/1/2/3", "/1/4294967296",
+                          "/18446744073709551616/1"}) {
+    CHECK_MESSAGE(!parse_batch_identity(uuid + bad).ok(), bad);
+  }
 }
