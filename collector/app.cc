@@ -39,6 +39,7 @@
 #include "collector/live/window.h"
 #include "collector/memory_budget.h"
 #include "collector/query/promql/engine.h"
+#include "collector/status_config.h"
 #include "collector/store/damage_told.h"
 #include "collector/store/engine.h"
 #include "collector/store/log_store.h"
@@ -177,16 +178,9 @@ class AppImpl final : public App {
                  {"retention-days", std::to_string(options_.retention.days)},
                  {"external-url", options_.external_url}};
     out.retention_days = std::min(options_.retention.metrics(), options_.hot_days());
-    for (const auto& [name, value] : out.flags) {
-      std::string key = name;
-      std::replace(key.begin(), key.end(), '-', '_');
-      if (name != "config" && !value.empty()) out.yaml += key + ": \"" + value + "\"\n";
-    }
-    out.yaml += "series: {seal_interval: " + std::to_string(options_.seal_seconds) + "s}\n";
-    for (const NotifierConfig& notifier : options_.notifiers) {
-      if (out.yaml.find("notifiers:") == std::string::npos) out.yaml += "notifiers:\n";
-      out.yaml += "  - {name: \"" + notifier.name + "\", type: \"" + notifier.type + "\"}\n";
-    }
+    out.yaml = [this] {
+      return config_in_force(options_, listen_address_, otlp_address_, notifiers_);
+    };
     return out;
   }
 
@@ -429,7 +423,8 @@ class AppImpl final : public App {
                      {{"error", errors.text()}});
       return;
     }
-    alerts_->set_notifiers(std::move(fresh.notifiers));
+    notifiers_ = std::move(fresh.notifiers);
+    alerts_->set_notifiers(notifiers_);
     net::log_info("the notifiers were read again");
   }
 
@@ -450,6 +445,7 @@ class AppImpl final : public App {
 
   net::Loop& loop_;
   const CollectorOptions options_;
+  std::vector<NotifierConfig> notifiers_ = options_.notifiers;  // SIGHUP reads them again
   HealthState health_;
   // What the engine calls must outlive it; what calls the engine must go before it.
   std::unique_ptr<SpanStore> spans_;

@@ -14,6 +14,7 @@
 #include "collector/lake/http_transfer.h"
 #include "collector/lake/settings.h"
 #include "collector/lake_audit.h"
+#include "collector/options.h"
 #include "net/core/clock.h"
 #include "net/http/url.h"
 
@@ -154,6 +155,10 @@ Result<void> export_from_lake(const Flags& flags, const std::string& to) {
 }  // namespace
 
 int run_audit_command(int argc, const char* const* argv) {
+  if (asks_for_help(argc, argv)) {
+    std::fwrite(kUsage.data(), 1, kUsage.size(), stdout);
+    return 0;
+  }
   if (argc < 1 || std::string_view(argv[0]) != "export")
     return say_usage("the command is `audit export`");
   constexpr const char* kFlags[] = {

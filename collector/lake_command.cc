@@ -38,14 +38,13 @@ struct LakeArguments {
   CollectorOptions options;
 };
 
+constexpr const char* kUsageText =
+    "usage: hms-collector lake list|verify|export|roll --lake DEST [--day YYYY-MM-DD]\n"
+    "         [--table spans|logs|metrics|histograms] [--format ndjson|csv] [--data DIR] "
+    "[--config FILE]\n";
+
 int usage(const std::string& fault) {
-  std::fprintf(
-      stderr,
-      "hms-collector lake: %s\n"
-      "usage: hms-collector lake list|verify|export|roll --lake DEST [--day YYYY-MM-DD]\n"
-      "         [--table spans|logs|metrics|histograms] [--format ndjson|csv] [--data DIR] "
-      "[--config FILE]\n",
-      fault.c_str());
+  std::fprintf(stderr, "hms-collector lake: %s\n%s", fault.c_str(), kUsageText);
   return kUsage;
 }
 
@@ -251,6 +250,10 @@ int roll_here(std::unique_ptr<LakeDestination> destination, const LakeArguments&
 }  // namespace
 
 int run_lake_command(int argc, const char* const* argv) {
+  if (asks_for_help(argc, argv)) {
+    std::fputs(kUsageText, stdout);
+    return 0;
+  }
   LakeArguments arguments;
   if (std::string fault = read_arguments(argc, argv, arguments); !fault.empty())
     return usage(fault);

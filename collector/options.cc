@@ -327,6 +327,13 @@ void read_config(const net::YamlNode& root, CollectorOptions& options) {
   root.finish();
 }
 
+bool asks_for_help(int argc, const char* const* argv) {
+  return std::any_of(argv, argv + argc, [](const char* argument) {
+    const std::string_view text(argument);
+    return text == "--help" || text == "-h";
+  });
+}
+
 LakeSettings lake_settings(const CollectorOptions& options) {
   LakeSettings out;
   out.to = options.lake;
@@ -386,6 +393,11 @@ CommandLine read_command_line(int argc, const char* const* argv,
       "hms-collector: takes telemetry, keeps it, answers questions, raises alerts.\nEach flag may "
       "also be given as HMS_<FLAG>.",
       "hms-collector");
+  app.footer(
+      "Commands (each with its own --help):\n"
+      "  backup, verify, restore   backups of a data directory\n"
+      "  lake                      lists, verifies, exports or rolls days of a lake\n"
+      "  audit                     exports who asked for marked telemetry");
   app.set_version_flag("--version", std::string("hms-collector ") + kVersion);
   GivenTexts flags;
   CommandLine out;

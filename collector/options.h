@@ -72,6 +72,9 @@ struct CommandLine {
 [[nodiscard]] CommandLine read_command_line(
     int argc, const char* const* argv, const std::function<const char*(const char*)>& environment);
 
+/// Of a command (`hms-collector lake list --help`): its usage is wanted.
+[[nodiscard]] bool asks_for_help(int argc, const char* const* argv);
+
 /// Reads the configuration file's keys into `options`.
 void read_config(const net::YamlNode& root, CollectorOptions& options);
 

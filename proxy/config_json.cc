@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "net/io/tls_context.h"
+#include "net/io/tls_config.h"
 
 namespace hms::proxy {
 
@@ -28,18 +28,6 @@ bool is_secret_name(std::string name) {
   return false;
 }
 
-const char* verify_name(net::TlsVerify verify) {
-  switch (verify) {
-    case net::TlsVerify::none:
-      return "none";
-    case net::TlsVerify::optional:
-      return "optional";
-    case net::TlsVerify::required:
-      return "required";
-  }
-  return "";
-}
-
 /// File names are no secrets; what is in them is not told.
 void add_tls(Json& json, const std::optional<net::TlsSettings>& tls) {
   if (!tls) return;
@@ -47,7 +35,7 @@ void add_tls(Json& json, const std::optional<net::TlsSettings>& tls) {
   if (!tls->certificate_file.empty()) of["certificate"] = tls->certificate_file;
   if (!tls->key_file.empty()) of["key"] = tls->key_file;
   if (!tls->ca_file.empty()) of["ca"] = tls->ca_file;
-  of["verify"] = verify_name(tls->verify);
+  of["verify"] = net::tls_verify_name(tls->verify);
   if (!tls->peer_names.empty()) of["names"] = tls->peer_names;
   json["tls"] = of;
 }

@@ -95,7 +95,7 @@ void register_prometheus_status(net::HttpServer& server, net::Loop& loop, Execut
   });
   answer("/api/v1/status/config", [shared] {
     std::string data = "{";
-    put_text(data, "yaml", shared->yaml);
+    put_text(data, "yaml", shared->yaml());
     return success_json(data + "}");
   });
   server.route("GET", "/api/v1/status/tsdb",

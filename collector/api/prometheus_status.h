@@ -7,6 +7,7 @@
 // prometheus/docs/querying/api.md.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,7 @@ namespace hms::collector {
 
 struct StatusInfo {
   std::vector<std::pair<std::string, std::string>> flags;  // as given or by default
-  std::string yaml;                                        // what is in force, without secrets
+  std::function<std::string()> yaml;  // what is in force now, without secrets; the loop's thread
   uint32_t retention_days = 30;
 };
 

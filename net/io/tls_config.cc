@@ -33,4 +33,16 @@ bool read_tls(const YamlNode& node, TlsSettings& settings) {
   return true;
 }
 
+const char* tls_verify_name(TlsVerify verify) noexcept {
+  switch (verify) {
+    case TlsVerify::none:
+      return "none";
+    case TlsVerify::optional:
+      return "optional";
+    case TlsVerify::required:
+      return "required";
+  }
+  return "";
+}
+
 }  // namespace hms::net

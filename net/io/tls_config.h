@@ -16,4 +16,7 @@ namespace hms::net {
 /// http/1.1.
 bool read_tls(const YamlNode& node, TlsSettings& settings);
 
+/// As the key `verify` has it.
+[[nodiscard]] const char* tls_verify_name(TlsVerify verify) noexcept;
+
 }  // namespace hms::net
