@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "collector/api/attribute_json.h"
 #include "collector/api/trace_warnings.h"
 #include "collector/store/span_catalogue.h"
 
@@ -12,20 +13,12 @@ namespace {
 using nlohmann::json;
 
 json tag(const StoredAttribute& a) {
-  using Kind = telemetry::AttributeValue::Kind;
-  switch (a.kind) {
-    case Kind::boolean:
-      return {{"key", a.key}, {"type", "bool"}, {"value", a.boolean}};
-    case Kind::integer:
-      return {{"key", a.key}, {"type", "int64"}, {"value", a.integer}};
-    case Kind::real:
-      return {{"key", a.key}, {"type", "float64"}, {"value", a.real}};
-    case Kind::empty:
-    case Kind::text:
-    case Kind::json:
-      break;
-  }
-  return {{"key", a.key}, {"type", "string"}, {"value", a.text}};
+  const json value = attribute_value_json(a);
+  const char* const type = value.is_boolean()          ? "bool"
+                           : value.is_number_integer() ? "int64"
+                           : value.is_number()         ? "float64"
+                                                       : "string";
+  return {{"key", a.key}, {"type", type}, {"value", value}};
 }
 
 json text_tag(std::string_view key, std::string_view value) {

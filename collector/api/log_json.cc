@@ -5,6 +5,8 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "collector/api/attribute_json.h"
+
 namespace hms::collector {
 namespace {
 
@@ -12,20 +14,8 @@ using nlohmann::json;
 
 json attribute_json(const StoredAttribute& a) {
   using Kind = telemetry::AttributeValue::Kind;
-  switch (a.kind) {
-    case Kind::empty:
-      return nullptr;
-    case Kind::text:
-      return a.text;
-    case Kind::boolean:
-      return a.boolean;
-    case Kind::integer:
-      return a.integer;
-    case Kind::real:
-      return a.real;
-    case Kind::json:
-      break;
-  }
+  if (a.kind == Kind::empty) return nullptr;
+  if (a.kind != Kind::json) return attribute_value_json(a);
   json parsed = json::parse(a.text, nullptr, false);
   return parsed.is_discarded() ? json(a.text) : parsed;
 }

@@ -9,9 +9,21 @@ namespace {
 
 using nlohmann::json;
 
-void put_text(json& out, const char* name, const std::string& value) {
-  if (!value.empty()) out[name] = value;
-}
+/// The texts of a record: left out where they are empty.
+struct TextField {
+  const char* name;
+  std::string AuditRecord::*text;
+};
+constexpr TextField kTexts[] = {
+    {"id", &AuditRecord::id},
+    {"peer", &AuditRecord::peer},
+    {"tls_name", &AuditRecord::tls_name},
+    {"identity", &AuditRecord::identity},
+    {"question", &AuditRecord::question},
+    {"method", &AuditRecord::method},
+    {"path", &AuditRecord::path},
+    {"query", &AuditRecord::query},
+};
 
 std::set<std::string> texts(const json& list) {
   std::set<std::string> out;
@@ -48,17 +60,12 @@ std::string encode_audit_record(const AuditRecord& record) {
   json out = {
       {"time", telemetry::rfc3339(static_cast<int64_t>(record.time_unix_nanos / 1'000'000))},
       {"time_unix_nanos", std::to_string(record.time_unix_nanos)},
-      {"question", record.question},
       {"status", record.status},
       {"services", record.services},
       {"records", record.records}};
-  put_text(out, "id", record.id);
-  put_text(out, "peer", record.peer);
-  put_text(out, "tls_name", record.tls_name);
-  put_text(out, "identity", record.identity);
-  put_text(out, "method", record.method);
-  put_text(out, "path", record.path);
-  put_text(out, "query", record.query);
+  for (const TextField& field : kTexts) {
+    if (const std::string& text = record.*field.text; !text.empty()) out[field.name] = text;
+  }
   if (!record.trace_ids.empty()) out["trace_ids"] = record.trace_ids;
   if (record.traces_total > record.trace_ids.size()) out["traces_total"] = record.traces_total;
   if (record.services_total > record.services.size()) out["services_total"] = record.services_total;
@@ -73,14 +80,7 @@ net::Result<AuditRecord> decode_audit_record(std::string_view text) {
   AuditRecord out;
   try {
     out.time_unix_nanos = std::stoull(in.value("time_unix_nanos", "x"));
-    out.id = in.value("id", "");
-    out.peer = in.value("peer", "");
-    out.tls_name = in.value("tls_name", "");
-    out.identity = in.value("identity", "");
-    out.question = in.value("question", "");
-    out.method = in.value("method", "");
-    out.path = in.value("path", "");
-    out.query = in.value("query", "");
+    for (const TextField& field : kTexts) out.*field.text = in.value(field.name, "");
     out.status = in.value("status", 0);
     out.records = in.value("records", uint64_t{0});
     out.services = texts(in.value("services", json::array()));

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "collector/store/kv.h"
+#include "collector/store/signal_store.h"
 #include "telemetry/model.h"
 
 namespace hms::collector {
@@ -163,21 +164,35 @@ struct HeadRecord {
   [[nodiscard]] const Batch& batch() const noexcept { return **owner; }
 };
 
-/// The records of a group by the day that keeps them, in the order in which they came. `day_of`:
-/// the day of a record.
-template <class Batch, class DayOf>
-void add_by_day(const std::shared_ptr<const Batch>& batch, size_t records, const DayOf& day_of,
-                std::map<Family, std::vector<HeadRecord<Batch>>>& days) {
+/// The records of a group by the day that keeps them, in the order in which they came.
+template <class Batch>
+struct GroupByDay {
+  std::map<Family, std::vector<HeadRecord<Batch>>> days;
+  uint64_t arrived_unix_nanos = 0;  // the last of them
+};
+
+/// Of the batches in `slot`. `day_of`: the day of record `row` of a batch, by when it came.
+template <class Batch, class Size, class DayOf>
+[[nodiscard]] GroupByDay<Batch> group_by_day(std::span<const AcceptedBatch> group,
+                                             std::shared_ptr<const Batch> AcceptedBatch::*slot,
+                                             const Size& records_in, const DayOf& day_of) {
+  GroupByDay<Batch> out;
   std::vector<HeadRecord<Batch>>* last = nullptr;
   Family last_day;
-  for (uint32_t row = 0; row < records; ++row) {
-    const Family day = day_of(row);
-    if (last == nullptr || day != last_day) {
-      last = &days[day];
-      last_day = day;
+  for (const AcceptedBatch& accepted : group) {
+    const std::shared_ptr<const Batch>& batch = accepted.*slot;
+    if (!batch) continue;
+    out.arrived_unix_nanos = std::max(out.arrived_unix_nanos, accepted.arrived_unix_nanos);
+    for (uint32_t row = 0; row < records_in(*batch); ++row) {
+      const Family day = day_of(*batch, row, accepted.arrived_unix_nanos);
+      if (last == nullptr || day != last_day) {
+        last = &out.days[day];
+        last_day = day;
+      }
+      last->push_back({&batch, row});
     }
-    last->push_back({&batch, row});
   }
+  return out;
 }
 
 /// Whether keeping these records' batches alive would keep far more than the records: then the head

@@ -173,19 +173,13 @@ net::Result<std::shared_ptr<const LogBatch>> decode_log_chunk(std::string_view s
 }
 
 StoredLog stored_log(const LogBatch& batch, const LogView& view) {
-  const telemetry::ResourceView& resource = batch.resources[view.resource];
   StoredLog log;
+  store_common(batch, view, log);
   log.time_unix_nanos = view.time_unix_nanos;
   log.severity_number = view.severity_number;
-  log.service = resource.service_name;
   log.level = view.level;
   log.severity = view.severity;
   log.message = view.message;
-  log.trace_id = view.trace_id;
-  log.span_id = view.span_id;
-  log.trace_text = view.trace_text;
-  log.attributes = stored_attributes(batch, view.attributes);
-  log.resource_attributes = stored_attributes(batch, resource.attributes);
   return log;
 }
 

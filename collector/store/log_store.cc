@@ -9,6 +9,7 @@
 #include "collector/store/chunk_days.h"
 #include "collector/store/chunk_filter.h"
 #include "collector/store/chunk_head.h"
+#include "collector/store/chunk_rest.h"
 #include "collector/store/log_chunk.h"
 #include "collector/store/log_index.h"
 #include "collector/store/log_level.h"
@@ -106,6 +107,7 @@ class ChunkedLogStore final : public LogStore {
   void write_full_chunk(Family day, uint32_t number, std::vector<LogSource>& logs,
                         KvWriter& writer);
   void remember_numbers(Family day, uint32_t epoch, KvWriter& writer);
+  void write_rest(Family day, KvWriter& writer);
   net::Result<uint64_t> keep_some(Family day, std::string_view key, std::string_view value,
                                   uint32_t limit, uint32_t age, KvWriter& writer);
 
@@ -116,6 +118,7 @@ class ChunkedLogStore final : public LogStore {
   std::set<Family> sealed_days_;  // the lake's; commit thread only, as what follows
   std::map<Family, uint32_t> next_chunk_;
   RetentionSweep sweep_;
+  ChunkRest<LogBatch, LogSource> rest_;  // of the step under way
 };
 
 net::Result<void> ChunkedLogStore::recover(const KvReader& reader) {
@@ -156,23 +159,14 @@ net::Result<void> ChunkedLogStore::recover_head(Family day) {
 
 void ChunkedLogStore::prepare(std::span<const AcceptedBatch> group, KvWriter& writer) {
   heads_.settle();
-  std::map<Family, std::vector<Record>> days;
-  uint64_t arrived = 0;
-  for (const AcceptedBatch& batch : group) {
-    if (!batch.logs) continue;
-    arrived = std::max(arrived, batch.arrived_unix_nanos);
-    add_by_day(
-        batch.logs, batch.logs->logs.size(),
-        [&](uint32_t row) {
-          const uint64_t time = batch.logs->logs[row].time_unix_nanos;
-          const Family day = family_of_record(time, batch.arrived_unix_nanos);
-          return sealed_days_.contains(day) ? Family::of_unix_nanos(batch.arrived_unix_nanos) : day;
-        },
-        days);
-  }
-  for (auto& [day, records] : days) {
-    prepare_day(day, records, arrived, writer);
-    sweep_.note_written(day, arrived, writer);
+  const auto sent = group_by_day(
+      group, &AcceptedBatch::logs, [](const LogBatch& batch) { return batch.logs.size(); },
+      [&](const LogBatch& batch, uint32_t row, uint64_t arrived) {
+        return open_family_of_record(batch.logs[row].time_unix_nanos, arrived, sealed_days_);
+      });
+  for (const auto& [day, records] : sent.days) {
+    prepare_day(day, records, sent.arrived_unix_nanos, writer);
+    sweep_.note_written(day, sent.arrived_unix_nanos, writer);
   }
   heads_.seal_if_heavier(max_heads_weight_,
                          [&](Family day, const Head& head) { seal(day, head, {}, writer); });
@@ -277,11 +271,12 @@ void ChunkedLogStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
       [this](Family day) { return heads_.of(day).empty() && !sealed_days_.contains(day); },
       [this](Family day) { return next_chunk_[day]; },
       [this](Family day, std::string_view key, std::string_view value, uint32_t limit, uint32_t age,
-             KvWriter& out) { return keep_some(day, key, value, limit, age, out); }};
+             KvWriter& out) { return keep_some(day, key, value, limit, age, out); },
+      [this](Family day, KvWriter& out) { write_rest(day, out); }};
   sweep_.step(*reader_, now_unix_nanos, swept, writer);
 }
 
-/// The rest of a chunk under a new number: opened ones are known by theirs.
+/// What is left goes under a new number: opened chunks are known by theirs.
 net::Result<uint64_t> ChunkedLogStore::keep_some(Family day, std::string_view key,
                                                  std::string_view value, uint32_t limit,
                                                  uint32_t age, KvWriter& writer) {
@@ -290,24 +285,32 @@ net::Result<uint64_t> ChunkedLogStore::keep_some(Family day, std::string_view ke
   if (!batch) return batch.error();
   const auto& all = (*batch)->logs;
   std::vector<LogSource> kept;
+  uint64_t weight = 0;
   std::set<telemetry::TraceId> traces;
-  for (auto log = all.rbegin(); log != all.rend(); ++log) {
-    if (sweep_.rules().keeps((*batch)->resources[log->resource].service_name, age))
-      kept.push_back({batch->get(), &*log});
-    if (!log->trace_id.is_zero()) traces.insert(log->trace_id);
+  const std::vector<Record> records = in_order_of_arrival(*batch);
+  for (const Record& record : records) {
+    const LogView& log = all[record.row];
+    if (!log.trace_id.is_zero()) traces.insert(log.trace_id);
+    if (!sweep_.rules().keeps((*batch)->resources[log.resource].service_name, age)) continue;
+    kept.push_back({batch->get(), &log});
+    weight += weight_of(record);
   }
   if (kept.size() == all.size()) return 0;
   for (const telemetry::TraceId& id : traces)
     writer.remove(day, log_index_prefix(id) + std::string(key.substr(1)));
   writer.remove(day, table_key(Table::log_filter) + std::string(key.substr(1)));
   writer.remove(day, key);
-  const uint64_t gone = all.size() - kept.size();
-  if (!kept.empty()) {
-    const uint32_t number = next_chunk(day);
-    write_full_chunk(day, number, kept, writer);
-    remember_numbers(day, number, writer);
-  }
-  return gone;
+  if (!rest_.has_room(kept.size(), weight)) write_rest(day, writer);
+  rest_.add(*batch, kept, weight);
+  return all.size() - kept.size();
+}
+
+void ChunkedLogStore::write_rest(Family day, KvWriter& writer) {
+  if (rest_.records().empty()) return rest_.clear();
+  const uint32_t number = next_chunk(day);
+  write_full_chunk(day, number, rest_.records(), writer);
+  remember_numbers(day, number, writer);
+  rest_.clear();
 }
 
 }  // namespace

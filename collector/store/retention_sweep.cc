@@ -120,6 +120,7 @@ bool RetentionSweep::sweep_some(const KvReader& reader, const SweptStore& store,
         more = net::monotonic_nanos() - begin >= kStepNanos;
         return !more;
       });
+  store.finish_step(pass_->day, writer);
   if (scanned.ok()) return more;
   net::log_error("a day past its retention cannot be read",
                  {{"day", pass_->day.day}, {"error", scanned.error().detail}});

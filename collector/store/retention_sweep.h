@@ -32,11 +32,14 @@ struct SweptStore {
   std::function<bool(Family day)> at_rest;
   /// The number that the next new chunk will have.
   std::function<uint32_t(Family day)> next_number;
-  /// Writes the chunk anew without what is not kept, under a new number; how many records went.
-  /// Chunks numbered `limit` and up are new ones: left alone. Errors: corrupt.
+  /// Takes the chunk away, if not all of it is kept, and keeps the rest for `finish_step`, or
+  /// writes it before, under a new number; how many records went. Chunks numbered `limit` and up
+  /// are new ones: left alone. Errors: corrupt.
   std::function<net::Result<uint64_t>(Family day, std::string_view key, std::string_view value,
                                       uint32_t limit, uint32_t age, KvWriter& writer)>
       rewrite;
+  /// The end of what is one atomic write.
+  std::function<void(Family day, KvWriter& writer)> finish_step;
 };
 
 /// Nothing of the day is past its own retention any more: it may go to the lake. Any thread.

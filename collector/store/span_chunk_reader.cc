@@ -468,23 +468,17 @@ net::Result<std::shared_ptr<const TraceBatch>> decode_span_chunk(
 }
 
 StoredSpan stored_span(const TraceBatch& batch, const SpanView& view) {
-  const telemetry::ResourceView& resource = batch.resources[view.resource];
   StoredSpan span;
-  span.trace_id = view.trace_id;
-  span.span_id = view.span_id;
+  store_common(batch, view, span);
   span.parent_span_id = view.parent_span_id;
   span.kind = view.kind;
   span.status = view.status;
   span.start_unix_nanos = view.start_unix_nanos;
   span.end_unix_nanos = view.end_unix_nanos;
-  span.service = resource.service_name;
-  span.instance = resource.service_instance;
+  span.instance = batch.resources[view.resource].service_instance;
   span.name = view.name;
   span.status_message = view.status_message;
   span.scope = view.scope_name;
-  span.trace_text = view.trace_text;
-  span.attributes = stored_attributes(batch, view.attributes);
-  span.resource_attributes = stored_attributes(batch, resource.attributes);
   for (uint32_t i = view.events_begin; i < view.events_end; ++i) {
     const telemetry::SpanEventView& event = batch.events[i];
     span.events.push_back({event.time_unix_nanos, std::string(event.name),

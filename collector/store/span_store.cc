@@ -8,6 +8,7 @@
 #include "collector/store/chunk_days.h"
 #include "collector/store/chunk_head.h"
 #include "collector/store/chunk_ids.h"
+#include "collector/store/chunk_rest.h"
 #include "collector/store/span_catalogue.h"
 #include "collector/store/span_chunk.h"
 #include "collector/store/span_chunk_reader.h"
@@ -94,6 +95,7 @@ class ColumnarSpanStore final : public SpanStore {
   void write_full_chunk(Family day, const std::vector<SpanSource>& spans, KvWriter& writer);
   net::Result<uint64_t> keep_some(Family day, std::string_view key, std::string_view value,
                                   uint32_t limit, uint32_t age, KvWriter& writer);
+  void write_rest(Family day, KvWriter& writer);
   void remove_full_chunk(Family day, uint32_t chunk, const TraceBatch& spans, KvWriter& writer);
 
   const uint64_t max_heads_weight_;
@@ -105,6 +107,7 @@ class ColumnarSpanStore final : public SpanStore {
   std::map<Family, uint32_t> next_chunk_;
   uint32_t last_cleaned_day_ = 0;
   RetentionSweep sweep_;
+  ChunkRest<TraceBatch, SpanSource> rest_;  // of the step under way
 };
 
 net::Result<void> ColumnarSpanStore::recover(const KvReader& reader) {
@@ -155,27 +158,18 @@ net::Result<void> ColumnarSpanStore::recover_head(Family day) {
 void ColumnarSpanStore::prepare(std::span<const AcceptedBatch> group, KvWriter& writer) {
   heads_.settle();
   catalogue_.begin_group();
-  std::map<Family, std::vector<Record>> days;
-  uint64_t arrived = 0;
-  for (const AcceptedBatch& batch : group) {
-    if (!batch.traces) continue;
-    arrived = std::max(arrived, batch.arrived_unix_nanos);
-    const TraceBatch& traces = *batch.traces;
-    add_by_day(
-        batch.traces, traces.spans.size(),
-        [&](uint32_t row) {
-          const SpanView& span = traces.spans[row];
-          Family day = family_of_record(span.start_unix_nanos, batch.arrived_unix_nanos);
-          if (sealed_days_.contains(day)) day = Family::of_unix_nanos(batch.arrived_unix_nanos);
-          catalogue_.add(traces.resources[span.resource].service_name, span.name, span.kind,
-                         day.day, writer);
-          return day;
-        },
-        days);
-  }
-  for (auto& [day, records] : days) {
-    prepare_day(day, records, arrived, writer);
-    sweep_.note_written(day, arrived, writer);
+  const auto sent = group_by_day(
+      group, &AcceptedBatch::traces, [](const TraceBatch& batch) { return batch.spans.size(); },
+      [&](const TraceBatch& batch, uint32_t row, uint64_t arrived) {
+        const SpanView& span = batch.spans[row];
+        const Family day = open_family_of_record(span.start_unix_nanos, arrived, sealed_days_);
+        catalogue_.add(batch.resources[span.resource].service_name, span.name, span.kind, day.day,
+                       writer);
+        return day;
+      });
+  for (const auto& [day, records] : sent.days) {
+    prepare_day(day, records, sent.arrived_unix_nanos, writer);
+    sweep_.note_written(day, sent.arrived_unix_nanos, writer);
   }
   heads_.seal_if_heavier(max_heads_weight_, [&](Family day, const Head& head) {
     seal(day, head, {}, head.weight, writer);
@@ -286,7 +280,8 @@ void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
       [this](Family day) { return heads_.of(day).empty() && !sealed_days_.contains(day); },
       [this](Family day) { return next_chunk_[day]; },
       [this](Family day, std::string_view key, std::string_view value, uint32_t limit, uint32_t age,
-             KvWriter& out) { return keep_some(day, key, value, limit, age, out); }};
+             KvWriter& out) { return keep_some(day, key, value, limit, age, out); },
+      [this](Family day, KvWriter& out) { write_rest(day, out); }};
   sweep_.step(*reader_, now_unix_nanos, swept, writer);
   const uint32_t today = Family::of_unix_nanos(now_unix_nanos).day;
   if (today == last_cleaned_day_) return;
@@ -294,7 +289,7 @@ void ColumnarSpanStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
   if (today > kCatalogueDays) catalogue_.forget_before(today - kCatalogueDays, writer);
 }
 
-/// The rest of a chunk under a new number: opened ones are known by theirs.
+/// What is left goes under a new number: opened chunks are known by theirs.
 net::Result<uint64_t> ColumnarSpanStore::keep_some(Family day, std::string_view key,
                                                    std::string_view value, uint32_t limit,
                                                    uint32_t age, KvWriter& writer) {
@@ -305,15 +300,25 @@ net::Result<uint64_t> ColumnarSpanStore::keep_some(Family day, std::string_view 
   if (!batch) return batch.error();
   const auto& all = (*batch)->spans;
   std::vector<SpanSource> kept;
+  uint64_t weight = 0;
   for (const SpanView& span : all) {
-    if (sweep_.rules().keeps((*batch)->resources[span.resource].service_name, age))
-      kept.push_back({batch->get(), &span});
+    if (!sweep_.rules().keeps((*batch)->resources[span.resource].service_name, age)) continue;
+    kept.push_back({batch->get(), &span});
+    weight += weight_of(**batch, span);
   }
   if (kept.size() == all.size()) return 0;
   const uint64_t gone = all.size() - kept.size();
   remove_full_chunk(day, chunk, **batch, writer);
-  if (!kept.empty()) write_full_chunk(day, kept, writer);
+  if (!rest_.has_room(kept.size(), weight)) write_rest(day, writer);
+  rest_.add(*batch, kept, weight);
   return gone;
+}
+
+void ColumnarSpanStore::write_rest(Family day, KvWriter& writer) {
+  if (rest_.records().empty()) return rest_.clear();
+  sort_by_trace(rest_.records());
+  write_full_chunk(day, rest_.records(), writer);
+  rest_.clear();
 }
 
 /// With its index.

@@ -35,4 +35,16 @@ struct StoredAttribute {
                                  telemetry::AttributeRange range, std::string_view key,
                                  std::string_view text);
 
+/// Copies what spans and log lines have in common: ids, the sender, attributes.
+template <class View, class Stored>
+void store_common(const telemetry::BatchStorage& batch, const View& view, Stored& out) {
+  const telemetry::ResourceView& resource = batch.resources[view.resource];
+  out.service = resource.service_name;
+  out.trace_id = view.trace_id;
+  out.span_id = view.span_id;
+  out.trace_text = view.trace_text;
+  out.attributes = stored_attributes(batch, view.attributes);
+  out.resource_attributes = stored_attributes(batch, resource.attributes);
+}
+
 }  // namespace hms::collector

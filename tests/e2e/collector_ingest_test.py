@@ -436,11 +436,7 @@ class FullDisk(CollectorCase):
 
     def setUp(self):
         super().setUp()
-        self.mount = self.folder()
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.SIZE}", "tmpfs", self.mount], capture_output=True, check=False) if os.geteuid() == 0 else None
-        if made is None or made.returncode != 0:
-            self.skipTest("needs the right to mount a tmpfs")
-        self._exit.callback(subprocess.run, ["umount", "-l", self.mount], check=False)
+        self.mount = self.small_disk(self.SIZE)
 
     def fill(self):
         """Takes all the room that is left; returns the file that holds it."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import unittest
 
@@ -30,6 +31,15 @@ class TestCase(unittest.TestCase):
         path = tempfile.mkdtemp(prefix="hms-e2e-")
         self._exit.callback(shutil.rmtree, path, True)
         return path
+
+    def small_disk(self, size):
+        """A fresh file system of so many bytes; the test is skipped where one may not be mounted."""
+        mount = self.folder()
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", mount], capture_output=True, check=False) if os.geteuid() == 0 else None
+        if made is None or made.returncode != 0:
+            self.skipTest("needs the right to mount a tmpfs")
+        self._exit.callback(subprocess.run, ["umount", "-l", mount], check=False)
+        return mount
 
     def write(self, path, text):
         """Writes a file as editors do: a new file moved over the old one."""
