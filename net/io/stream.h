@@ -52,9 +52,9 @@ class Stream {
   virtual void pause_reading() = 0;
   virtual void resume_reading() = 0;
 
-  /// Sends all slices in order: what the socket takes goes out at once (uv_try_write), the rest is
-  /// copied and queued. Never fails in the call: a fault comes as `on_closed`. The slices need not
-  /// outlive the call.
+  /// Sends all slices in order: what the socket takes goes out now, or with the loop's turn if it
+  /// is small (write_burst.h), the rest is copied and queued. Never fails in the call: a fault
+  /// comes as `on_closed`. The slices need not outlive the call.
   virtual void write(std::span<const std::string_view> slices) = 0;
   void write(std::string_view bytes) { write(std::span<const std::string_view>(&bytes, 1)); }
   [[nodiscard]] virtual size_t queued_bytes() const noexcept = 0;
