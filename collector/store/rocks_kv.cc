@@ -93,15 +93,15 @@ class RocksKv final : public Kv {
                              std::string_view key) const {
     const Handle handle = find(family);
     if (!handle) return Error{Code::not_found, net::Side::self, false, ""};
-    for (;;) {
+    for (size_t attempt = 0;; ++attempt) {
       std::string value;
       rocksdb::ReadOptions options;
       options.snapshot = at;
       const rocksdb::Status status = db_->Get(options, handle.get(), slice(key), &value);
       if (status.ok()) return value;
       if (status.IsNotFound()) return Error{Code::not_found, net::Side::self, false, ""};
-      if (auto healed =
-              after_fault(status, at, "reading " + family_text(family) + " key " + hex(key));
+      if (auto healed = after_fault(status, at, attempt,
+                                    "reading " + family_text(family) + " key " + hex(key));
           !healed.ok()) {
         return std::move(healed).error();
       }
@@ -113,13 +113,13 @@ class RocksKv final : public Kv {
     const Handle handle = find(family);
     if (!handle) return {};
     std::string from(begin), to(end);
-    for (;;) {
+    for (size_t attempt = 0;; ++attempt) {
       if (!to.empty() && from >= to) return {};
       std::optional<std::string> last;
       const rocksdb::Status status = scan_once(at, *handle, from, to, visit, backwards, last);
       if (status.ok()) return {};
-      if (auto healed =
-              after_fault(status, at, "scanning " + family_text(family) + " from " + hex(begin));
+      if (auto healed = after_fault(status, at, attempt,
+                                    "scanning " + family_text(family) + " from " + hex(begin));
           !healed.ok()) {
         return healed;
       }
@@ -155,11 +155,12 @@ class RocksKv final : public Kv {
   }
 
   /// After a read that failed. OK: a damaged file was set aside, and reading on will do. A question
-  /// on a snapshot must begin anew: what was written again is newer than it.
+  /// on a snapshot must begin anew: what was written again is newer than it. The reader of a day
+  /// that was dropped meanwhile meets the same fault at each `attempt`.
   Result<void> after_fault(const rocksdb::Status& status, const rocksdb::Snapshot* at,
-                           const std::string& what) const {
+                           size_t attempt, const std::string& what) const {
     const auto file = damaged_table_of(status);
-    if (!file) return error_of(status, what);
+    if (!file || attempt == RocksDamage::kMaxFiles) return error_of(status, what);
     if (auto set = set_table_aside(status, *file); !set.ok()) return set;
     if (at == nullptr) return {};
     Error error = error_of(status, what);

@@ -274,3 +274,19 @@ TEST_CASE("rocks_damage: what compaction meets is set aside, and does not end th
   CHECK(found.size() == kKeys + 1);
   CHECK(found.at(key_of(kKeys / 2)) == value_of(kKeys / 2, 2));
 }
+
+TEST_CASE("rocks_damage: a reader of a day that was dropped meanwhile gets an error and an end") {
+  const test::TemporaryDirectory directory;
+  make_one_table(directory.path());
+  const auto table = tables(directory.path()).front();
+  overwrite(table, std::filesystem::file_size(table) * 3 / 4, 100);
+  const auto kv = open(directory.path());
+  bool dropped = false;
+  const auto scanned = kv->scan(kDay, "", "", [&](auto, auto) {
+    if (!dropped) CHECK(kv->drop_day(kDay).ok());
+    dropped = true;
+    return true;
+  });
+  REQUIRE_FALSE(scanned.ok());
+  CHECK(scanned.error().code == net::Code::corrupt);
+}
