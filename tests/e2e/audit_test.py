@@ -154,13 +154,7 @@ class Audit(hms.TestCase):
         self.data = os.path.join(mount, "data")
         collector = filled(self.begin())
         at = collector.address("listen")
-        ballast = os.path.join(mount, "ballast")
-        with open(ballast, "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65_536)
-            except OSError:
-                pass
+        ballast = self.fill_disk(mount)
         for path in (f"/api/traces/{CLAIMS}", "/ops/logs?service=claims", "/ops/logs/tail", "/ops/audit"):
             reply = hms.get(at, path)
             self.assertEqual((path, reply.status), (path, 503))

@@ -438,17 +438,6 @@ class FullDisk(CollectorCase):
         super().setUp()
         self.mount = self.small_disk(self.SIZE)
 
-    def fill(self):
-        """Takes all the room that is left; returns the file that holds it."""
-        ballast = os.path.join(self.mount, "ballast")
-        with open(ballast, "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65_536)
-            except OSError:
-                pass
-        return ballast
-
     def unstored(self, address):
         return hms.prometheus_values(hms.get(address, "/metrics").body.decode())["hms_collector_canary_changes_unstored"]
 
@@ -457,7 +446,7 @@ class FullDisk(CollectorCase):
         at = collector.address("listen")
         plan = {"service": "claims", "baseline": "claims-v1", "canary": "claims-v2", "steps": [50, 100], "step_seconds": 3600}
         self.assertEqual(hms.post_json(at, "/ops/canaries/c", plan, method="PUT").status, 201)
-        ballast = self.fill()
+        ballast = self.fill_disk(self.mount)
         reply = hms.post(at, "/ops/canaries/c/rollback", "")
         self.assertEqual(reply.status, 503, reply)
         self.assertIn("holds from now on, but could not be stored", reply.json()["error"])
@@ -475,7 +464,7 @@ class FullDisk(CollectorCase):
         at = collector.address("listen")
         silence = {"matchers": [{"name": "service_name", "value": "claims"}], "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2199-01-01T00:00:00Z", "createdBy": "me", "comment": "known"}
         kept = hms.post_json(at, "/ops/silences", silence).json()
-        self.fill()
+        self.fill_disk(self.mount)
         self.assertEqual(hms.post_json(at, "/ops/silences", silence).status, 503)
         self.assertEqual(hms.post_json(at, "/ops/silences", {**silence, "id": kept["id"], "comment": "changed"}).status, 503)
         self.assertEqual(hms.request(at, "DELETE", f"/ops/silences/{kept['id']}").status, 503)
@@ -486,7 +475,7 @@ class FullDisk(CollectorCase):
         collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         self.assertEqual(self.ingest(collector, log("before")).status, 202)
         collector.kill()
-        ballast = self.fill()
+        ballast = self.fill_disk(self.mount)
         code, _, error = hms.run("hms-collector", "--data", self.data, "--listen", "127.0.0.1:0", "--otlp-listen", "off", "--memory", self.MEMORY)
         self.assertEqual(code, 1, error)
         self.assertIn("the disk is full", error)
@@ -498,7 +487,7 @@ class FullDisk(CollectorCase):
         collector = self.collector("--memory", self.MEMORY, data=os.path.join(self.mount, "data"))
         at = collector.address("listen")
         self.assertEqual(self.ingest(collector, log("before"), {"x-hms-batch": f"{INSTANCE}/1/1"}).status, 202)
-        ballast = self.fill()
+        ballast = self.fill_disk(self.mount)
         reply = self.ingest(collector, log("during"), {"x-hms-batch": f"{INSTANCE}/1/2"})
         self.assertEqual(reply.status, 503, reply)
         self.assertGreaterEqual(int(reply.header("Retry-After")), 1)

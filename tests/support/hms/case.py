@@ -41,6 +41,18 @@ class TestCase(unittest.TestCase):
         self._exit.callback(subprocess.run, ["umount", "-l", mount], check=False)
         return mount
 
+    @staticmethod
+    def fill_disk(folder):
+        """Takes all the room that is left; returns the file that holds it."""
+        ballast = os.path.join(folder, "ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"\0" * 65_536)
+            except OSError:
+                pass
+        return ballast
+
     def write(self, path, text):
         """Writes a file as editors do: a new file moved over the old one."""
         temporary = path + ".new"
