@@ -98,6 +98,8 @@ class AppImpl final : public App {
 
   Result<void> open(OnReady on_ready) {
     on_ready_ = std::move(on_ready);
+    net::YamlErrors told_by_the_command_line;
+    file_at_start_ = read_file(told_by_the_command_line);
     if (auto listening = listen(); !listening.ok()) return listening;
     for (auto* server : {server_.get(), otlp_server_.get()}) {
       if (server != nullptr) server->answer_all(answer_starting);
@@ -346,7 +348,10 @@ class AppImpl final : public App {
     register_map_api(*server_, loop_, *queries_, *edges_, series(), questions);
     register_prometheus_api(*server_, loop_, *queries_, series(), std::move(questions));
     register_prometheus_status(*server_, loop_, *queries_, *series_, status_info());
-    if (lake_) register_lake_api(*server_, loop_, *queries_, *lake_, *roller_);
+    if (lake_)
+      register_lake_api(*server_, loop_, *queries_, *lake_, *roller_);
+    else
+      register_no_lake_api(*server_);
     register_stream_api(*server_, hub_);
     register_alerts_api(*server_, *alerts_);
     register_silences_api(*server_, alerts_->silences());
@@ -413,16 +418,24 @@ class AppImpl final : public App {
     }
   }
 
+  [[nodiscard]] CollectorOptions read_file(net::YamlErrors& errors) const {
+    CollectorOptions read;
+    if (options_.config.empty()) return read;
+    const net::YamlNode root = net::load_yaml(options_.config, errors);
+    if (root.present()) read_config(root, read);
+    return read;
+  }
+
   void reload_notifiers() {
     net::YamlErrors errors;
-    CollectorOptions fresh;
-    const net::YamlNode root = net::load_yaml(options_.config, errors);
-    if (root.present()) read_config(root, fresh);
+    CollectorOptions fresh = read_file(errors);
     if (!errors.empty()) {
       net::log_error("the configuration is refused; the old one stays in force",
                      {{"error", errors.text()}});
       return;
     }
+    if (const std::string keys = keys_that_need_a_restart(file_at_start_, fresh); !keys.empty())
+      net::log_warn("some changes need a restart", {{"keys", keys}});
     notifiers_ = std::move(fresh.notifiers);
     alerts_->set_notifiers(notifiers_);
     net::log_info("the notifiers were read again");
@@ -446,6 +459,7 @@ class AppImpl final : public App {
   net::Loop& loop_;
   const CollectorOptions options_;
   std::vector<NotifierConfig> notifiers_ = options_.notifiers;  // SIGHUP reads them again
+  CollectorOptions file_at_start_;                              // without flags and environment
   HealthState health_;
   // What the engine calls must outlive it; what calls the engine must go before it.
   std::unique_ptr<SpanStore> spans_;

@@ -8,24 +8,11 @@
 #include <map>
 #include <utility>
 
-#include "collector/alerts/registry.h"
-#include "collector/audit/record.h"
+#include "collector/option_bounds.h"
 #include "net/core/log.h"
-#include "net/http/url.h"
-#include "net/io/address.h"
-#include "net/io/tls_config.h"
 
 namespace hms::collector {
 namespace {
-
-constexpr uint64_t kMinMemory = 128ULL * 1024 * 1024;
-constexpr uint64_t kMaxMemory = 64ULL * 1024 * 1024 * 1024;
-constexpr int64_t kMaxRetentionDays = 400;
-constexpr int64_t kMaxAuditDays = 3'660;
-constexpr net::Millis kMinSeal{1'000}, kMaxSeal{6 * 3'600'000};
-constexpr uint64_t kMaxDisk = 100ULL * 1024 * 1024 * 1024 * 1024;
-constexpr uint64_t kMinCache = 16ULL * 1024 * 1024;
-constexpr std::string_view kOff = "off";
 
 /// What flags and the environment gave, as texts: a value that is not there leaves the file's.
 struct GivenTexts {
@@ -144,18 +131,6 @@ void apply_size(const std::string& flag, const std::string& text, uint64_t least
   }
 }
 
-/// "02:30" as minutes of the day.
-bool parse_minute(const std::string& text, uint32_t& minute) {
-  unsigned hours = 0, minutes = 0;
-  const char* const begin = text.data();
-  const bool shaped = text.size() == 5 && text[2] == ':';
-  if (!shaped || std::from_chars(begin, begin + 2, hours).ptr != begin + 2 ||
-      std::from_chars(begin + 3, begin + 5, minutes).ptr != begin + 5 || hours > 23 || minutes > 59)
-    return false;
-  minute = hours * 60 + minutes;
-  return true;
-}
-
 void apply(const GivenTexts& given, const NameOf& name, CollectorOptions& options, Faults& faults) {
   const std::pair<const std::string*, std::string*> texts[] = {
       {&given.data, &options.data},
@@ -190,94 +165,19 @@ void apply(const GivenTexts& given, const NameOf& name, CollectorOptions& option
     faults.add(name("--lake-at") + ": '" + given.lake_at + "' is not a time of day such as 02:30");
 }
 
-void check_values(const CollectorOptions& options, Faults& faults) {
-  if (auto address = net::SocketAddress::parse(options.listen); !address.ok())
-    faults.add("--listen: " + address.error().detail);
-  if (options.otlp_listen != kOff) {
-    if (auto address = net::SocketAddress::parse(options.otlp_listen); !address.ok())
-      faults.add("--otlp-listen: " + address.error().detail);
-  }
-  if (auto format = net::parse_log_format(options.log_format); !format.ok())
-    faults.add("--log-format: " + format.error().detail);
-  if (auto level = net::parse_log_level(options.log_level); !level.ok())
-    faults.add("--log-level: " + level.error().detail);
-  if (!options.external_url.empty()) {
-    if (auto url = net::parse_url(options.external_url); !url.ok())
-      faults.add("--external-url: " + url.error().detail);
-  }
-  for (const auto& [settings, key] :
-       {std::pair(&options.tls, "tls: "), std::pair(&options.otlp_tls, "otlp_tls: ")}) {
-    if (!settings->has_value()) continue;
-    if (auto context = net::TlsContext::make(**settings); !context.ok())
-      faults.add(key + context.error().detail);
-  }
-  if (options.data.empty() && !options.check)
-    faults.add("--data: missing; give the directory where telemetry is to be stored");
-}
-
-void read_tls_block(const net::YamlNode& node, std::optional<net::TlsSettings>& target) {
-  net::TlsSettings settings;
-  if (net::read_tls(node, settings)) target = std::move(settings);
-}
-
-template <class Days>
-void read_days(const net::YamlNode& node, Days& target) {
-  int64_t days = 0;
-  if (node.read_integer(days, 1, kMaxRetentionDays)) target = static_cast<uint32_t>(days);
-}
-
-void read_retention(const net::YamlNode& node, Retention& retention) {
-  if (!node.present()) return;
-  read_days(node.get("days"), retention.days);
-  read_days(node.get("traces"), retention.trace_days);
-  read_days(node.get("logs"), retention.log_days);
-  read_days(node.get("metrics"), retention.metric_days);
-  const net::YamlNode services = node.get("services");
-  for (const auto& [name, bounds] : services.entries()) {
-    Retention::Service& service = retention.services[name];
-    read_days(bounds.get("traces"), service.traces);
-    read_days(bounds.get("logs"), service.logs);
-    bounds.finish();
-  }
-  if (retention.services.size() > Retention::kMaxServices)
-    services.fail("more than 1000 services with a retention of their own");
-  node.finish();
-}
-
-bool is_header_name(const std::string& text) {
-  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
-  });
-}
-
-void read_audit(const net::YamlNode& node, AuditSettings& audit) {
-  if (!node.present()) return;
-  const net::YamlNode services = node.require("services");
-  if (services.is_list()) {
-    for (const net::YamlNode& item : services.items()) {
-      std::string name;
-      if (!item.read(name)) continue;
-      if (name.empty() || name.size() > AuditRecord::kMaxServiceBytes)
-        item.fail("a service's name has 1 to 256 bytes");
-      else if (name == "*")
-        item.fail("write services: \"*\" for every service");
-      else
-        audit.services.insert(std::move(name));
-    }
-    if (audit.services.size() > AuditSettings::kMaxServices)
-      services.fail("more than 1000 services; \"*\" marks every one");
-  } else if (std::string word; services.read(word)) {
-    audit.every_service = word == "*";
-    if (!audit.every_service) services.fail("a list of services, or \"*\" for every one");
-  }
-  const net::YamlNode header = node.get("identity_header");
-  if (header.read(audit.identity_header) && !is_header_name(audit.identity_header))
-    header.fail("'" + audit.identity_header + "' is not the name of a header");
-  int64_t days = audit.keep_days;
-  node.get("keep_days").read_integer(days, 1, kMaxAuditDays);
-  audit.keep_days = static_cast<uint32_t>(days);
-  node.finish();
+/// What flags and the environment gave, which wins over the file.
+void check_given(const GivenTexts& given, const NameOf& name, Faults& faults) {
+  const auto told = [&](const char* flag, const std::string& text, const auto& check) {
+    if (text.empty()) return;
+    if (const auto valid = check(text); !valid.ok())
+      faults.add(name(flag) + ": " + valid.error().detail);
+  };
+  told("--listen", given.listen, [](const auto& text) { return check_address(text, false); });
+  told("--otlp-listen", given.otlp_listen,
+       [](const auto& text) { return check_address(text, true); });
+  told("--log-format", given.log_format, net::parse_log_format);
+  told("--log-level", given.log_level, net::parse_log_level);
+  told("--external-url", given.external_url, check_external_url);
 }
 
 CommandLine stop(int code, std::string output, std::string errors) {
@@ -290,42 +190,6 @@ CommandLine stop(int code, std::string output, std::string errors) {
 }
 
 }  // namespace
-
-void read_config(const net::YamlNode& root, CollectorOptions& options) {
-  root.get("data").read(options.data);
-  root.get("listen").read(options.listen);
-  root.get("otlp_listen").read(options.otlp_listen);
-  read_tls_block(root.get("tls"), options.tls);
-  read_tls_block(root.get("otlp_tls"), options.otlp_tls);
-  root.get("rules").read(options.rules);
-  root.get("log_format").read_choice(options.log_format, {"json", "text"});
-  root.get("log_level").read_choice(options.log_level, {"debug", "info", "warn", "error"});
-  root.get("external_url").read(options.external_url);
-  root.get("backup_dir").read(options.backup_directory);
-  root.get("memory").read_size(options.memory_bytes, kMinMemory, kMaxMemory);
-  read_days(root.get("retention_days"), options.retention.days);
-  read_retention(root.get("retention"), options.retention);
-  const net::YamlNode series = root.get("series");
-  net::Millis seal_interval{options.seal_seconds * int64_t{1000}};
-  series.get("seal_interval").read_duration(seal_interval, kMinSeal, kMaxSeal);
-  options.seal_seconds = static_cast<uint32_t>(seal_interval.count() / 1000);
-  if (series.present()) series.finish();
-  root.get("min_free_disk").read_size(options.min_free_bytes, 0, kMaxDisk);
-  root.get("lake").read(options.lake);
-  root.get("lake_endpoint").read(options.lake_endpoint);
-  root.get("lake_region").read(options.lake_region);
-  root.get("lake_credentials").read(options.lake_credentials);
-  root.get("lake_ca").read(options.lake_ca);
-  root.get("lake_cache").read_size(options.lake_cache_bytes, kMinCache, kMaxDisk);
-  std::string at;
-  const net::YamlNode lake_at = root.get("lake_at");
-  if (lake_at.read(at) && !parse_minute(at, options.lake_minute))
-    lake_at.fail("'" + at + "' is not a time of day such as \"02:30\"");
-  read_audit(root.get("audit"), options.audit);
-  if (const net::YamlNode list = root.get("notifiers"); list.present())
-    options.notifiers = read_notifiers(list);
-  root.finish();
-}
 
 bool asks_for_help(int argc, const char* const* argv) {
   return std::any_of(argv, argv + argc, [](const char* argument) {
@@ -342,49 +206,6 @@ LakeSettings lake_settings(const CollectorOptions& options) {
   out.credentials = options.lake_credentials;
   out.ca = options.lake_ca;
   return out;
-}
-
-std::vector<std::string> config_keys() {
-  return {"data",
-          "listen",
-          "otlp_listen",
-          "tls",
-          "otlp_tls",
-          "rules",
-          "log_format",
-          "log_level",
-          "external_url",
-          "backup_dir",
-          "memory",
-          "retention_days",
-          "retention.days",
-          "retention.traces",
-          "retention.logs",
-          "retention.metrics",
-          "retention.services",
-          "series.seal_interval",
-          "min_free_disk",
-          "lake",
-          "lake_at",
-          "lake_endpoint",
-          "lake_region",
-          "lake_credentials",
-          "lake_ca",
-          "lake_cache",
-          "audit.services",
-          "audit.identity_header",
-          "audit.keep_days",
-          "notifiers",
-          "notifiers[].name",
-          "notifiers[].type",
-          "notifiers[].url",
-          "notifiers[].routing_key",
-          "notifiers[].channel",
-          "notifiers[].username",
-          "notifiers[].soc",
-          "notifiers[].send_resolved",
-          "notifiers[].repeat",
-          "notifiers[].headers"};
 }
 
 CommandLine read_command_line(int argc, const char* const* argv,
@@ -432,9 +253,11 @@ CommandLine read_command_line(int argc, const char* const* argv,
     if (root.present()) read_config(root, out.options);
     if (!errors.empty()) faults.add(errors.text());
   }
-  apply(
-      given, [&names](const char* flag) { return names[flag]; }, out.options, faults);
-  check_values(out.options, faults);
+  const NameOf name = [&names](const char* flag) { return names[flag]; };
+  apply(given, name, out.options, faults);
+  check_given(given, name, faults);
+  if (out.options.data.empty() && !out.options.check)
+    faults.add("--data: missing; give the directory where telemetry is to be stored");
   if (!faults.empty()) {
     CommandLine refused = stop(2, "", faults.text());
     refused.options = std::move(out.options);  // --check goes on to the rules

@@ -1,7 +1,9 @@
 #include "collector/status_config.h"
 
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "net/io/tls_config.h"
 
@@ -106,6 +108,30 @@ std::string config_in_force(const CollectorOptions& options, const std::string& 
               ", send_resolved: " + (notifier.send_resolved ? "true" : "false") + "}");
   }
   return yaml.take();
+}
+
+std::string keys_that_need_a_restart(const CollectorOptions& before,
+                                     const CollectorOptions& after) {
+  // What is shown of a configuration is one line a key.
+  const auto lines_of = [](const CollectorOptions& options) {
+    std::map<std::string, std::string> lines;
+    std::istringstream text(config_in_force(options, options.listen, options.otlp_listen, {}));
+    for (std::string line; std::getline(text, line);) {
+      const size_t colon = line.find(':');
+      lines[line.substr(0, colon)] = line.substr(colon);
+    }
+    return lines;
+  };
+  auto old = lines_of(before), fresh = lines_of(after);
+  std::string keys;
+  const auto name = [&keys](const std::string& key) { keys += (keys.empty() ? "" : ", ") + key; };
+  for (const auto& [key, value] : old) {
+    if (fresh[key] != value) name(key);
+  }
+  for (const auto& [key, value] : fresh) {
+    if (!old.contains(key)) name(key);
+  }
+  return keys;
 }
 
 }  // namespace hms::collector

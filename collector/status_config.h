@@ -15,4 +15,9 @@ namespace hms::collector {
                                           const std::string& listen, const std::string& otlp_listen,
                                           const std::vector<NotifierConfig>& notifiers);
 
+/// Keys whose values differ between two readings of the file: what only a restart takes, "memory,
+/// tls"; notifiers are not among them. Empty: none.
+[[nodiscard]] std::string keys_that_need_a_restart(const CollectorOptions& before,
+                                                   const CollectorOptions& after);
+
 }  // namespace hms::collector

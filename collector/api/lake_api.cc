@@ -4,6 +4,7 @@
 
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
+#include "collector/store/kv.h"
 
 namespace hms::collector {
 namespace {
@@ -59,9 +60,22 @@ void register_lake_api(net::HttpServer& server, net::Loop& loop, Executor& execu
                  if (!day)
                    return net::send_error(*reply, 400, "bad_data",
                                           "\"day\" is not a day such as 2026-11-01");
+                 if (*day >= Family::of_unix_nanos(net::unix_nanos()).day)
+                   return net::send_error(
+                       *reply, 409, "conflict",
+                       "\"day\" is " + day_text(*day) + ", which is not over yet (days are UTC)");
                  roller.request(*day);
                  reply->send(202, "application/json", json{{"waiting", day_text(*day)}}.dump());
                });
+}
+
+void register_no_lake_api(net::HttpServer& server) {
+  const auto refuse = [](net::Request&, const net::ReplyPtr& reply) {
+    net::send_error(*reply, 404, "not_found",
+                    "there is no lake; start the collector with --lake FOLDER or s3://BUCKET");
+  };
+  server.route("GET", "/ops/lake", refuse);
+  server.route("POST", "/ops/lake/roll", refuse);
 }
 
 void write_lake_metrics(telemetry::PromWriter& writer, const Lake& lake, const Roller& roller) {

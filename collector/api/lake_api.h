@@ -14,6 +14,8 @@ namespace hms::collector {
 /// All must outlive the server; the executor must be closed before the lake goes.
 void register_lake_api(net::HttpServer& server, net::Loop& loop, Executor& executor,
                        const Lake& lake, Roller& roller);
+/// Without a lake the same paths say how to have one (404).
+void register_no_lake_api(net::HttpServer& server);
 void write_lake_metrics(telemetry::PromWriter& writer, const Lake& lake, const Roller& roller);
 
 }  // namespace hms::collector

@@ -52,6 +52,25 @@ class InForce(hms.TestCase):
         collector.signal(signal.SIGHUP)
         hms.wait_for(lambda: 'name: "second"' in told())
         self.assertNotIn('"first"', told())
+        self.write(path, "memory: 512MiB\n" + text.format(lake=os.path.join(folder, "elsewhere"), name="second"))
+        collector.signal(signal.SIGHUP)
+        self.assertEqual(collector.wait_log("some changes need a restart")["keys"], "lake, memory")
+
+    def test_each_fault_of_the_file_is_told_once_with_its_line_and_key(self):
+        path = os.path.join(self.folder(), "collector.yaml")
+        lines = ["listen: nowhere", "otlp_listen: here", "external_url: \"no url\"", "log_level: loud", "tls: {certificate: /nope.pem, key: /nope.key}",
+                 "retention_days: 30", "retention: {days: 31}"]
+        self.write(path, "\n".join(lines) + "\n")
+        code, _, errors = hms.run("hms-collector", "--check", "--config", path)
+        self.assertEqual(code, 2)
+        self.assertEqual([(told.split(":")[1], told.split(" ")[1]) for told in errors.strip().split("\n")],
+                         [("1", "/listen:"), ("2", "/otlp_listen:"), ("5", "/tls:"), ("4", "/log_level:"), ("3", "/external_url:"), ("7", "/retention/days:")], errors)
+
+    def test_without_a_lake_its_paths_say_how_to_have_one(self):
+        address = self.start("hms-collector", "--data", self.folder(), *PORTS).address("listen")
+        for reply in (hms.get(address, "/ops/lake"), hms.post(address, "/ops/lake/roll?day=2026-01-01", b"")):
+            self.assertEqual(reply.status, 404)
+            self.assertIn("--lake", reply.json()["error"])
 
 
 class Commands(hms.TestCase):

@@ -127,6 +127,7 @@ class Tls(Case):
         trusted = (*flags, "--lake-ca", self.file("ca.pem"))
         collector = self.begin(*trusted, env=keys)
         self.ingest(collector, lines(4, 20))
+        self.assertEqual(hms.post_json(collector.address("listen"), f"/ops/lake/roll?day={day_of(-1)}", None).status, 409)
         self.assertEqual(hms.post_json(collector.address("listen"), f"/ops/lake/roll?day={day_of(4)}", None).status, 202)
         collector.wait_log("a day was rolled to the lake")
         self.assertEqual(self.found(collector, "of day 4"), 20)
