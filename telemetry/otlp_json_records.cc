@@ -1,5 +1,6 @@
 #include "telemetry/otlp_json_records.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -16,6 +17,27 @@ std::string_view kept(BatchStorage& batch, std::string_view text) {
 }
 
 namespace {
+
+constexpr std::string_view kKinds[] = {"UNSPECIFIED", "INTERNAL", "SERVER",
+                                       "CLIENT",      "PRODUCER", "CONSUMER"};
+constexpr std::string_view kStatusCodes[] = {"UNSET", "OK", "ERROR"};
+constexpr std::string_view kTemporalities[] = {"UNSPECIFIED", "DELTA", "CUMULATIVE"};
+constexpr std::string_view kSeverities[] = {
+    "UNSPECIFIED", "TRACE",  "TRACE2", "TRACE3", "TRACE4", "DEBUG",  "DEBUG2", "DEBUG3", "DEBUG4",
+    "INFO",        "INFO2",  "INFO3",  "INFO4",  "WARN",   "WARN2",  "WARN3",  "WARN4",  "ERROR",
+    "ERROR2",      "ERROR3", "ERROR4", "FATAL",  "FATAL2", "FATAL3", "FATAL4"};
+
+/// An enum is a number in OTLP's JSON; protobuf's own JSON writes its name, and some senders do.
+int64_t enum_number(Value value, std::string_view prefix, std::span<const std::string_view> names) {
+  const std::string_view text = value.text();
+  if (!text.starts_with(prefix)) return value.integer();
+  const auto at = std::find(names.begin(), names.end(), text.substr(prefix.size()));
+  return at == names.end() ? 0 : at - names.begin();
+}
+
+int64_t temporality_number(Value value) {
+  return enum_number(value, "AGGREGATION_TEMPORALITY_", kTemporalities);
+}
 
 /// A plain JSON text of an AnyValue. False when it has grown past its bound.
 bool append_any_json(std::string& out, Value any, int depth) {
@@ -206,11 +228,11 @@ void read_record(TraceBatch& batch, Tally& tally, uint32_t resource, Value recor
   const Value parent = record.get("parentSpanId");
   faults.parent = !parent.text().empty() && !take_id(parent, span.parent_span_id);
   span.name = kept(batch, record.get("name").text());
-  span.kind = span_kind(record.get("kind").integer());
+  span.kind = span_kind(enum_number(record.get("kind"), "SPAN_KIND_", kKinds));
   span.start_unix_nanos = record.get("startTimeUnixNano").unsigned_integer();
   span.end_unix_nanos = record.get("endTimeUnixNano").unsigned_integer();
   const Value status = record.get("status");
-  span.status = span_status(status.get("code").integer());
+  span.status = span_status(enum_number(status.get("code"), "STATUS_CODE_", kStatusCodes));
   span.status_message = kept(batch, status.get("message").text());
   span.attributes = read_attributes(batch, record.get("attributes"));
   read_events_and_links(batch, span, record);
@@ -229,7 +251,7 @@ void read_record(LogBatch& batch, Tally& tally, uint32_t resource, Value record)
   LogView log;
   log.resource = resource;
   log.time_unix_nanos = record.get("timeUnixNano").unsigned_integer();
-  const int64_t number = record.get("severityNumber").integer();
+  const int64_t number = enum_number(record.get("severityNumber"), "SEVERITY_NUMBER_", kSeverities);
   log.severity_number = static_cast<uint8_t>(number >= 0 && number <= 24 ? number : 0);
   log.level = kept(batch, record.get("severityText").text());
   log.message = message_of(batch, read_any(batch, record.get("body")));
@@ -292,7 +314,7 @@ std::string_view read_point(MetricBatch& batch, const MetricHead& metric, std::s
   point.flags = value.get("flags").unsigned_integer();
   point.attributes = read_attributes(batch, value.get("attributes"));
   read_exemplars(batch, point, value.get("exemplars"));
-  const int64_t temporality = data.get("aggregationTemporality").integer();
+  const int64_t temporality = temporality_number(data.get("aggregationTemporality"));
   if (kind == "exponentialHistogram") {
     RawExponential& raw = scratch.exponential;
     raw.clear();

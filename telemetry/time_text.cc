@@ -45,19 +45,32 @@ struct Reader {
   }
 };
 
+/// How much of ISO 8601 is taken, and whether its separators are there.
+struct Style {
+  bool loose = false;
+  bool basic = false;  // "20261122T083000Z"
+
+  [[nodiscard]] bool separator(Reader& in, char c) const noexcept { return basic || in.take(c); }
+};
+
 /// Seconds of a day; `nanos` apart.
-std::optional<int64_t> read_clock(Reader& in, bool loose, uint32_t& nanos) noexcept {
-  const int hour = in.number(2, 23);
-  if (hour < 0 || !in.take(':')) return std::nullopt;
-  const int minute = in.number(2, 59);
+std::optional<int64_t> read_clock(Reader& in, Style style, uint32_t& nanos) noexcept {
+  // "24:00" is midnight at the end of the day, in ISO 8601 only.
+  const int hour = in.number(2, style.loose ? 24 : 23);
+  if (hour < 0 || !style.separator(in, ':')) return std::nullopt;
+  const int minute = in.number(2, hour == 24 ? 0 : 59);
   if (minute < 0) return std::nullopt;
   const int64_t out = hour * 3'600 + minute * 60;
-  if (!in.take(':')) return loose ? std::optional<int64_t>(out) : std::nullopt;
-  const int second = in.number(2, 60);  // 60: a leap second runs into the next minute
+  const bool more = style.basic
+                        ? !in.rest.empty() && in.rest.front() >= '0' && in.rest.front() <= '9'
+                        : in.take(':');
+  if (!more) return style.loose ? std::optional<int64_t>(out) : std::nullopt;
+  const int second =
+      in.number(2, hour == 24 ? 0 : 60);  // 60: a leap second runs into the next minute
   if (second < 0) return std::nullopt;
-  if (in.take('.') || (loose && in.take(','))) {
+  if (in.take('.') || (style.loose && in.take(','))) {
     const int64_t fraction = in.fraction();
-    if (fraction < 0) return std::nullopt;
+    if (fraction < 0 || (hour == 24 && fraction > 0)) return std::nullopt;
     nanos = static_cast<uint32_t>(fraction);
   }
   return out + second;
@@ -98,12 +111,16 @@ std::string rfc3339(int64_t unix_millis) {
 
 std::optional<TextTime> parse_time_text(std::string_view text, TimeForm form) noexcept {
   using namespace std::chrono;
-  const bool loose = form == TimeForm::iso8601;
   Reader in{text};
+  Style style{form == TimeForm::iso8601, false};
   const int y = in.number(4, 9999);
-  if (y < 1970 || !in.take('-')) return std::nullopt;
+  if (y < 1970) return std::nullopt;
+  if (!in.take('-')) {
+    if (!style.loose) return std::nullopt;
+    style.basic = true;
+  }
   const int m = in.number(2, 12);
-  if (m < 1 || !in.take('-')) return std::nullopt;
+  if (m < 1 || !style.separator(in, '-')) return std::nullopt;
   const int d = in.number(2, 31);
   if (d < 1) return std::nullopt;
   const year_month_day date{year{y}, month{static_cast<unsigned>(m)},
@@ -111,11 +128,11 @@ std::optional<TextTime> parse_time_text(std::string_view text, TimeForm form) no
   if (!date.ok()) return std::nullopt;
   TextTime out;
   out.unix_seconds = int64_t{sys_days{date}.time_since_epoch().count()} * 86'400;
-  if (loose && in.rest.empty()) return out;
+  if (style.loose && in.rest.empty()) return out;
   if (!in.take_any("Tt ")) return std::nullopt;
-  const auto clock = read_clock(in, loose, out.nanos);
+  const auto clock = read_clock(in, style, out.nanos);
   if (!clock) return std::nullopt;
-  const auto east = read_offset(in, loose);
+  const auto east = read_offset(in, style.loose);
   if (!east || !in.rest.empty()) return std::nullopt;
   out.unix_seconds += *clock - *east;
   return out.unix_seconds < 0 ? std::nullopt : std::optional(out);

@@ -16,7 +16,8 @@ enum class TimeForm : uint8_t {
   /// "2026-11-22T08:30:00.25Z", "2026-11-22 08:30:00+01:00": all of it there but the fraction.
   rfc3339,
   /// Also a date alone, minutes without seconds, a comma before the fraction, an offset "+0100" or
-  /// "+01"; without an offset UTC.
+  /// "+01", the form without separators ("20261122T083000Z"), "24:00" as the next midnight; without
+  /// an offset UTC.
   iso8601,
 };
 struct TextTime {

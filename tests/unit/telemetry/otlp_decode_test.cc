@@ -365,6 +365,31 @@ TEST_CASE("otlp json: logs") {
   CHECK(decoded->batch.logs[1].message == "{\"a\":1}");
 }
 
+TEST_CASE("otlp json: enums by name, as protobuf's own JSON writes them") {
+  auto traces = decode_traces(R"({"resourceSpans":[{"scopeSpans":[{"spans":[
+      {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","kind":"SPAN_KIND_SERVER","status":{"code":"STATUS_CODE_ERROR"}},
+      {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b175","kind":"SPAN_KIND_","status":{"code":"STATUS_CODE_NONE"}}]}]}]})",
+                              OtlpFormat::json);
+  REQUIRE(traces);
+  REQUIRE(traces->batch.spans.size() == 2);
+  CHECK(traces->batch.spans[0].kind == SpanKind::server);
+  CHECK(traces->batch.spans[0].status == SpanStatus::error);
+  CHECK(traces->batch.spans[1].kind == SpanKind::unspecified);
+  CHECK(traces->batch.spans[1].status == SpanStatus::unset);
+  auto logs = decode_logs(R"({"resourceLogs":[{"scopeLogs":[{"logRecords":[
+      {"timeUnixNano":"5","severityNumber":"SEVERITY_NUMBER_WARN2","body":{"stringValue":"x"}}]}]}]})",
+                          OtlpFormat::json);
+  REQUIRE(logs);
+  REQUIRE(logs->batch.logs.size() == 1);
+  CHECK(logs->batch.logs[0].severity_number == 14);
+  auto metrics = decode_metrics(R"({"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+      {"name":"m","sum":{"aggregationTemporality":"AGGREGATION_TEMPORALITY_DELTA","isMonotonic":true,"dataPoints":[{"asInt":"3","timeUnixNano":"5"}]}}]}]}]})",
+                                OtlpFormat::json);
+  REQUIRE(metrics);
+  REQUIRE(metrics->batch.points.size() == 1);
+  CHECK(metrics->batch.points[0].temporality == Temporality::delta);
+}
+
 TEST_CASE("otlp json: a wrong span is left out with its index") {
   const auto decoded = decode_traces(R"({"resourceSpans":[{"scopeSpans":[{"spans":[
       {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"},{"traceId":"xyz"}]}]}]})",

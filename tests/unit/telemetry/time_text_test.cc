@@ -38,6 +38,17 @@ TEST_CASE(
   CHECK(loose("1970-01-01T02:00:00+02") == 0);
   CHECK(loose("1970-01-01T00:00:00+02") == -1);
   CHECK(loose("1970-02-30") == -1);
+  CHECK(loose("19700102") == 86'400'000'000'000);
+  CHECK(loose("19700101T000001Z") == 1'000'000'000);
+  CHECK(loose("19700101T0100+01") == 0);
+  CHECK(loose("19700101T000000.5Z") == 500'000'000);
+  CHECK(loose("1970-01-01T24:00:00Z") == 86'400'000'000'000);
+  CHECK(loose("1970-01-01T24:00:01Z") == -1);
+  CHECK(loose("1970-01-01T24:01Z") == -1);
+  CHECK(loose("1970-0101") == -1);
+  CHECK(loose("197001") == -1);
+  CHECK_FALSE(parse_time_text("19700101T000000Z", TimeForm::rfc3339).has_value());
+  CHECK_FALSE(parse_time_text("1970-01-01T24:00:00Z", TimeForm::rfc3339).has_value());
   CHECK_FALSE(parse_time_text("1970-01-02", TimeForm::rfc3339).has_value());
   CHECK_FALSE(parse_time_text("1970-01-01T00:00:00,5Z", TimeForm::rfc3339).has_value());
 }
