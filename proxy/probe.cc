@@ -3,11 +3,16 @@
 #include <cstdio>
 
 #include "net/http/client.h"
+#include "net/http/url.h"
 #include "net/io/loop.h"
 
 namespace hms::proxy {
 
 int probe(const std::string& url) {
+  if (const auto parsed = net::parse_url(url); !parsed.ok()) {
+    std::fprintf(stderr, "hms-proxy: --probe: %s\n", parsed.error().detail.c_str());
+    return 2;
+  }
   net::Loop loop;
   int exit_code = 1;
   {

@@ -6,7 +6,8 @@
 
 namespace hms::proxy {
 
-/// GETs `url` (http, at most 5 s). 0 when the answer is 2xx; otherwise 1 and a sentence on stderr.
+/// GETs `url` (http, at most 5 s). 0 when the answer is 2xx; otherwise a sentence on stderr and 1,
+/// or 2 for what is no URL.
 [[nodiscard]] int probe(const std::string& url);
 
 }  // namespace hms::proxy

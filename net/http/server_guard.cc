@@ -20,7 +20,7 @@ BodyCoding body_coding(std::string_view value) {
 }
 
 Refusal bad_data(int status, std::string sentence, Headers fields = {}) {
-  return {status, "bad_data", std::move(sentence), std::move(fields)};
+  return {status, status == 413 ? "too_large" : "bad_data", std::move(sentence), std::move(fields)};
 }
 
 std::optional<Refusal> find_handler(const MessageHead& head, const RouteTable& routes,

@@ -21,6 +21,9 @@ class Probe(hms.TestCase):
         code, _, errors = hms.run("hms-proxy", "--probe", "http://127.0.0.1:%d/readyz" % hms.free_port())
         self.assertEqual(code, 1)
         self.assertIn("refused", errors)
+        code, _, errors = hms.run("hms-proxy", "--probe", "nonsense")
+        self.assertEqual(code, 2)
+        self.assertIn("--probe", errors)
 
 
 if __name__ == "__main__":
