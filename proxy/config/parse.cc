@@ -6,8 +6,9 @@
 #include <set>
 
 #include "net/http/url.h"
-#include "net/io/tls_config.h"
-#include "proxy/policy.h"
+#include "proxy/config/read_routes.h"
+#include "proxy/config/read_upstreams.h"
+#include "proxy/config/read_values.h"
 
 namespace hms::proxy {
 
@@ -18,14 +19,7 @@ namespace {
 
 constexpr size_t kMaxFiles = 256;
 constexpr size_t kMaxUpstreams = 1'024;
-constexpr size_t kMaxEndpoints = 1'024;
 constexpr size_t kMaxRoutes = 4'096;
-constexpr size_t kMaxIdentities = 1'024;
-constexpr Millis kLongest{24LL * 3'600 * 1'000};
-
-std::string place_of(const YamlNode& node) {
-  return node.file() + ":" + std::to_string(node.line());
-}
 
 /// Remembers where each scalar key was set, so that two files cannot silently fight.
 struct Reader {
@@ -40,73 +34,10 @@ struct Reader {
   }
 };
 
-void read_switch(const YamlNode& node, bool& target) {
-  std::string text;
-  if (node.is_scalar() && node.read(text)) {
-    if (text == "on" || text == "true" || text == "yes")
-      target = true;
-    else if (text == "off" || text == "false" || text == "no")
-      target = false;
-    else
-      node.fail("'" + text + "' is neither on nor off");
-  } else if (node.present() && !node.is_scalar()) {
-    node.fail("expected on or off");
-  }
-}
-
-void read_address(const YamlNode& node, std::string& target) {
-  std::string text;
-  if (!node.read(text)) return;
-  if (auto address = net::SocketAddress::parse(text); !address.ok()) {
-    node.fail(address.error().detail);
-    return;
-  }
-  target = std::move(text);
-}
-
-void read_text(const YamlNode& node, std::string& target) {
-  std::string text;
-  if (!node.read(text)) return;
-  const bool visible = std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
-  });
-  if (!visible || text.empty() || text.size() > 1'024) {
-    node.fail("expected 1 to 1024 printable characters");
-    return;
-  }
-  target = std::move(text);
-}
-
-void read_tls_block(const YamlNode& node, net::TlsRole role,
-                    std::optional<net::TlsSettings>& target, net::YamlPlace* place = nullptr) {
-  if (place != nullptr) *place = node.place();
-  net::TlsSettings settings;
-  settings.role = role;
-  if (net::read_tls(node, settings)) target = std::move(settings);
-}
-
 void read_protocol(const YamlNode& node, Protocol& protocol) {
   std::string text;
   if (!node.read_choice(text, {"detect", "http", "tcp"})) return;
   protocol = text == "http" ? Protocol::http : text == "tcp" ? Protocol::tcp : Protocol::detect;
-}
-
-void read_allow(const YamlNode& node, std::vector<std::string>& allow) {
-  if (!node.present()) return;
-  const auto items = node.items();
-  if (node.is_list() && (items.empty() || items.size() > kMaxIdentities))
-    node.fail("expected 1 to 1024 identities");
-  for (const YamlNode& item : items) {
-    std::string text;
-    if (!item.read(text)) continue;
-    if (is_identity_pattern(text))
-      allow.push_back(std::move(text));
-    else
-      item.fail(
-          "'" + text +
-          "' is not an identity; allowed: spiffe://domain/path, spiffe://domain/path/*, a DNS "
-          "name, *.domain");
-  }
 }
 
 void read_listeners(const YamlNode& node, Reader& reader) {
@@ -182,74 +113,6 @@ void read_limits(const YamlNode& node, Limits& limits) {
   node.finish();
 }
 
-void read_outlier(const YamlNode& node, OutlierConfig& outlier) {
-  if (!node.present()) return;
-  int64_t count = 0;
-  if (node.get("consecutive").read_integer(count, 0, 1'000'000))
-    outlier.consecutive = static_cast<uint32_t>(count);
-  node.get("ejection").read_duration(outlier.ejection, Millis{1}, kLongest);
-  node.get("longest").read_duration(outlier.longest, Millis{1}, kLongest);
-  node.get("share").read_fraction(outlier.share, 0.0, 1.0);
-  node.get("panic").read_fraction(outlier.panic, 0.0, 1.0);
-  node.finish();
-}
-
-void read_health_check(const YamlNode& node, std::optional<HealthCheckConfig>& target) {
-  if (!node.present()) return;
-  HealthCheckConfig check;
-  const YamlNode path = node.get("path");
-  read_text(path, check.path);
-  if (!check.path.empty() && check.path[0] != '/') path.fail("a path begins with '/'");
-  node.get("interval").read_duration(check.interval, Millis{10}, kLongest);
-  node.get("timeout").read_duration(check.timeout, Millis{1}, kLongest);
-  int64_t count = 0;
-  if (node.get("healthy").read_integer(count, 1, 1'000))
-    check.healthy = static_cast<uint32_t>(count);
-  if (node.get("unhealthy").read_integer(count, 1, 1'000))
-    check.unhealthy = static_cast<uint32_t>(count);
-  node.finish();
-  target = std::move(check);
-}
-
-void read_upstream(const std::string& name, const YamlNode& node, Config& config) {
-  UpstreamConfig upstream;
-  upstream.name = name;
-  upstream.place = node.place();
-  if (!node.is_map()) {
-    node.fail("expected a map with endpoints, for example {endpoints: [\"10.0.0.11:8080\"]}");
-    return;
-  }
-  const YamlNode list = node.require("endpoints");
-  const auto items = list.items();
-  if (list.present() && list.is_list() && (items.empty() || items.size() > kMaxEndpoints))
-    list.fail("expected 1 to 1024 endpoints");
-  for (const YamlNode& item : items) {
-    std::string text;
-    if (!item.read(text)) continue;
-    auto target = net::parse_host_port(text);
-    if (!target.ok())
-      item.fail(target.error().detail);
-    else
-      upstream.endpoints.push_back(std::move(target).value());
-  }
-  std::string balance;
-  if (node.get("balance").read_choice(balance, {"round_robin", "least_request", "peak_ewma"})) {
-    upstream.balance = balance == "round_robin"     ? Balance::round_robin
-                       : balance == "least_request" ? Balance::least_request
-                                                    : Balance::peak_ewma;
-  }
-  node.get("connect_timeout").read_duration(upstream.connect_timeout, Millis{1}, kLongest);
-  read_tls_block(node.get("tls"), net::TlsRole::client, upstream.tls);
-  read_text(node.get("server_name"), upstream.tls_server_name);
-  read_outlier(node.get("outlier"), upstream.outlier);
-  const YamlNode check = node.get("health_check");
-  read_health_check(check, upstream.health_check);
-  if (upstream.health_check && !upstream.health_check->path.empty() && upstream.tls)
-    check.get("path").fail("with tls the handshake is the check: leave the path out");
-  node.finish();
-  config.upstreams.push_back(std::move(upstream));
-}
-
 void read_upstreams(const YamlNode& node, Reader& reader) {
   for (const auto& [name, child] : node.entries()) {
     if (!reader.first_time(child)) {
@@ -267,156 +130,6 @@ void read_upstreams(const YamlNode& node, Reader& reader) {
     }
     read_upstream(name, child, reader.config);
   }
-}
-
-bool valid_path_pattern(std::string_view pattern, std::string& why) {
-  if (pattern.empty() || pattern[0] != '/') {
-    why = "a path pattern begins with '/'";
-    return false;
-  }
-  if (pattern.find_first_of("?#") != std::string_view::npos) {
-    why = "a path pattern has no '?' and no '#': routes are chosen by the path alone";
-    return false;
-  }
-  size_t begin = 1;
-  while (begin <= pattern.size()) {
-    const size_t end = std::min(pattern.find('/', begin), pattern.size());
-    const std::string_view segment = pattern.substr(begin, end - begin);
-    const bool last = end == pattern.size();
-    if (segment == "*" && !last) {
-      why = "'*' may only be the last segment";
-      return false;
-    }
-    const bool braces = segment.find_first_of("{}") != std::string_view::npos;
-    if (braces && (segment.size() < 3 || segment.front() != '{' || segment.back() != '}' ||
-                   segment.find_first_of("{}", 1) != segment.size() - 1)) {
-      why = "a variable takes a whole segment: '/claims/{id}'";
-      return false;
-    }
-    begin = end + 1;
-  }
-  return true;
-}
-
-void read_match(const YamlNode& node, RouteConfig& route) {
-  if (!node.present()) return;
-  std::string listener;
-  if (node.get("listener").read_choice(listener, {"inbound", "outbound", "any"})) {
-    route.listener = listener == "inbound"    ? ListenerChoice::inbound
-                     : listener == "outbound" ? ListenerChoice::outbound
-                                              : ListenerChoice::any;
-  }
-  const YamlNode host = node.get("host");
-  read_text(host, route.host);
-  if (const auto colon = route.host.rfind(':');
-      colon != std::string::npos && route.host.find(']', colon) == std::string::npos) {
-    host.fail("a host is written without port: '" + route.host.substr(0, colon) + "'");
-  }
-  std::transform(route.host.begin(), route.host.end(), route.host.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  const YamlNode path = node.get("path");
-  read_text(path, route.path);
-  if (std::string why; !route.path.empty() && !valid_path_pattern(route.path, why)) path.fail(why);
-  for (const YamlNode& item : node.get("methods").items()) {
-    std::string method;
-    if (!item.read(method)) continue;
-    const bool upper = !method.empty() && method.size() <= 32 &&
-                       std::all_of(method.begin(), method.end(), [](char c) {
-                         return (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-                       });
-    if (!upper)
-      item.fail("a method is written in capitals: GET, POST");
-    else
-      route.methods.push_back(std::move(method));
-  }
-  node.finish();
-}
-
-void read_retries(const YamlNode& node, RetryConfig& retries) {
-  if (!node.present()) return;
-  int64_t attempts = 0;
-  if (node.get("attempts").read_integer(attempts, 0, 10))
-    retries.attempts = static_cast<uint32_t>(attempts);
-  const YamlNode on = node.get("on");
-  if (on.present()) retries.on_connect = false;
-  for (const YamlNode& item : on.items()) {
-    std::string text;
-    if (!item.read(text)) continue;
-    if (text == "connect")
-      retries.on_connect = true;
-    else if (text == "reset")
-      retries.on_reset = true;
-    else if (text.size() == 3 && (text[0] == '5' || text == "429") &&
-             text.find_first_not_of("0123456789") == std::string::npos)
-      retries.on_status.set(static_cast<size_t>(std::stoi(text)));
-    else
-      item.fail("'" + text +
-                "' is not something to retry on; allowed: connect, reset, 429, 500 to 599");
-  }
-  node.get("budget").read_fraction(retries.budget, 0.0, 1.0);
-  node.finish();
-}
-
-void read_split(const YamlNode& node, const YamlNode& single, RouteConfig& route) {
-  if (single.present() && node.present()) {
-    node.fail("give either upstream or split, not both");
-    return;
-  }
-  std::string name;
-  if (single.read(name)) route.split.push_back({name, 100, single.place()});
-  for (const YamlNode& item : node.items()) {
-    SplitEntry entry;
-    if (!item.is_map()) {
-      item.fail("expected {upstream: NAME, weight: NUMBER}");
-      continue;
-    }
-    const YamlNode upstream = item.require("upstream");
-    const bool named = upstream.read(entry.upstream);
-    entry.place = upstream.place();
-    item.require("weight").read_number(entry.weight, 0, 1'000'000);
-    item.finish();
-    if (!named) continue;
-    const bool twice =
-        std::any_of(route.split.begin(), route.split.end(),
-                    [&](const SplitEntry& other) { return other.upstream == entry.upstream; });
-    if (twice) upstream.fail("'" + entry.upstream + "' is in this split twice");
-    route.split.push_back(std::move(entry));
-  }
-  if (node.present() && node.is_list()) {
-    double sum = 0;
-    for (const SplitEntry& entry : route.split) sum += entry.weight;
-    if (route.split.empty() || sum <= 0)
-      node.fail("the weights of a split must add up to more than 0");
-  }
-}
-
-void read_route(const YamlNode& node, Config& config) {
-  RouteConfig route;
-  route.place = place_of(node);
-  if (!node.is_map()) {
-    node.fail("expected a map with match, and upstream or split");
-    return;
-  }
-  read_match(node.get("match"), route);
-  read_split(node.get("split"), node.get("upstream"), route);
-  const YamlNode sticky = node.get("sticky");
-  if (std::string text; sticky.read(text)) {
-    if (text == "none")
-      route.sticky = StickyKind::none;
-    else if (text == "trace")
-      route.sticky = StickyKind::trace;
-    else if (text.rfind("header:", 0) == 0 && text.size() > 7 && text.size() < 128) {
-      route.sticky = StickyKind::header;
-      route.sticky_header = text.substr(7);
-    } else {
-      sticky.fail("'" + text + "' is not allowed; allowed: trace, none, header:NAME");
-    }
-  }
-  node.get("timeout").read_duration(route.timeout, Millis{1}, kLongest);
-  read_retries(node.get("retries"), route.retries);
-  read_allow(node.get("allow"), route.allow);
-  node.finish();
-  config.routes.push_back(std::move(route));
 }
 
 void read_document(const YamlNode& root, Reader& reader) {
