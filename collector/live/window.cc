@@ -7,6 +7,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "collector/live/cumulative_histograms.h"
+#include "collector/live/histogram_parts.h"
 #include "collector/live/http_points.h"
 #include "collector/live/packed_histogram.h"
 #include "collector/live/sender_clock.h"
@@ -23,10 +25,6 @@ constexpr int64_t kMeasuredHoldsSeconds =
 constexpr int64_t kFutureSeconds = 60;  // a clock further ahead than this is not believed
 constexpr int64_t kMaxSpreadSeconds = 60;
 constexpr uint64_t kSpreadAfterNanos = 1'500'000'000ULL;
-constexpr size_t kMaxCumulative = 20'000;  // cumulative histograms we know the last reading of
-constexpr int64_t kCumulativeIdleSeconds = 600;
-constexpr uint64_t kFreshCumulativeNanos =
-    120'000'000'000ULL;  // a counter that began this shortly before is counted from its begin
 constexpr size_t kMaxServices = 2'000;
 constexpr std::string_view kOther = "other";
 
@@ -59,44 +57,6 @@ struct KnownSpan {
 struct Measured {
   int64_t first = 0, last = 0;  // seconds with HTTP metrics of this service
 };
-
-struct Cumulative {
-  Histogram last;
-  uint64_t time = 0;
-  int64_t seen = 0;
-};
-
-/// Part `i` of `n` of a histogram; the parts add up to the whole.
-Histogram part_of(const Histogram& whole, uint64_t i, uint64_t n) {
-  const auto share = [&](uint64_t count, uint64_t phase) {
-    return (count * (i + 1) + phase) / n - (count * i + phase) / n;
-  };
-  Histogram part;
-  part.scale = whole.scale;
-  part.zero_count = share(whole.zero_count, 0);
-  part.count = part.zero_count;
-  for (size_t at = 0; at < whole.positive.size(); ++at) {
-    // Each bucket's odd requests fall on another second.
-    const uint64_t count = share(whole.positive[at].count, (at * 7 + 1) % n);
-    if (count == 0) continue;
-    part.positive.push_back({whole.positive[at].index, count});
-    part.count += count;
-  }
-  part.sum = whole.count == 0
-                 ? 0
-                 : whole.sum * static_cast<double>(part.count) / static_cast<double>(whole.count);
-  return part;
-}
-
-/// Milliseconds to seconds: 1000 is 2^9.966, 319 buckets of scale 5 (0.2 % off).
-Histogram in_seconds(const Histogram& millis) {
-  Histogram seconds = millis;
-  if (seconds.scale > telemetry::kScale) seconds.lower_scale_to(telemetry::kScale);
-  const int shift = static_cast<int>(std::lround(std::log2(1000.0) * std::exp2(seconds.scale)));
-  for (auto& bucket : seconds.positive) bucket.index -= shift;
-  seconds.sum /= 1000;
-  return seconds;
-}
 
 double millis_or_zero(double seconds) { return std::isfinite(seconds) ? seconds * 1000 : 0; }
 
@@ -253,7 +213,7 @@ class Window final : public LiveWindow {
     Histogram difference;
     uint64_t start = point.start_unix_nanos;
     if (point.temporality == telemetry::Temporality::cumulative) {
-      if (!difference_of(batch, point, difference, start)) return;
+      if (!cumulative_.difference_of(batch, point, now_, difference, start)) return;
       delta = &difference;
     }
     if (delta->count == 0) return;
@@ -333,45 +293,6 @@ class Window final : public LiveWindow {
     ++stats_.cells;
     stats_.bytes += sizeof(Cell) + added->packed.capacity();
     return &*added;
-  }
-
-  /// What a cumulative histogram grew by since its last reading. False when that cannot be told
-  /// yet.
-  bool difference_of(const telemetry::MetricBatch& batch, const telemetry::MetricPointView& point,
-                     Histogram& difference, uint64_t& start) {
-    const auto& resource = batch.resources[point.resource];
-    std::string key;
-    const auto part = [&key](std::string_view text) {
-      key += text;
-      key.push_back('\0');
-    };
-    part(resource.service_name);
-    part(resource.service_instance);
-    part(point.name);
-    for (uint32_t i = point.attributes.begin; i < point.attributes.end; ++i) {
-      part(batch.attributes[i].key);
-      part(batch.attributes[i].value.text);
-      part(std::to_string(batch.attributes[i].value.integer));
-    }
-    const Histogram& reading = batch.histograms[point.histogram];
-    auto at = cumulative_.find(key);
-    if (at == cumulative_.end()) {
-      if (cumulative_.size() >= kMaxCumulative) return false;
-      cumulative_.emplace(std::move(key), Cumulative{reading, point.time_unix_nanos, now_});
-      difference = reading;
-      return point.start_unix_nanos != 0 &&
-             point.time_unix_nanos - point.start_unix_nanos < kFreshCumulativeNanos;
-    }
-    Cumulative& state = at->second;
-    if (point.time_unix_nanos <= state.time) return false;  // an older reading, late
-    difference = reading;
-    if (difference.subtract(state.last)) {
-      start = state.time;
-    } else {
-      difference = reading;  // a reset: all of it is new
-    }
-    state = {reading, point.time_unix_nanos, now_};
-    return true;
   }
 
   void note_measured(const std::string& service, int64_t second) {
@@ -504,9 +425,7 @@ class Window final : public LiveWindow {
         ++it;
       }
     }
-    std::erase_if(cumulative_, [&](const auto& entry) {
-      return entry.second.seen < now_ - kCumulativeIdleSeconds;
-    });
+    cumulative_.forget(now_);
     senders_.forget(now_);
     std::erase_if(measured_, [&](const auto& entry) {
       return entry.second.last < oldest - kMeasuredHoldsSeconds;
@@ -546,7 +465,7 @@ class Window final : public LiveWindow {
   std::vector<KnownSpan> known_spans_ = std::vector<KnownSpan>(1'024);
   std::unordered_map<std::string, Measured> measured_;
   SenderClock senders_;
-  std::unordered_map<std::string, Cumulative> cumulative_;
+  CumulativeHistograms cumulative_;
   TraceExamples examples_;
   std::set<int64_t> changed_;
   WindowStats stats_;
