@@ -323,7 +323,10 @@ class FederatedSeries final : public SeriesSource {
   }
 
   Result<std::vector<Series>> selected(const std::vector<LabelMatcher>& matchers, int64_t start,
-                                       int64_t end, const SelectLimits& limits) const {
+                                       int64_t end, const SelectLimits& asked) const {
+    // A day that is in both is joined point by point.
+    SelectLimits limits = asked;
+    limits.sums = {};
     auto hot = hot_.select(matchers, start, end, limits);
     if (!hot.ok()) return hot;
     auto cold = lake_points(matchers, start, end, limits, true);

@@ -26,6 +26,7 @@ enum class Table : uint8_t {
   series_exemplar = 0x32,
   series_rollup = 0x33,     // points of a past day, thinned to a minute and to an hour
   series_compacted = 0x34,  // mark of a day whose chunks are packed and thinned
+  series_sums = 0x35,       // what a past day's points come to, by the minute and by the hour
   service_edge = 0x40,      // the service map's nodes and edges in slots of ten seconds
   retention_mark = 0x50,    // signal -> which services were taken out of the day
   // meta

@@ -13,6 +13,7 @@
 #include "collector/store/series_definition.h"
 #include "collector/store/series_rollup.h"
 #include "collector/store/series_store_impl.h"
+#include "collector/store/series_sums.h"
 #include "net/core/clock.h"
 #include "net/core/log.h"
 
@@ -29,18 +30,14 @@ struct ReadChunk {
   std::string key, value;
 };
 
-std::string rollup_key(uint8_t level, uint32_t series, uint32_t part) {
-  std::string key = table_key(Table::series_rollup);
+}  // namespace
+
+std::string series_rollup_key(Table table, uint8_t level, uint32_t series, uint32_t part) {
+  std::string key = table_key(table);
   append_u8(key, level);
   append_be32(key, series);
   append_be32(key, part);
   return key;
-}
-
-}  // namespace
-
-std::string series_rollup_key(uint8_t level, uint32_t series) {
-  return rollup_key(level, series, 0);
 }
 
 bool read_series_chunk(std::string_view stored, const PointRange& range,
@@ -52,6 +49,61 @@ bool read_series_chunk(std::string_view stored, const PointRange& range,
   return std::all_of(blocks->begin(), blocks->end(), [&](const Block& block) {
     return read_block(block, range.start_millis, range.end_millis, samples, histograms);
   });
+}
+
+/// What stands beside a day's points: thinned ones, and sums.
+struct SeriesStoreImpl::DayRollups {
+  std::array<PointPacker, kRollupLevels.size()> thinned;
+  std::array<std::vector<PointSums>, kRollupLevels.size()> sums;
+  uint64_t points = 0;
+  bool has_histograms = false;
+
+  void add(const PointColumns& more) {
+    points += more.samples.size() + more.histograms.size();
+    has_histograms = has_histograms || !more.histograms.empty();
+    for (size_t i = 0; i < kRollupLevels.size(); ++i) {
+      thinned[i].add(thin_out(more, kRollupLevels[i].millis));
+      add_sums(more.samples, {0, kRollupLevels[i].millis}, sums[i]);
+    }
+  }
+};
+
+// A done series has sums by the hour, be they empty.
+bool SeriesStoreImpl::has_sums(Family day, uint32_t id) const {
+  return reader_->get(day, series_rollup_key(Table::series_sums, kRollupLevels[0].number, id, 0))
+      .ok();
+}
+
+net::Result<void> SeriesStoreImpl::add_rollups(Family day, DayRollups& rollups,
+                                               CompactedSeries& out) const {
+  for (size_t i = 0; i < kRollupLevels.size(); ++i) {
+    const uint8_t level = kRollupLevels[i].number;
+    for (const Table table : {Table::series_rollup, Table::series_sums}) {
+      auto old = reader_->scan(day, series_rollup_key(table, level, out.id, 0),
+                               series_rollup_key(table, level, out.id + 1, 0),
+                               [&](std::string_view key, std::string_view) {
+                                 out.removes.emplace_back(key);
+                                 return true;
+                               });
+      if (!old) return old;
+    }
+    const auto put = [&](Table table, uint32_t part, std::string value) {
+      out.rollup_bytes += value.size();
+      out.puts.emplace_back(series_rollup_key(table, level, out.id, part), std::move(value));
+    };
+    const std::vector<PointSums>& sums = rollups.sums[i];
+    if (!rollups.has_histograms && !sums.empty() &&
+        rollups.points >= kPointsWorthARow * sums.size()) {
+      put(Table::series_sums, 0, pack_sums(sums));
+    } else if (i == 0) {
+      put(Table::series_sums, 0, "");
+    }
+    if (2 * rollups.thinned[i].points() > rollups.points) continue;  // not worth its room
+    std::vector<std::string> thin = rollups.thinned[i].take();
+    for (size_t part = 0; part < thin.size(); ++part)
+      put(Table::series_rollup, static_cast<uint32_t>(part), std::move(thin[part]));
+  }
+  return {};
 }
 
 /// What one series of the day becomes. Thread: the background's.
@@ -70,11 +122,11 @@ std::optional<CompactedSeries> SeriesStoreImpl::compact_series(Family day, uint3
         chunks.push_back({std::string(key), std::string(value)});
         return true;
       });
-  if (!scanned || chunks.empty() || packed_already) return std::nullopt;
+  if (!scanned || chunks.empty() || (packed_already && has_sums(day, id))) return std::nullopt;
   const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
   const int64_t window = bytes < kWholeDayBytes ? kDayMillis : kHourMillis;
   PointPacker all;
-  std::array<PointPacker, kRollupLevels.size()> thinned;
+  DayRollups rollups;
   for (int64_t from = begin - 1; from < begin + kDayMillis - 1;) {
     // Windows end on the hour, as intervals do; the day's last millisecond is not the next day's.
     const int64_t to = std::min((from < begin ? begin : from) + window, begin + kDayMillis - 1);
@@ -88,9 +140,8 @@ std::optional<CompactedSeries> SeriesStoreImpl::compact_series(Family day, uint3
       }
     }
     merge_points(points.samples, points.histograms);
-    all.add(points);
-    for (size_t i = 0; i < kRollupLevels.size(); ++i)
-      thinned[i].add(thin_out(points, kRollupLevels[i].millis));
+    if (!packed_already) all.add(points);
+    rollups.add(points);
     from = to;
   }
   // The parts take the highest of the old numbers, so that what is sealed later is read later.
@@ -102,22 +153,10 @@ std::optional<CompactedSeries> SeriesStoreImpl::compact_series(Family day, uint3
     out.bytes += parts[i].size();
   }
   out.samples = all.points();
-  for (const ReadChunk& chunk : chunks) out.removes.push_back(chunk.key);
-  for (size_t i = 0; i < kRollupLevels.size(); ++i) {
-    const uint8_t level = kRollupLevels[i].number;
-    auto old = reader_->scan(day, rollup_key(level, id, 0), rollup_key(level, id + 1, 0),
-                             [&](std::string_view key, std::string_view) {
-                               out.removes.emplace_back(key);
-                               return true;
-                             });
-    if (!old) return std::nullopt;
-    if (2 * thinned[i].points() > out.samples) continue;  // not worth its room
-    const std::vector<std::string> thin = thinned[i].take();
-    for (size_t part = 0; part < thin.size(); ++part) {
-      out.puts.emplace_back(rollup_key(level, id, static_cast<uint32_t>(part)), thin[part]);
-      out.rollup_bytes += thin[part].size();
-    }
+  if (!packed_already) {
+    for (const ReadChunk& chunk : chunks) out.removes.push_back(chunk.key);
   }
+  if (auto beside = add_rollups(day, rollups, out); !beside) return std::nullopt;
   return out;
 }
 
@@ -140,7 +179,7 @@ std::optional<Family> SeriesStoreImpl::day_to_compact(uint64_t now_seconds) cons
   for (const auto& [day, set] : days_) {
     const uint64_t end = (uint64_t{day} + 1) * 86'400;
     if (end + rest > now_seconds) break;
-    if (compacted_.contains(day)) continue;
+    if (compacted_.contains(day) && !unsummed_.contains(day)) continue;
     const auto sealed = sealed_into_.find(day);
     if (sealed == sealed_into_.end() || sealed->second + rest <= now_seconds) return Family{day};
   }
@@ -203,7 +242,8 @@ void SeriesStoreImpl::take_slice(KvWriter& writer) {
 
 void SeriesStoreImpl::finish_compaction(KvWriter& writer) {
   if (!sealed_while_compacting_ && days_.contains(compacting_->day)) {
-    writer.put(*compacting_, table_key(Table::series_compacted), std::string(1, '\1'));
+    writer.put(*compacting_, table_key(Table::series_compacted), std::string(kCompactedMark));
+    unsummed_.erase(compacting_->day);
     marks_pending_.push_back(compacting_->day);
     net::log_info("a day's series were compacted", {{"day", compacting_->day}});
   }
@@ -215,6 +255,7 @@ void SeriesStoreImpl::note_sealed(uint32_t day, uint64_t now_seconds, KvWriter& 
   sealed_into_[day] = now_seconds;
   if (compacting_ && compacting_->day == day) sealed_while_compacting_ = true;
   std::erase(marks_pending_, day);
+  unsummed_.erase(day);
   const std::unique_lock lock(mutex_);
   if (compacted_.erase(day) > 0) writer.remove(Family{day}, table_key(Table::series_compacted));
 }

@@ -22,6 +22,7 @@ using packed::kMaxRunBuckets;
 using packed::kPowers;
 using packed::minus;
 using packed::RunKind;
+using packed::write_numbers;
 
 constexpr size_t kPartBytes = 128 * 1024;
 
@@ -47,8 +48,10 @@ Span span_of(const std::vector<int64_t>& values, size_t from) {
 
 size_t bytes_for(uint64_t width) { return (static_cast<size_t>(std::bit_width(width)) + 7) / 8; }
 
+}  // namespace
+
 // order u8 (0, 1, 2), the first `order` values, the least of the rest, bytes of each, the planes.
-void write_numbers(ColumnWriter& out, std::vector<int64_t> values) {
+void packed::write_numbers(ColumnWriter& out, std::vector<int64_t> values) {
   std::vector<int64_t> once = values;
   difference(once);
   std::vector<int64_t> twice = once;
@@ -78,46 +81,60 @@ void write_numbers(ColumnWriter& out, std::vector<int64_t> values) {
 
 // ---------------------------------------------------------------- values of a run
 
+namespace {
+
 /// Digits after the point with which all are exact, at most kMaxDecimals.
-std::optional<int> decimals_of(std::span<const Sample> points) {
+std::optional<int> decimals_of(std::span<const double> values) {
   int digits = 0;
-  for (const Sample& point : points) {
+  for (const double value : values) {
     for (;; ++digits) {
       if (digits > kMaxDecimals) return std::nullopt;
       const double power = kPowers[static_cast<size_t>(digits)];
-      const double scaled = std::round(point.value * power);
+      const double scaled = std::round(value * power);
       if (is_whole(scaled) &&
-          std::bit_cast<uint64_t>(scaled / power) == std::bit_cast<uint64_t>(point.value))
+          std::bit_cast<uint64_t>(scaled / power) == std::bit_cast<uint64_t>(value))
         break;
     }
   }
   return digits;
 }
 
-void write_run(ColumnWriter& out, std::span<const Sample> points) {
-  const auto decimals = decimals_of(points);
-  uint8_t kind = RunKind::real;
+}  // namespace
+
+packed::CodedValues packed::code_values(std::span<const double> values) {
+  const auto decimals = decimals_of(values);
+  CodedValues out;
   if (decimals)
-    kind = *decimals == 0 ? uint8_t{RunKind::whole}
-                          : static_cast<uint8_t>(RunKind::decimal + *decimals);
-  out.u8(kind);
-  out.varint(points.size());
-  std::vector<int64_t> numbers;
-  for (const Sample& point : points) numbers.push_back(point.t_millis);
-  write_numbers(out, numbers);
-  numbers.clear();
+    out.kind = *decimals == 0 ? uint8_t{RunKind::whole}
+                              : static_cast<uint8_t>(RunKind::decimal + *decimals);
   uint64_t before = 0;
-  for (const Sample& point : points) {
+  for (const double value : values) {
     if (decimals) {
-      numbers.push_back(
-          static_cast<int64_t>(std::round(point.value * kPowers[static_cast<size_t>(*decimals)])));
+      out.numbers.push_back(
+          static_cast<int64_t>(std::round(value * kPowers[static_cast<size_t>(*decimals)])));
     } else {
-      const auto now = std::bit_cast<uint64_t>(point.value);
-      numbers.push_back(static_cast<int64_t>(now ^ before));
+      const auto now = std::bit_cast<uint64_t>(value);
+      out.numbers.push_back(static_cast<int64_t>(now ^ before));
       before = now;
     }
   }
-  write_numbers(out, std::move(numbers));
+  return out;
+}
+
+namespace {
+
+void write_run(ColumnWriter& out, std::span<const Sample> points) {
+  std::vector<int64_t> times;
+  std::vector<double> values;
+  for (const Sample& point : points) {
+    times.push_back(point.t_millis);
+    values.push_back(point.value);
+  }
+  packed::CodedValues coded = packed::code_values(values);
+  out.u8(coded.kind);
+  out.varint(points.size());
+  write_numbers(out, std::move(times));
+  write_numbers(out, std::move(coded.numbers));
 }
 
 /// What changes from histogram to histogram, each kind of number in a column of its own.

@@ -161,7 +161,10 @@ net::Result<void> SeriesStoreImpl::recover_days(const KvReader& reader) {
                                  return true;
                                });
     if (!scanned) return scanned;
-    if (reader.get(day, table_key(Table::series_compacted)).ok()) compacted_.insert(day.day);
+    if (const auto mark = reader.get(day, table_key(Table::series_compacted)); mark.ok()) {
+      compacted_.insert(day.day);
+      if (*mark != kCompactedMark) unsummed_.insert(day.day);
+    }
   }
   return {};
 }

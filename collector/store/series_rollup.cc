@@ -2,7 +2,6 @@
 #include "collector/store/series_rollup.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "collector/store/series_store_impl.h"
@@ -15,10 +14,6 @@ namespace {
 int64_t interval_of(int64_t t_millis, int64_t interval) {
   const int64_t t = t_millis - 1;
   return t >= 0 ? t / interval : -((-t + interval - 1) / interval);
-}
-
-bool is_stale(double value) {
-  return std::bit_cast<uint64_t>(value) == std::bit_cast<uint64_t>(stale_marker());
 }
 
 /// Marks, in each interval, what `pick(first, last of the interval)` says besides its two ends.

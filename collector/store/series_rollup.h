@@ -3,8 +3,9 @@
 // Of each interval (a minute, an hour; left-open, as PromQL's ranges are) the real points that
 // decide are kept: the first, the last, the least, the greatest, both sides of every counter reset,
 // stale markers. So rate, increase, delta, min_over_time, max_over_time, last_over_time and plain
-// selectors whose windows and steps lie on the intervals' borders come out as from all points;
-// other functions read all points. Thread: values.
+// selectors whose windows and steps lie on the intervals' borders come out as from all points.
+// Sums, averages, counts, deviations and changes come out of series_sums.h; other functions read
+// all points. Thread: values.
 #pragma once
 
 #include <array>

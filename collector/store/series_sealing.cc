@@ -103,6 +103,7 @@ void SeriesStoreImpl::forget_day(Family day) {
   const std::unique_lock lock(mutex_);
   days_.erase(day.day);
   compacted_.erase(day.day);
+  unsummed_.erase(day.day);
   sealed_into_.erase(day.day);
   for (const auto& [id, series] : series_) {
     const bool lives = !series->head.empty() || series->staged ||
@@ -125,7 +126,7 @@ void SeriesStoreImpl::drop_expired(uint64_t now_seconds, KvWriter& writer) {
   }
   for (const uint32_t day : past) {
     for (const Table table : {Table::series_definition, Table::series_chunk, Table::series_exemplar,
-                              Table::series_rollup, Table::series_compacted}) {
+                              Table::series_rollup, Table::series_sums, Table::series_compacted}) {
       writer.remove_range(Family{day}, table_key(table),
                           std::string(1, static_cast<char>(static_cast<uint8_t>(table) + 1)));
     }

@@ -42,6 +42,8 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<Label
       SelectLimits finer = limits;
       finer.histograms.length_millis =
           limits.histograms.length_millis % 5 == 0 ? limits.histograms.length_millis / 5 : 0;
+      // Who asks for sums of numbers needs all of these, too.
+      if (limits.sums.length_millis > 0) finer.histograms = finer.sums = {};
       auto histograms = select_series(*inner, start_millis, end_millis, finer);
       if (!histograms) return histograms;
       for (const Series& histogram : *histograms) {
@@ -93,7 +95,7 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select_series(
     if (!slice) return slice.error();
   }
   for (Found& entry : found) {
-    if (!entry.out.samples.empty() || !entry.out.histograms.empty())
+    if (!entry.out.samples.empty() || !entry.out.histograms.empty() || !entry.out.sums.empty())
       out.push_back(std::move(entry.out));
   }
   return out;

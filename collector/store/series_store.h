@@ -49,11 +49,24 @@ struct Thinning {
   int64_t origin_millis = 0, length_millis = 0;
 };
 
+/// What some numbers of a series come to that follow each other (series_sums.h).
+struct PointSums {
+  int64_t t_millis = 0;  // of the last
+  uint64_t count = 0;
+  uint64_t changes = 0;  // from one to the next, as PromQL's changes() counts
+  double sum = 0, first = 0, last = 0;
+  double squares = 0;  // of the distances to their mean
+};
+/// Room that a row of sums takes, in samples.
+inline constexpr uint64_t kSumsWeight = 4;
+
 struct Series {
   LabelSet labels;
   std::vector<Sample> samples;  // rising in time
   std::vector<HistogramSample>
       histograms;  // rising in time; a series has one or the other, or both after a change of kind
+  std::vector<PointSums>
+      sums;  // in place of samples, where SelectLimits::sums asks; rising in time
 };
 
 struct Exemplar {
@@ -78,6 +91,9 @@ struct SelectLimits {
   /// thinned points will do. Of those that the range's ends cut, all points are given.
   int64_t interval_millis = 0;
   Thinning histograms;
+  /// With a length: of each of these intervals it is enough to know what its numbers come to
+  /// (Series::sums). A source may still give samples. Then interval_millis is 0.
+  Thinning sums;
   /// Points past the retention are not seen, though their day is still there (the lake reads it).
   bool hide_expired = false;
   std::function<void(const std::string&)> warn;  // told what is missing from the answer

@@ -12,12 +12,14 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <shared_mutex>
 
+#include "collector/store/keys.h"
 #include "collector/store/series_by_key.h"
 #include "collector/store/series_head.h"
 #include "collector/store/series_index.h"
@@ -36,6 +38,17 @@ inline constexpr size_t kStripes = 64;
 inline double stale_marker() noexcept {
   return std::bit_cast<double>(uint64_t{0x7ff0000000000002});
 }
+
+[[nodiscard]] inline bool is_stale(double value) noexcept {
+  return std::bit_cast<uint64_t>(value) == std::bit_cast<uint64_t>(stale_marker());
+}
+/// As PromQL's changes() sees two points that follow each other.
+[[nodiscard]] inline bool value_changes(double before, double now) noexcept {
+  return now != before && !(std::isnan(now) && std::isnan(before));
+}
+
+/// A day's mark: 1 packed and thinned, 2 its sums are stored too.
+inline constexpr std::string_view kCompactedMark = "\2";
 
 /// What a series has come to: the base for the next delta.
 struct Total {
@@ -87,8 +100,9 @@ struct CompactedSeries {
 [[nodiscard]] bool read_series_chunk(std::string_view stored, const PointRange& range,
                                      std::vector<Sample>& samples,
                                      std::vector<HistogramSample>& histograms);
-/// The first key of a series' thinned points.
-[[nodiscard]] std::string series_rollup_key(uint8_t level, uint32_t series);
+/// Key of a part of what a past day keeps of a series beside its points: thinned ones or sums.
+[[nodiscard]] std::string series_rollup_key(Table table, uint8_t level, uint32_t series,
+                                            uint32_t part);
 
 /// What a series takes in memory besides its points: measured at 100,000 of them, rounded up.
 [[nodiscard]] uint64_t series_memory(const LabelSet& labels) noexcept;
@@ -176,6 +190,9 @@ class SeriesStoreImpl final : public SeriesStore {
   void note_sealed(uint32_t day, uint64_t now_seconds, KvWriter& writer);
   void run_slice(Slice& slice) const;
   std::optional<CompactedSeries> compact_series(Family day, uint32_t id) const;
+  bool has_sums(Family day, uint32_t id) const;
+  struct DayRollups;
+  net::Result<void> add_rollups(Family day, DayRollups& rollups, CompactedSeries& out) const;
 
   // recovery
   net::Result<void> recover_definitions(const KvReader& reader);
@@ -210,18 +227,27 @@ class SeriesStoreImpl final : public SeriesStore {
   /// Of a packed day: from thinned points where there are some; leaves in `wanted` the series of
   /// which late points are in memory.
   net::Result<void> read_packed_day(Family day, Wanted& wanted, Reading& reading) const;
-  /// Reads thinned points where there are some, and leaves in `wanted` the series that have none.
-  net::Result<void> read_thinned(Family day, const RollupLevel& level, Wanted& wanted,
-                                 Reading& reading) const;
-  /// `key_of` gives a series' first key, the number of the series standing `id_at` bytes in.
+  /// In which form a day's points are read: chunks, roll-ups (thinned) or sums.
+  struct Shelf {
+    Table table = Table::series_chunk;
+    RollupLevel level{};  // of the latter two
+    [[nodiscard]] std::string first_key(uint32_t series) const;
+    /// Where in a key the series' number stands.
+    [[nodiscard]] size_t id_at() const { return table == Table::series_chunk ? 1 : 2; }
+  };
+  /// The roll-ups and sums that this question can be answered from, the coarsest first.
+  static std::vector<Shelf> shelves_for(const Reading& reading);
+  /// Reads roll-ups where there are some, and leaves in `wanted` the series that have none.
+  net::Result<void> read_rolled(Family day, const Shelf& shelf, Wanted& wanted,
+                                Reading& reading) const;
   net::Result<void> read_chunks(Family day, const Wanted& wanted, const PointRange& range,
-                                Reading& reading,
-                                const std::function<std::string(uint32_t)>& key_of,
-                                size_t id_at) const;
+                                Reading& reading, const Shelf& shelf) const;
   /// What was read of a day whose chunks may overlap, put in order and thinned.
   void thin_day(Family day, Found& found, size_t first_histogram, Reading& reading) const;
+  /// What was read of a day becomes sums, so that a long question holds one day's points only.
+  void sum_day(Family day, Found& found, size_t first_sample, Reading& reading) const;
   net::Result<void> read_chunk(Family day, Found& found, std::string_view value,
-                               const PointRange& range, Reading& reading) const;
+                               const PointRange& range, Reading& reading, const Shelf& shelf) const;
   net::Result<std::vector<Exemplar>> read_exemplars(uint32_t series, int64_t start,
                                                     int64_t end) const;
   int64_t oldest_kept() const;
@@ -274,6 +300,7 @@ class SeriesStoreImpl final : public SeriesStore {
   std::vector<uint32_t> marks_pending_;       // written, not yet known to be durable
   std::map<uint32_t, uint64_t> sealed_into_;  // day -> Unix seconds of the last chunk
   std::set<uint32_t> compacted_;              // mutex_
+  std::set<uint32_t> unsummed_;               // of these: done by a version that stored no sums
   std::atomic<int64_t> now_millis_{0};        // the engine's clock, for exact expiry
   std::atomic<uint64_t> expired_days_{0};
   std::atomic<uint64_t> compacted_samples_{0}, compacted_bytes_{0}, rollup_bytes_{0};

@@ -23,6 +23,7 @@ using packed::kMaxDecimals;
 using packed::kMaxRunBuckets;
 using packed::kPowers;
 using packed::plus;
+using packed::read_numbers;
 using packed::RunKind;
 
 // Between the lowest and the highest bucket of a run; a route's lie within 200. Wider ones (a
@@ -43,7 +44,9 @@ bool skip_numbers(ColumnReader& in, size_t count) {
   return !in.failed();
 }
 
-bool read_numbers(ColumnReader& in, size_t count, std::vector<int64_t>& out) {
+}  // namespace
+
+bool packed::read_numbers(ColumnReader& in, size_t count, std::vector<int64_t>& out) {
   const uint8_t order = in.u8();
   if (order > 2 || order > count) return false;
   out.resize(count);
@@ -79,6 +82,8 @@ bool read_numbers(ColumnReader& in, size_t count, std::vector<int64_t>& out) {
   }
   return !in.failed();
 }
+
+namespace {
 
 // ---------------------------------------------------------------- buckets
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import statistics
 import sys
 import time
 import urllib.parse
@@ -20,6 +21,12 @@ QUESTIONS = [
     ("query_range", "max_over_time(level[30m])", 300),
     ("query_range", "min_over_time(level[5h])", 3600),
     ("query_range", "avg_over_time(level[30m])", 300),
+    ("query_range", "avg_over_time(level[2h])", 3600),
+    ("query_range", "sum_over_time(level[1h])", 1800),
+    ("query_range", "stddev_over_time(level[3h])", 3600),
+    ("query_range", "changes(level[1h])", 3600),
+    ("query_range", "count_over_time(took_seconds[1h])", 3600),
+    ("query", "stdvar_over_time(level[6h])", None),
     ("query_range", "level", 60),
     ("query_range", "level", 37),
     ("query_range", "histogram_quantile(0.9, sum(rate(took_seconds[10m])))", 600),
@@ -92,6 +99,15 @@ class SeriesCompaction(hms.TestCase):
                 for (t, x), (_, y) in zip(mine, theirs):
                     self.assertTrue(math.isclose(float(x), float(y), rel_tol=1e-9, abs_tol=1e-12), f"{expression} step {step} at {t}: {x}, before {y}")
 
+    def assertAsDefined(self):
+        """Rolled up, the answers are what the definitions make of the points that were sent."""
+        values = [round(20 + 5 * math.sin(t / 900), 3) for t in range(self.end - 5 * 3600 + 10, self.end, 10)]  # left-open; the last point is before the end
+        for function, wanted in [("avg", statistics.fmean(values)), ("sum", math.fsum(values)), ("count", len(values)), ("stddev", statistics.pstdev(values)), ("stdvar", statistics.pvariance(values))]:
+            expression = f"{function}_over_time(level[5h])"
+            reply = hms.get(self.collector.address("listen"), "/api/v1/query?" + urllib.parse.urlencode({"query": expression, "time": self.end}))
+            got = float(json.loads(reply.body)["data"]["result"][0]["value"][1])
+            self.assertTrue(math.isclose(got, wanted, rel_tol=1e-9), f"{expression}: {got}, from all points {wanted}")
+
     def test_answers_stay_the_same_through_packing_thinning_and_kills(self):
         for hour in range(HOURS):
             self.feed(self.begin + hour * 3600, self.begin + (hour + 1) * 3600)
@@ -110,7 +126,10 @@ class SeriesCompaction(hms.TestCase):
         hms.wait_for(lambda: self.samples_read("rate(visits_total[5h])") < 2 * 5 * 20, what="five hours to be read by the hour")
         self.assertSame(self.answers(), before)
         self.assertGreater(self.metric("hms_collector_series_rollup_bytes_total"), 0)
-        self.assertGreater(self.samples_read("avg_over_time(level[5h])"), 5 * 359)  # needs them all
+        # Sums by the hour, a row of which weighs four points; what needs every point reads them all.
+        self.assertLessEqual(self.samples_read("avg_over_time(level[5h])"), 4 * 5)
+        self.assertGreater(self.samples_read("quantile_over_time(0.5, level[5h])"), 5 * 359)
+        self.assertAsDefined()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include "collector/store/series_definition.h"
 #include "collector/store/series_log.h"
 #include "collector/store/series_packed.h"
+#include "collector/store/series_sums.h"
 
 using namespace hms::collector;
 
@@ -46,6 +47,18 @@ void read_as_packed(std::string_view bytes) {
       static_cast<void>(unpack_points(stored, range, points.samples, points.histograms));
 }
 
+void read_as_sums(std::string_view bytes) {
+  // Rows with a right checksum, and any bytes in their place. What was read reads the same again.
+  const std::string rows = checked_chunk(1, seal_chunk(1, bytes));
+  for (const std::string& stored : {rows, checked_chunk(1, bytes), std::string(bytes)}) {
+    std::vector<PointSums> read, again;
+    if (!unpack_sums(stored, INT64_MIN, INT64_MAX, read)) continue;
+    if (read.size() > kMaxDaySums) std::abort();
+    if (!unpack_sums(pack_sums(read), INT64_MIN, INT64_MAX, again) || again.size() > read.size())
+      std::abort();
+  }
+}
+
 void read_as_log(std::string_view bytes) {
   SeriesLogReader reader;
   HistogramPtr last;
@@ -66,6 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   read_as_chunk(bytes);
   read_as_packed(bytes);
+  read_as_sums(bytes);
   read_as_log(bytes);
   const auto definition = read_definition(bytes);
   if (definition && definition->labels.size() > bytes.size()) std::abort();

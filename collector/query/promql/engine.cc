@@ -119,7 +119,7 @@ net::Result<Value> PromqlEngine::instant(const Expr& expression, int64_t t_milli
   const Grid grid{t_millis, 1, 1};
   Value out;
   if (expression.type == ValueType::matrix) {
-    auto data = evaluator.range_data(expression, grid);
+    auto data = evaluator.range_data(expression, grid, Need::all);
     if (!data) return data.error();
     out = raw_value(std::move(*data), t_millis);
   } else {

@@ -10,11 +10,15 @@
 
 #include "collector/query/promql/functions.h"
 #include "collector/query/promql/shared_results.h"
+#include "collector/store/series_sums.h"
 
 namespace hms::collector::promql {
 namespace {
 
 constexpr int64_t kDefaultSubqueryStep = 60'000;  // Prometheus's default evaluation interval
+
+/// Of windows on a finer grid than this the points are read: a row of sums takes the room of four.
+constexpr int64_t kLeastSummed = 300'000;
 
 constexpr size_t kSliceSeries = 8;  // evaluated by one thread at a time
 
@@ -189,7 +193,7 @@ std::optional<int64_t> Evaluator::fixed_time(const Expr& expr) const {
 }
 
 net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& grid,
-                                                  int64_t range_millis, Charge& to, bool thinned) {
+                                                  int64_t range_millis, Charge& to, Need need) {
   const std::optional<int64_t> fixed = fixed_time(expr);
   const int64_t first = fixed.value_or(grid.start) - expr.offset_millis;
   const int64_t last = fixed.value_or(grid.last()) - expr.offset_millis;
@@ -201,12 +205,13 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
   limits.cancelled = [this, deadline] {
     return net::monotonic_nanos() > deadline || (options_.cancelled && options_.cancelled());
   };
-  if (thinned) {
-    const int64_t step = grid.size > 1 && !fixed ? grid.step : 0;
-    limits.interval_millis = common_interval(first, step, range_millis);
-    // Every window begins and ends on this grid.
-    limits.histograms = {first, std::gcd(step, range_millis)};
-  }
+  // Every window begins and ends on this grid.
+  const int64_t step = grid.size > 1 && !fixed ? grid.step : 0;
+  const Thinning windows{first, std::gcd(step, range_millis)};
+  if (need == Need::ends) limits.interval_millis = common_interval(first, step, range_millis);
+  const bool sums = need == Need::sums || need == Need::sums_and_ends;
+  if (sums && windows.length_millis >= kLeastSummed) limits.sums = windows;
+  if (need == Need::ends || need == Need::sums_and_ends) limits.histograms = windows;
   limits.parallel = options_.parallel;
   limits.warn = [this](const std::string& sentence) {
     if (warnings_.size() < 10) warnings_.insert(sentence);
@@ -219,8 +224,9 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
     return found.error();
   }
   uint64_t samples = 0;
-  for (const Series& series : *found) {
-    samples += series.samples.size();
+  for (Series& series : *found) {
+    if (limits.sums.length_millis > 0) sum_up(series, limits.sums);
+    samples += series.samples.size() + kSumsWeight * series.sums.size();
     // A histogram weighs as its size does (Prometheus counts it in units of 16 bytes too).
     for (const HistogramSample& histogram : series.histograms)
       samples += 5 + histogram.value->positive.size() + histogram.value->negative.size();
@@ -233,7 +239,7 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
 net::Result<Evaluated> Evaluator::selector(const Expr& expr, const Grid& grid, bool timestamps) {
   Charge raw_charge;
   // The newest point before each step is all that counts; timestamp() wants nothing else either.
-  auto found = fetch(expr, grid, options_.lookback_millis, raw_charge, true);
+  auto found = fetch(expr, grid, options_.lookback_millis, raw_charge, Need::ends);
   if (!found) return found.error();
   const std::optional<int64_t> fixed = fixed_time(expr);
   Evaluated out;
@@ -280,7 +286,7 @@ net::Result<Evaluated> Evaluator::selector(const Expr& expr, const Grid& grid, b
   return out;
 }
 
-net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid, bool thinned) {
+net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid, Need need) {
   const Expr& inner = unwrap(expr);
   if (inner.kind == NodeKind::subquery) return subquery_data(inner, grid);
   const Expr& selected = *inner.children[0];
@@ -288,12 +294,13 @@ net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid,
   out.range_millis = inner.range_millis;
   out.offset_millis = selected.offset_millis;
   out.fixed_at = fixed_time(selected);
-  auto found = fetch(selected, grid, inner.range_millis, out.charge, thinned);
+  auto found = fetch(selected, grid, inner.range_millis, out.charge, need);
   if (!found) return found.error();
   for (Series& series : *found) {
     RangeSeries points;
     points.labels = std::move(series.labels);
     points.samples = std::move(series.samples);
+    points.sums = std::move(series.sums);
     std::erase_if(points.samples, [](const Sample& sample) { return is_absent(sample.value); });
     points.stored_owner = std::move(series.histograms);
     for (const HistogramSample& histogram : points.stored_owner)

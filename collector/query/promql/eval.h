@@ -22,6 +22,7 @@
 
 #include "collector/query/promql/ast.h"
 #include "collector/query/promql/engine.h"
+#include "collector/store/exact_sum.h"
 
 namespace hms::collector::promql {
 
@@ -142,10 +143,19 @@ struct WindowHistogram {
   uint32_t left_out = 0;  // points before it that the store thinned out
 };
 
+/// What a question needs of a series.
+enum class Need : uint8_t {
+  all,            // every point
+  ends,           // of each window the first, last, least and greatest points, and resets
+  sums,           // what numbers come to (PointSums); every histogram
+  sums_and_ends,  // what numbers come to; of histograms the ends, and how many there are between
+};
+
 /// The raw points of one series that the windows of a range function slide over.
 struct RangeSeries {
   LabelSet labels;
   std::vector<Sample> samples;  // no stale markers
+  std::vector<PointSums> sums;  // in place of samples
   std::vector<WindowHistogram> histograms;
   std::vector<HistogramSample> stored_owner;
   std::vector<FloatHistogramPtr> computed_owner;
@@ -168,9 +178,7 @@ class Evaluator {
 
   [[nodiscard]] net::Result<Evaluated> eval(const Expr& expr, const Grid& grid);
   /// A range selector or a sub-query.
-  /// `thinned`: the function over it needs the first, last, least and greatest points only.
-  [[nodiscard]] net::Result<RangeData> range_data(const Expr& expr, const Grid& grid,
-                                                  bool thinned = false);
+  [[nodiscard]] net::Result<RangeData> range_data(const Expr& expr, const Grid& grid, Need need);
 
   [[nodiscard]] std::vector<std::string> warnings() const {
     return {warnings_.begin(), warnings_.end()};
@@ -187,7 +195,7 @@ class Evaluator {
   Answer selector(const Expr& expr, const Grid& grid, bool timestamps);
   Answer negate(const Expr& expr, const Grid& grid);
   net::Result<std::vector<Series>> fetch(const Expr& selector, const Grid& grid,
-                                         int64_t range_millis, Charge& charge, bool thinned);
+                                         int64_t range_millis, Charge& charge, Need need);
   net::Result<RangeData> subquery_data(const Expr& expr, const Grid& grid);
   std::optional<int64_t> fixed_time(const Expr& expr) const;
 
@@ -277,22 +285,6 @@ void set_label(LabelSet& labels, const std::string& name, std::string value);
 // ---- numbers
 // ---------------------------------------------------------------------------------------------------------
 
-/// Neumaier's compensated sum. Here, because sums run over every point of a question.
-struct ExactSum {
-  double sum = 0, compensation = 0;
-  void add(double value) noexcept {
-    const double total = sum + value;
-    if (std::isinf(total)) {
-      compensation = 0;
-    } else if (std::fabs(sum) >= std::fabs(value)) {
-      compensation += (sum - total) + value;
-    } else {
-      compensation += (value - total) + sum;
-    }
-    sum = total;
-  }
-  [[nodiscard]] double value() const noexcept { return std::isinf(sum) ? sum : sum + compensation; }
-};
 /// The q-quantile by linear interpolation; `values` is reordered. q < 0: -Inf, q > 1: +Inf, NaN
 /// when empty.
 [[nodiscard]] double quantile_of(double q, std::vector<double>& values);

@@ -29,6 +29,8 @@ class Slider {
     const int64_t begin = end - data_.range_millis;
     advance(series_.samples, sample_begin_, begin);
     advance(series_.samples, sample_end_, end);
+    advance(series_.sums, sums_begin_, begin);
+    advance(series_.sums, sums_end_, end);
     advance(series_.histograms, histogram_begin_, begin);
     advance(series_.histograms, histogram_end_, end);
     Window out;
@@ -36,6 +38,7 @@ class Slider {
     out.end_millis = end;
     out.step_millis = step_millis;
     out.samples = std::span(series_.samples).subspan(sample_begin_, sample_end_ - sample_begin_);
+    out.sums = std::span(series_.sums).subspan(sums_begin_, sums_end_ - sums_begin_);
     out.histograms =
         std::span(series_.histograms).subspan(histogram_begin_, histogram_end_ - histogram_begin_);
     out.resets = std::span(resets_.taken).subspan(sample_begin_, sample_end_ - sample_begin_);
@@ -54,25 +57,8 @@ class Slider {
   const RangeData& data_;
   const Resets& resets_;
   size_t sample_begin_ = 0, sample_end_ = 0, histogram_begin_ = 0, histogram_end_ = 0;
+  size_t sums_begin_ = 0, sums_end_ = 0;
 };
-
-/// Whether a window's first, last, least and greatest points and its counter resets decide.
-bool reads_thinned(FunctionId id) {
-  switch (id) {
-    case FunctionId::rate:
-    case FunctionId::increase:
-    case FunctionId::delta:
-    case FunctionId::resets:
-    case FunctionId::min_over_time:
-    case FunctionId::max_over_time:
-    case FunctionId::last_over_time:
-    case FunctionId::first_over_time:
-    case FunctionId::present_over_time:
-      return true;
-    default:
-      return false;
-  }
-}
 
 bool is_counter_name(std::string_view name) {
   for (const std::string_view suffix : {"_total", "_sum", "_count", "_bucket"}) {
@@ -114,12 +100,13 @@ struct RangeCall {
 
  private:
   Outcome at_step(const Window& window, size_t i) {
-    if (window.samples.empty() && window.histograms.empty()) return {};
+    const bool numbers = !window.samples.empty() || !window.sums.empty();
+    if (!numbers && window.histograms.empty()) return {};
     Parameters now;
     if (!parameters.empty()) now.first = parameters[0][i];
     if (parameters.size() > 1) now.second = parameters[1][i];
     Outcome outcome = compute(id, window, now);
-    if (!outcome.present && !window.samples.empty() && !window.histograms.empty())
+    if (!outcome.present && numbers && !window.histograms.empty())
       mixed.store(true, std::memory_order_relaxed);
     return outcome;
   }
@@ -142,7 +129,7 @@ net::Result<Evaluated> Evaluator::range_function(const Expr& expr, const Grid& g
     parameters.push_back(std::move(*values));
   }
   HMS_ENSURE(ranged != nullptr);  // the parser has checked the argument's type
-  auto data = range_data(*ranged, grid, reads_thinned(id));
+  auto data = range_data(*ranged, grid, need_of(id));
   if (!data) return data.error();
   if (id == FunctionId::double_exponential_smoothing) {
     for (size_t p = 0; p < 2; ++p) {
@@ -196,7 +183,7 @@ void Evaluator::note_no_counters(const Expr& ranged, const RangeData& data) {
 }
 
 net::Result<Evaluated> Evaluator::absent_over_time(const Expr& expr, const Grid& grid) {
-  auto data = range_data(*expr.children[0], grid);
+  auto data = range_data(*expr.children[0], grid, Need::ends);
   if (!data) return data.error();
   std::vector<bool> present(grid.size);
   for (const RangeSeries& series : data->series) {

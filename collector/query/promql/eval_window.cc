@@ -153,10 +153,7 @@ double changes_in(const Window& window) {
     const double now = window.samples[i].value;
     if (now != before && !(std::isnan(now) && std::isnan(before))) ++out;
   }
-  for (size_t i = 1; i < window.histograms.size(); ++i) {
-    if (!(to_float(window.histograms[i].value) == to_float(window.histograms[i - 1].value))) ++out;
-  }
-  return out;
+  return out + histogram_changes(window.histograms);
 }
 
 double resets_in(const Window& window) {
@@ -192,7 +189,16 @@ Outcome edge(const Window& window, bool last) {
 
 }  // namespace
 
+double histogram_changes(std::span<const WindowHistogram> histograms) {
+  double out = 0;
+  for (size_t i = 1; i < histograms.size(); ++i) {
+    if (!(to_float(histograms[i].value) == to_float(histograms[i - 1].value))) ++out;
+  }
+  return out;
+}
+
 Outcome compute(FunctionId id, const Window& window, const Parameters& parameters) {
+  if (!window.sums.empty()) return compute_from_sums(id, window);
   const auto& samples = window.samples;
   const bool numbers = !samples.empty();
   const bool histograms = !window.histograms.empty();
@@ -215,7 +221,8 @@ Outcome compute(FunctionId id, const Window& window, const Parameters& parameter
     case FunctionId::resets:
       return number_outcome(resets_in(window));
     case FunctionId::count_over_time:
-      return number_outcome(static_cast<double>(samples.size() + window.histograms.size()));
+      return number_outcome(static_cast<double>(samples.size()) +
+                            histogram_count(window.histograms));
     case FunctionId::present_over_time:
       return number_outcome(1);
     case FunctionId::last_over_time:

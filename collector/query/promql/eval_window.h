@@ -14,6 +14,7 @@ namespace hms::collector::promql {
 /// The points of one series between two moments.
 struct Window {
   std::span<const Sample> samples;
+  std::span<const PointSums> sums;  // in place of samples
   std::span<const WindowHistogram> histograms;
   std::span<const double>
       resets;  // for each sample: what resets up to it have taken away, since the series began
@@ -24,6 +25,13 @@ struct Window {
               0;  // the window's bounds; times of `predict_linear` count from the step itself
   int64_t step_millis = 0;
 };
+
+/// How many histograms, those that were left out among them.
+inline double histogram_count(std::span<const WindowHistogram> histograms) noexcept {
+  auto out = static_cast<double>(histograms.size());
+  for (const WindowHistogram& one : histograms) out += one.left_out;
+  return out;
+}
 
 struct Outcome {
   bool present = false;
@@ -60,11 +68,20 @@ inline double extrapolation(const Reach& reach, bool counter, double first_value
   return (reach.sampled + to_start + reach.to_end) / reach.sampled;
 }
 
+/// From one histogram to the next.
+[[nodiscard]] double histogram_changes(std::span<const WindowHistogram> histograms);
+
 /// Numbers that a function takes besides the window, at one step.
 struct Parameters {
   double first = 0, second = 0;
 };
+/// What a function needs of the points of its windows.
+[[nodiscard]] Need need_of(FunctionId id) noexcept;
 [[nodiscard]] Outcome compute(FunctionId id, const Window& window, const Parameters& parameters);
+
+/// The same, of a window whose numbers are sums; only functions that ask for such (eval_sums.cc).
+/// compute() calls it.
+[[nodiscard]] Outcome compute_from_sums(FunctionId id, const Window& window);
 
 /// What the counter functions need to know of a series, found once.
 struct Resets {
