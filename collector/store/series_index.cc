@@ -2,7 +2,6 @@
 #include "collector/store/series_index.h"
 
 #include <algorithm>
-#include <optional>
 
 namespace hms::collector {
 
@@ -16,15 +15,7 @@ void SeriesSet::erase(uint32_t id) {
 
 void SeriesIndex::add(uint32_t id, const LabelSet& labels) {
   all_[id] = &labels;
-  for (const auto& [name, value] : labels) {
-    Postings& list = labels_[name][value];
-    // Rising in all but a recovery out of order.
-    if (list.empty() || list.back() < id) {
-      list.push_back(id);
-    } else {
-      list.insert(std::lower_bound(list.begin(), list.end(), id), id);
-    }
-  }
+  for (const auto& [name, value] : labels) labels_[name][value].insert(id);
 }
 
 void SeriesIndex::remove(uint32_t id, const LabelSet& labels) {
@@ -33,49 +24,77 @@ void SeriesIndex::remove(uint32_t id, const LabelSet& labels) {
     if (by_name == labels_.end()) continue;
     const auto by_value = by_name->second.find(value);
     if (by_value == by_name->second.end()) continue;
-    Postings& list = by_value->second;
-    if (const auto at = std::lower_bound(list.begin(), list.end(), id);
-        at != list.end() && *at == id)
-      list.erase(at);
-    if (list.empty()) by_name->second.erase(by_value);
+    by_value->second.erase(id);
+    if (by_value->second.empty()) by_name->second.erase(by_value);
     if (by_name->second.empty()) labels_.erase(by_name);
   }
   all_.erase(id);
 }
 
-SeriesIndex::Postings SeriesIndex::candidates(const std::vector<CompiledMatcher>& matchers) const {
-  std::optional<Postings> best;
-  const auto offer = [&best](Postings&& list) {
-    if (!best || list.size() < best->size()) best = std::move(list);
-  };
-  for (const CompiledMatcher& matcher : matchers) {
-    if (matcher.matches("")) continue;  // series without the label match too
-    const auto by_name = labels_.find(matcher.name());
-    if (by_name == labels_.end()) return {};
-    Postings list;
-    if (const std::vector<std::string>* values = matcher.candidates()) {
-      for (const std::string& value : *values) {
-        const auto found = by_name->second.find(value);
-        if (found != by_name->second.end())
-          list.insert(list.end(), found->second.begin(), found->second.end());
-      }
-    } else if (!best || best->size() > by_name->second.size()) {
-      for (const auto& [value, ids] : by_name->second) {
-        if (matcher.matches(value)) list.insert(list.end(), ids.begin(), ids.end());
-      }
+struct SeriesIndex::Search {
+  const SeriesIndex& index;
+  bool begun = false;  // before: all series
+  SeriesPostings found;
+  std::vector<const CompiledMatcher*> unchecked;  // to be looked at on each candidate
+
+  [[nodiscard]] const Values* values_of(const CompiledMatcher& matcher) const {
+    const auto by_name = index.labels_.find(matcher.name());
+    return by_name == index.labels_.end() ? nullptr : &by_name->second;
+  }
+
+  void keep(const SeriesPostings& set) {
+    if (begun) {
+      found.intersect(set);
     } else {
-      continue;  // fewer candidates already than values to try
+      found = set.copy();
     }
-    offer(std::move(list));
-    if (best->empty()) return {};
+    begun = true;
   }
-  if (!best) {
-    best.emplace();
-    for (const auto& [id, labels] : all_) best->push_back(id);
+
+  /// The values that alone can match are known.
+  void keep_named(const CompiledMatcher& matcher, const std::vector<std::string>& names) {
+    std::vector<const SeriesPostings*> sets;
+    if (const Values* values = values_of(matcher)) {
+      for (const std::string& name : names) {
+        if (const auto at = values->find(name); at != values->end()) sets.push_back(&at->second);
+      }
+    }
+    if (sets.size() == 1) {
+      keep(*sets.front());
+    } else {
+      keep(SeriesPostings::united(sets));
+    }
   }
-  std::sort(best->begin(), best->end());
-  return std::move(*best);
-}
+
+  /// Tries the matcher on each value: keeps the series of those that match, or, if series without
+  /// the label match too, takes away those that do not.
+  void try_values(const CompiledMatcher& matcher) {
+    const Values* values = values_of(matcher);
+    const bool absent_matches = matcher.matches("");
+    if (begun && values != nullptr && values->size() > found.size()) {
+      unchecked.push_back(&matcher);
+      return;
+    }
+    std::vector<const SeriesPostings*> sets;
+    if (values != nullptr) {
+      for (const auto& [value, set] : *values) {
+        if (matcher.matches(value) != absent_matches) sets.push_back(&set);
+      }
+    }
+    const SeriesPostings all = SeriesPostings::united(sets);
+    if (absent_matches) {
+      found.subtract(all);
+    } else {
+      keep(all);
+    }
+  }
+
+  void begin_with_all() {
+    if (begun) return;
+    begun = true;
+    for (const auto& [id, labels] : index.all_) found.insert(id);
+  }
+};
 
 namespace {
 
@@ -111,12 +130,36 @@ Cardinality SeriesIndex::cardinality(size_t limit) const {
 }
 
 std::vector<uint32_t> SeriesIndex::find(const std::vector<CompiledMatcher>& matchers) const {
-  std::vector<uint32_t> out = candidates(matchers);
+  Search search{*this, false, {}, {}};
+  // What is cheap and leaves little first: named values, then those that need trying, then what is
+  // taken away.
+  const auto each = [&](bool named, bool absent_matches, const auto& apply) {
+    for (const CompiledMatcher& matcher : matchers) {
+      if ((matcher.candidates() != nullptr) == named && matcher.matches("") == absent_matches)
+        apply(matcher);
+    }
+  };
+  const auto try_values = [&](const CompiledMatcher& matcher) { search.try_values(matcher); };
+  each(true, false,
+       [&](const CompiledMatcher& matcher) { search.keep_named(matcher, *matcher.candidates()); });
+  each(false, false, try_values);
+  search.begin_with_all();
+  each(true, true, try_values);
+  each(false, true, [&](const CompiledMatcher& matcher) {
+    const auto values = labels_.find(matcher.name());
+    if (values == labels_.end()) return;  // all are without the label
+    if (matcher.matcher().kind != LabelMatcher::Kind::not_equal) return search.try_values(matcher);
+    if (const auto at = values->second.find(matcher.matcher().value); at != values->second.end())
+      search.found.subtract(at->second);
+  });
+  std::vector<uint32_t> out = search.found.numbers();
+  if (search.unchecked.empty()) return out;
   std::erase_if(out, [&](uint32_t id) {
     const LabelSet& labels = *all_.at(id);
-    return !std::all_of(matchers.begin(), matchers.end(), [&](const CompiledMatcher& matcher) {
-      return matcher.matches(label_value(labels, matcher.name()));
-    });
+    return !std::all_of(search.unchecked.begin(), search.unchecked.end(),
+                        [&](const CompiledMatcher* matcher) {
+                          return matcher->matches(label_value(labels, matcher->name()));
+                        });
   });
   return out;
 }

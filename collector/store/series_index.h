@@ -1,7 +1,8 @@
 // series_index.h: which series have which labels (postings), and on which days they have points.
 //
-// A selector starts from the shortest list of a matcher that names values, and checks the rest of
-// its matchers on each candidate. Thread: not synchronised; the store locks.
+// A selector is an intersection of sets (series_postings.h), from which those that it excludes are
+// taken away. Where a matcher would have to be tried on more values than there are candidates, it
+// is checked on each candidate instead. Thread: not synchronised; the store locks.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "collector/store/series_postings.h"
 #include "collector/store/series_regex.h"
 #include "collector/store/series_store.h"
 
@@ -39,9 +41,10 @@ class SeriesIndex {
   [[nodiscard]] Cardinality cardinality(size_t limit) const;
 
  private:
-  using Postings = std::vector<uint32_t>;
-  [[nodiscard]] Postings candidates(const std::vector<CompiledMatcher>& matchers) const;
-  std::unordered_map<std::string, std::map<std::string, Postings, std::less<>>> labels_;
+  using Values = std::map<std::string, SeriesPostings, std::less<>>;
+  /// What a question has come to, from matcher to matcher.
+  struct Search;
+  std::unordered_map<std::string, Values> labels_;
   std::map<uint32_t, const LabelSet*> all_;
 };
 

@@ -28,6 +28,7 @@ KNOWN_BY = {
     r"protozero/": r"telemetry/otlp",
     r"rocksdb/": r"collector/store/rocks_",
     r"re2/": r"collector/store/series_regex",
+    r"roaring/": r"collector/store/series_postings",
     r"spdlog/": r"net/core/log\.cc",
     r"CLI/": r"(proxy|collector)/(options|main)\.cc",
     r"xxhash\.h": r"telemetry/",

@@ -99,6 +99,62 @@ TEST_CASE("series set: holds what a plain set holds") {
   }
 }
 
+TEST_CASE("series postings: are what plain sets are, short and long, joined and taken apart") {
+  Random random(8);
+  struct Both {
+    SeriesPostings set;
+    std::set<uint32_t> model;
+  };
+  const auto random_set = [&] {
+    Both out;
+    // About the length at which lists become bitmaps, and far beyond it.
+    const uint32_t count = random.below(4) == 0 ? random.below(3000) : random.below(140);
+    const uint32_t span = random.below(2) == 0 ? 200 : 200'000;
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t id = random.below(span);
+      out.set.insert(id);
+      out.model.insert(id);
+    }
+    for (uint32_t i = 0; i < count / 2; ++i) {
+      const uint32_t id = random.below(span);
+      out.set.erase(id);
+      out.model.erase(id);
+    }
+    return out;
+  };
+  const auto same = [](const Both& both) {
+    const std::vector<uint32_t> wanted(both.model.begin(), both.model.end());
+    return both.set.numbers() == wanted && both.set.size() == wanted.size() &&
+           both.set.empty() == wanted.empty();
+  };
+  for (int round = 0; round < 300; ++round) {
+    const Both a = random_set(), b = random_set(), c = random_set();
+    REQUIRE(same(a));
+    Both both{a.set.copy(), {}}, without{a.set.copy(), a.model}, all;
+    both.set.intersect(b.set);
+    without.set.subtract(b.set);
+    for (const uint32_t id : a.model) {
+      if (b.model.contains(id)) both.model.insert(id);
+      CHECK(a.set.contains(id));
+    }
+    for (const uint32_t id : b.model) {
+      without.model.erase(id);
+      CHECK(a.set.contains(id) == a.model.contains(id));
+    }
+    const std::vector<const SeriesPostings*> sets = {&a.set, &b.set, &c.set};
+    all.set = SeriesPostings::united(sets);
+    for (const Both* one : {&a, &b, &c}) all.model.insert(one->model.begin(), one->model.end());
+    REQUIRE(same(both));
+    REQUIRE(same(without));
+    REQUIRE(same(all));
+    for (Both* one : {&both, &without, &all}) {
+      one->set.insert(777);
+      one->model.insert(777);
+      REQUIRE(same(*one));
+    }
+  }
+}
+
 // ---- expressions by their definition
 
 namespace {
