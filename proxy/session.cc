@@ -15,17 +15,14 @@ constexpr uint64_t kLingerBytes = 1024 * 1024;  // of an upload that nobody want
 // two system calls less. The price: a caller that leaves at once is noticed so much later.
 constexpr net::Millis kUnwatched{10};
 constexpr size_t kStashBytes = 64 * 1024;  // pipelined requests that may wait; then reading pauses
-static_assert(sizeof(Session) <= 152);     // most of a mesh's sessions are idle
+static_assert(sizeof(Session) <= 120);     // most of a mesh's sessions are idle
 }  // namespace
 
 using net::H1Codec;
 
 Session::Session(DataPath& data, std::unique_ptr<net::Stream> stream,
                  telemetry::Direction direction)
-    : data_(data),
-      stream_(std::move(stream)),
-      timer_(data.loop(), [this] { on_timer(); }),
-      direction_(direction) {}
+    : Alarm(data.loop().timers()), data_(data), stream_(std::move(stream)), direction_(direction) {}
 
 Session::~Session() = default;
 
@@ -268,7 +265,7 @@ void Session::close_gracefully() {
     pauses_ = 0;
     stream_->resume_reading();
   }
-  armed_until_ = 0;
+  disarm();  // later than what it was armed for
   schedule(kLinger);
 }
 
@@ -276,7 +273,7 @@ std::unique_ptr<net::Stream> Session::give_up_stream() {
   exchange_ = nullptr;
   if (pauses_ != 0) stream_->resume_reading();
   pauses_ = 0;
-  timer_.disarm();
+  disarm();
   finished_ = true;
   std::unique_ptr<net::Stream> stream = std::move(stream_);
   data_.remove(*this);
@@ -304,7 +301,7 @@ bool Session::cut() {
 void Session::finish() {
   if (finished_) return;
   finished_ = true;
-  timer_.disarm();
+  disarm();
   stream_->set_handler(nullptr);
   data_.remove(*this);
 }
@@ -323,13 +320,11 @@ void Session::expect_reader() {
 
 void Session::schedule(net::Millis within) {
   const uint64_t due = data_.loop().now_millis() + static_cast<uint64_t>(within.count());
-  if (armed_until_ != 0 && armed_until_ <= due) return;  // it looks again when it fires
-  armed_until_ = due;
-  timer_.arm(within);
+  if (armed() && due_millis() <= due) return;  // it looks again when it fires
+  arm(within);
 }
 
-void Session::on_timer() {
-  armed_until_ = 0;
+void Session::on_alarm() {
   if (finished_) return;
   resume(unwatched);
   const Timeouts& timeouts = data_.config().timeouts;

@@ -23,10 +23,10 @@ namespace hms::proxy {
 class DataPath;
 class Exchange;
 
-class Session final : public net::StreamHandler {
+class Session final : public net::StreamHandler, private net::Alarm {
  public:
   Session(DataPath& data, std::unique_ptr<net::Stream> stream, telemetry::Direction direction);
-  ~Session();
+  ~Session() override;
 
   /// `early`: what was read from the stream before.
   void start(std::string_view early = {});
@@ -86,7 +86,7 @@ class Session final : public net::StreamHandler {
   void process(std::string_view& input);
   void process_stash();
   void after_first_read();
-  void on_timer();
+  void on_alarm() override;
   void refuse(LocalError error, std::string_view detail);
   void finish();
 
@@ -95,9 +95,7 @@ class Session final : public net::StreamHandler {
   Exchange* exchange_ = nullptr;
   std::unique_ptr<Destination> destination_;
   std::unique_ptr<std::string> stash_;  // bytes of further requests; null: none
-  net::Timer timer_;
-  uint64_t since_millis_ = 0;  // idle, or when the head began, or when closing began
-  uint64_t armed_until_ = 0;
+  uint64_t since_millis_ = 0;           // idle, or when the head began, or when closing began
   /// What the timer saw move. Nothing of an idle session does: it has none before the first look.
   struct Progress {
     uint64_t read = 0, written = 0;  // bytes, at the timer's last look; when closing began

@@ -51,19 +51,28 @@ Timer::Timer(Loop& loop, std::function<void()> on_fire)
     : Timer(loop.timers(), std::move(on_fire)) {}
 
 Timer::Timer(TimerWheel& wheel, std::function<void()> on_fire)
-    : wheel_(wheel), on_fire_(std::move(on_fire)) {}
+    : Alarm(wheel), on_fire_(std::move(on_fire)) {}
 
 Timer::~Timer() {
-  disarm();
   if (firing == this) firing = nullptr;
 }
 
-void Timer::arm(Millis delay) {
+/// The callback may destroy the timer, and with it a function that is still running: so it runs
+/// from here.
+void Timer::on_alarm() {
+  auto on_fire = std::move(on_fire_);
+  firing = this;
+  on_fire();
+  if (firing != nullptr) on_fire_ = std::move(on_fire);
+  firing = nullptr;
+}
+
+void Alarm::arm(Millis delay) {
   disarm();
   wheel_.add(*this, delay);
 }
 
-void Timer::disarm() noexcept {
+void Alarm::disarm() noexcept {
   if (armed()) wheel_.remove(*this);
 }
 
@@ -82,21 +91,21 @@ TimerWheel::~TimerWheel() {
   while (!ring_empty(due_)) unlink(*due_.next);
 }
 
-void TimerWheel::add(Timer& timer, Millis delay) {
+void TimerWheel::add(Alarm& alarm, Millis delay) {
   // A year bounds the sum below; nothing here waits longer.
   constexpr Millis kLongest = std::chrono::hours(24 * 366);
+  delay = std::clamp(delay, Millis::zero(), kLongest);
+  alarm.due_millis_ = driver_.now_millis() + static_cast<uint64_t>(delay.count());
   ++armed_;
-  if (delay <= Millis::zero()) {
-    append(soon_, timer);
+  if (delay == Millis::zero()) {
+    append(soon_, alarm);
     driver_.wake_soon();
     return;
   }
-  timer.due_millis_ =
-      driver_.now_millis() + static_cast<uint64_t>(std::min(delay, kLongest).count());
   // A tick that was collected already would wait a whole round.
-  const uint64_t tick = std::max(tick_of(timer.due_millis_), last_tick_ + 1);
+  const uint64_t tick = std::max(tick_of(alarm.due_millis_), last_tick_ + 1);
   const size_t slot = tick % kSlots;
-  append((*slots_)[slot], timer);
+  append((*slots_)[slot], alarm);
   occupied_[slot / 64] |= uint64_t{1} << (slot % 64);
   if (!advancing_ && (wake_tick_ == 0 || tick < wake_tick_)) {
     wake_tick_ = tick;
@@ -104,8 +113,8 @@ void TimerWheel::add(Timer& timer, Millis delay) {
   }
 }
 
-void TimerWheel::remove(Timer& timer) noexcept {
-  unlink(timer);
+void TimerWheel::remove(Alarm& alarm) noexcept {
+  unlink(alarm);
   --armed_;
 }
 
@@ -133,10 +142,10 @@ void TimerWheel::collect_slot(size_t slot, uint64_t now_tick) {
   TimerLink& head = (*slots_)[slot];
   for (TimerLink* link = head.next; link != &head;) {
     TimerLink* const following = link->next;
-    auto& timer = *static_cast<Timer*>(link);
-    if (timer.due_millis_ <= now_tick * kSlotMillis) {
-      unlink(timer);
-      append(due_, timer);
+    auto& alarm = *static_cast<Alarm*>(link);
+    if (alarm.due_millis_ <= now_tick * kSlotMillis) {
+      unlink(alarm);
+      append(due_, alarm);
     }
     link = following;
   }
@@ -145,19 +154,10 @@ void TimerWheel::collect_slot(size_t slot, uint64_t now_tick) {
 
 void TimerWheel::fire_some() {
   for (size_t fired = 0; fired < kFiresPerTurn && !ring_empty(due_); ++fired) {
-    fire(*static_cast<Timer*>(due_.next));
+    auto& alarm = *static_cast<Alarm*>(due_.next);
+    remove(alarm);
+    alarm.on_alarm();
   }
-}
-
-void TimerWheel::fire(Timer& timer) {
-  remove(timer);
-  // The callback may destroy the timer, and with it a function that is still running: so it runs
-  // from here.
-  auto on_fire = std::move(timer.on_fire_);
-  firing = &timer;
-  on_fire();
-  if (firing != nullptr) timer.on_fire_ = std::move(on_fire);
-  firing = nullptr;
 }
 
 void TimerWheel::plan_wake_up() {

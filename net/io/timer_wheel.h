@@ -24,26 +24,44 @@ struct TimerLink {
   TimerLink* next = nullptr;
 };
 
-/// One timeout or period, embedded in its owner; disarms itself when destroyed. It may be re-armed
-/// or destroyed in its own callback.
-class Timer : private TimerLink {
+/// One timeout or period that calls its owner, who derives from it; disarms itself when destroyed.
+/// It may be re-armed or destroyed in its own call. For owners of whom there are many: 40 bytes, a
+/// Timer has 72.
+class Alarm : private TimerLink {
  public:
-  Timer(Loop& loop, std::function<void()> on_fire);
-  Timer(TimerWheel& wheel, std::function<void()> on_fire);
-  ~Timer();
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
+  explicit Alarm(TimerWheel& wheel) noexcept : wheel_(wheel) {}
+  virtual ~Alarm() { disarm(); }
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
 
-  /// Fires once after `delay` (0: in the next turn); an armed timer is moved.
+  /// Fires once after `delay` (0: in the next turn); an armed one is moved.
   void arm(Millis delay);
   void disarm() noexcept;
   [[nodiscard]] bool armed() const noexcept { return next != nullptr; }
+  /// By the loop's clock; of what it was armed for last.
+  [[nodiscard]] uint64_t due_millis() const noexcept { return due_millis_; }
 
  private:
   friend class TimerWheel;
+  virtual void on_alarm() = 0;
   TimerWheel& wheel_;
-  std::function<void()> on_fire_;
   uint64_t due_millis_ = 0;
+};
+
+/// An alarm that calls a function.
+class Timer final : private Alarm {
+ public:
+  Timer(Loop& loop, std::function<void()> on_fire);
+  Timer(TimerWheel& wheel, std::function<void()> on_fire);
+  ~Timer() override;
+
+  using Alarm::arm;
+  using Alarm::armed;
+  using Alarm::disarm;
+
+ private:
+  void on_alarm() override;
+  std::function<void()> on_fire_;
 };
 
 /// All armed timers of a loop. Knows no libuv: a Driver tells it the time and wakes it, so that
@@ -78,13 +96,12 @@ class TimerWheel {
   [[nodiscard]] size_t armed_count() const noexcept { return armed_; }
 
  private:
-  friend class Timer;
-  void add(Timer& timer, Millis delay);
-  void remove(Timer& timer) noexcept;
+  friend class Alarm;
+  void add(Alarm& alarm, Millis delay);
+  void remove(Alarm& alarm) noexcept;
   void collect_due(uint64_t now_tick);
   void collect_slot(size_t slot, uint64_t now_tick);
   void fire_some();
-  void fire(Timer& timer);
   void plan_wake_up();
   [[nodiscard]] uint64_t next_occupied_tick() const noexcept;
 

@@ -52,6 +52,38 @@ struct Wheel {
 
 }  // namespace
 
+TEST_CASE(
+    "alarm: calls its owner, tells when it is due, and may be armed again or destroyed there") {
+  struct Owner final : Alarm {
+    Owner(TimerWheel& wheel, std::unique_ptr<Owner>& self) : Alarm(wheel), self_(self) {}
+    void on_alarm() override {
+      ++calls();
+      if (calls() == 1)
+        arm(Millis(50));
+      else
+        self_.reset();
+    }
+    static int& calls() {
+      static int made = 0;
+      return made;
+    }
+    std::unique_ptr<Owner>& self_;
+  };
+  Wheel w;
+  std::unique_ptr<Owner> owner;
+  owner = std::make_unique<Owner>(w.wheel, owner);
+  owner->arm(Millis(30));
+  CHECK(owner->due_millis() == w.driver.now + 30);
+  w.driver.run_until(w.wheel, owner->due_millis() + 10);
+  CHECK(Owner::calls() == 1);
+  REQUIRE(owner != nullptr);
+  CHECK(owner->armed());
+  w.driver.run_until(w.wheel, owner->due_millis() + 10);
+  CHECK(Owner::calls() == 2);
+  CHECK(owner == nullptr);
+  CHECK(w.wheel.armed_count() == 0);
+}
+
 TEST_CASE("timer: fires once, no earlier than asked and at most one slot later") {
   for (const int64_t delay :
        {1, 9, 10, 11, 19, 20, 250, 999, 40'950, 40'970, 123'456, 86'400'000}) {
