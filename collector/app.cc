@@ -207,6 +207,7 @@ class AppImpl final : public App {
     roller_->publish_known_days();
     all_spans_ = federate_spans(*spans_, *lake_);
     all_logs_ = federate_logs(*logs_, *lake_);
+    all_edges_ = federate_edges(*edges_, *lake_);
     all_series_ = federate_series(*series_, *lake_);
     return {};
   }
@@ -220,6 +221,7 @@ class AppImpl final : public App {
   }
   const SpanStore& spans() const { return *told_spans_; }
   const LogStore& logs() const { return *told_logs_; }
+  const ServiceEdgeStore& edges() const { return all_edges_ ? *all_edges_ : *edges_; }
   const SeriesSource& series() const { return *told_series_; }
 
   /// While the data directory is opened.
@@ -336,7 +338,7 @@ class AppImpl final : public App {
     if (otlp_server_) ingest_->register_routes(*otlp_server_, false);
     register_ledger_api(*server_, *engine_);
     register_backup_api(*server_, loop_, *queries_, *engine_, options_.backup_directory);
-    register_jaeger_api(*server_, loop_, *searches_, spans(), *edges_, &audit_);
+    register_jaeger_api(*server_, loop_, *searches_, spans(), edges(), &audit_);
     register_jaeger_v3_api(*server_, loop_, *searches_, spans(), &audit_);
     register_logs_api(*server_, loop_, *searches_, logs(), tail_, &audit_);
     register_audit_api(*server_, loop_, *searches_, engine_->reader(), audit_);
@@ -345,7 +347,7 @@ class AppImpl final : public App {
     questions.shared_samples = std::make_shared<std::atomic<int64_t>>(
         static_cast<int64_t>(shares_.queries / kBytesPerSample));
     questions.parallel = make_parallel_for(*queries_, kQueryThreads - 1);
-    register_map_api(*server_, loop_, *queries_, *edges_, series(), questions);
+    register_map_api(*server_, loop_, *queries_, edges(), series(), questions);
     register_prometheus_api(*server_, loop_, *queries_, series(), std::move(questions));
     register_prometheus_status(*server_, loop_, *queries_, *series_, status_info());
     if (lake_)
@@ -478,6 +480,7 @@ class AppImpl final : public App {
   std::unique_ptr<Roller> roller_;        // null without a lake, as what follows
   std::unique_ptr<SpanStore> all_spans_;  // hot and lake
   std::unique_ptr<LogStore> all_logs_;
+  std::unique_ptr<ServiceEdgeStore> all_edges_;
   std::unique_ptr<SeriesSource> all_series_;
   std::unique_ptr<SpanStore> told_spans_;  // with what is damaged
   std::unique_ptr<LogStore> told_logs_;

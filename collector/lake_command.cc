@@ -40,8 +40,8 @@ struct LakeArguments {
 
 constexpr const char* kUsageText =
     "usage: hms-collector lake list|verify|export|roll --lake DEST [--day YYYY-MM-DD]\n"
-    "         [--table spans|logs|metrics|histograms] [--format ndjson|csv] [--data DIR] "
-    "[--config FILE]\n";
+    "         [--table spans|logs|metrics|histograms|edges|edge-hours] [--format ndjson|csv]\n"
+    "         [--data DIR] [--config FILE]\n";
 
 int usage(const std::string& fault) {
   std::fprintf(stderr, "hms-collector lake: %s\n%s", fault.c_str(), kUsageText);

@@ -21,12 +21,13 @@ constexpr uint64_t kDefaultLookbackNanos =
 constexpr uint64_t kMaxMicros = 18'000'000'000'000'000ULL;  // keeps nanoseconds within 64 bits
 constexpr size_t kMaxTags = 32;
 
-QueryAnswer envelope(json data, size_t total) {
-  const json body = {{"data", std::move(data)},
-                     {"total", total},
-                     {"limit", 0},
-                     {"offset", 0},
-                     {"errors", nullptr}};
+QueryAnswer envelope(json data, size_t total, const std::vector<std::string>& warnings = {}) {
+  json body = {{"data", std::move(data)},
+               {"total", total},
+               {"limit", 0},
+               {"offset", 0},
+               {"errors", nullptr}};
+  if (!warnings.empty()) body["warnings"] = warnings;
   return {200, body.dump(-1, ' ', false, json::error_handler_t::replace)};
 }
 
@@ -128,17 +129,18 @@ QueryAnswer search(const SpanStore& spans, const TraceQuery& query, const Audite
   return envelope(std::move(data), total);
 }
 
-QueryAnswer dependencies(const ServiceEdgeStore& edges, uint64_t start, uint64_t end) {
-  const auto totals = edges.totals(start, end);
+QueryAnswer dependencies(const ServiceEdgeStore& edges, uint64_t start, uint64_t end,
+                         const std::function<bool()>& cancelled) {
+  const auto totals = edges.totals(start, end, cancelled);
   if (!totals) return jaeger_error(totals.error());
   json data = json::array();
-  for (const ServiceEdge& edge : *totals) {
+  for (const ServiceEdge& edge : totals->edges) {
     if (edge.from.empty()) continue;
     data.push_back(
         {{"parent", edge.from}, {"child", edge.to}, {"callCount", std::llround(edge.requests)}});
   }
   const size_t total = data.size();
-  return envelope(std::move(data), total);
+  return envelope(std::move(data), total, totals->warnings);
 }
 
 json operations_json(const SpanStore& spans, const std::string& service, const std::string& kind) {
@@ -230,8 +232,9 @@ void register_jaeger_api(net::HttpServer& server, net::Loop& loop, Executor& exe
       return;
     }
     const uint64_t start = end > lookback ? end - lookback : 0;
-    run_query(loop, executor, reply,
-              [&edges, start, end](const auto&) { return dependencies(edges, start, end); });
+    run_query(loop, executor, reply, [&edges, start, end](const auto& cancelled) {
+      return dependencies(edges, start, end, cancelled);
+    });
   });
 }
 

@@ -64,12 +64,12 @@ uint64_t with_present_second(uint64_t end) {
 
 QueryAnswer map(const ServiceEdgeStore& edges, const SeriesSource& series, uint64_t start,
                 uint64_t end, const SelectLimits& limits) {
-  const auto totals = edges.totals(start, with_present_second(end));
+  const auto totals = edges.totals(start, with_present_second(end), limits.cancelled);
   if (!totals) return error_answer(totals.error());
   const double seconds = static_cast<double>(end - start) / 1e9;
   Nodes named;
   json lines = json::array();
-  for (const ServiceEdge& edge : *totals) {
+  for (const ServiceEdge& edge : totals->edges) {
     if (edge.from.empty()) {
       named[edge.to] = figures_of(edge.requests, edge.errors, edge.duration);
       continue;
@@ -92,7 +92,8 @@ QueryAnswer map(const ServiceEdgeStore& edges, const SeriesSource& series, uint6
     add_figures(node, figures, seconds);
     nodes.push_back(std::move(node));
   }
-  const json body = {{"nodes", std::move(nodes)}, {"edges", std::move(lines)}};
+  json body = {{"nodes", std::move(nodes)}, {"edges", std::move(lines)}};
+  if (!totals->warnings.empty()) body["warnings"] = totals->warnings;
   return {200, body.dump(-1, ' ', false, json::error_handler_t::replace)};
 }
 

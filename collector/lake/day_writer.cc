@@ -1,6 +1,7 @@
 #include "collector/lake/day_writer.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 
@@ -9,6 +10,7 @@
 #include "collector/store/log_chunk.h"
 #include "collector/store/series_regex.h"
 #include "collector/store/span_chunk_reader.h"
+#include "collector/store/span_edge_rows.h"
 #include "collector/store/span_index.h"
 
 namespace hms::collector {
@@ -20,6 +22,8 @@ using net::Result;
 
 constexpr uint64_t kIndexSortBytes = 16ULL * 1024 * 1024;
 constexpr int64_t kDayMillis = 86'400'000;
+constexpr int64_t kHourMillis = 3'600'000;
+constexpr uint32_t kSlotsPerHour = 3'600 / kSecondsPerSlot;
 constexpr size_t kMaxServices = 2'000;
 constexpr uint64_t kAskEvery = 4'096;
 
@@ -39,6 +43,7 @@ class DayWriter {
     if (auto done = write_sorted(LakeTable::spans); !done.ok()) return std::move(done).error();
     if (auto done = write_sorted(LakeTable::logs); !done.ok()) return std::move(done).error();
     if (auto done = write_series(); !done.ok()) return std::move(done).error();
+    if (auto done = write_map(); !done.ok()) return std::move(done).error();
     manifest_.services.assign(services_.begin(), services_.end());
     return std::move(manifest_);
   }
@@ -161,13 +166,7 @@ class DayWriter {
       if (auto done = write_one(labels, start, limits, samples, histograms); !done.ok())
         return done;
     }
-    for (auto [table, files] :
-         {std::pair(LakeTable::metrics, &samples), std::pair(LakeTable::histograms, &histograms)}) {
-      auto finished = files->finish();
-      if (!finished.ok()) return std::move(finished).error();
-      manifest_.table(table).files = std::move(finished).value();
-    }
-    return {};
+    return finish_tables({{LakeTable::metrics, &samples}, {LakeTable::histograms, &histograms}});
   }
 
   Result<void> write_one(const LabelSet& labels, int64_t start, const SelectLimits& limits,
@@ -189,6 +188,58 @@ class DayWriter {
         if (auto added = count_and_add(LakeTable::histograms, histograms); !added.ok())
           return added;
       }
+    }
+    return {};
+  }
+
+  // ---- the service map
+
+  /// Its rows as they are, and the same by the hour, so that a month is asked in thousands of rows.
+  Result<void> write_map() {
+    begin(LakeTable::edges);
+    TableFiles slots(options_.folder, day_.day, LakeTable::edges, options_.max_file_bytes);
+    TableFiles hours(options_.folder, day_.day, LakeTable::edge_hours, options_.max_file_bytes);
+    uint32_t hour = 0;
+    std::map<EdgeNames, EdgeTotals> of_hour;
+    auto read = each_chunk(Table::service_edge,
+                           [&](std::string_view key, std::string_view value) -> Result<void> {
+                             const auto row = parse_edge_row(key, value);
+                             if (!row)
+                               return Error{Code::corrupt, net::Side::self, false,
+                                            "a row of the service map cannot be read"};
+                             if (row->slot / kSlotsPerHour != hour) {
+                               if (auto added = add_hour(hour, of_hour, hours); !added.ok())
+                                 return added;
+                               hour = row->slot / kSlotsPerHour;
+                             }
+                             EdgeTotals& sum = of_hour[row->names];
+                             sum.requests += row->totals.requests;
+                             sum.errors += row->totals.errors;
+                             sum.duration.merge(row->totals.duration);
+                             edge_row(int64_t{row->slot} * kSecondsPerSlot * 1'000, row->names,
+                                      row->totals, row->totals.by_second(), row_);
+                             return count_and_add(LakeTable::edges, slots);
+                           });
+    if (!read.ok()) return read;
+    if (auto added = add_hour(hour, of_hour, hours); !added.ok()) return added;
+    manifest_.has_map = true;
+    return finish_tables({{LakeTable::edges, &slots}, {LakeTable::edge_hours, &hours}});
+  }
+
+  Result<void> add_hour(uint32_t hour, std::map<EdgeNames, EdgeTotals>& rows, TableFiles& files) {
+    for (const auto& [names, totals] : rows) {
+      edge_row(int64_t{hour} * kHourMillis, names, totals, false, row_);
+      if (auto added = count_and_add(LakeTable::edge_hours, files); !added.ok()) return added;
+    }
+    rows.clear();
+    return {};
+  }
+
+  Result<void> finish_tables(const std::vector<std::pair<LakeTable, TableFiles*>>& tables) {
+    for (const auto& [table, files] : tables) {
+      auto finished = files->finish();
+      if (!finished.ok()) return std::move(finished).error();
+      manifest_.table(table).files = std::move(finished).value();
     }
     return {};
   }

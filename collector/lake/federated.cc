@@ -142,6 +142,38 @@ class FederatedSpans final : public Forwarding<SpanStore> {
   const Lake& lake_;
 };
 
+// ---------------------------------------------------------------- the service map
+
+class FederatedEdges final : public Forwarding<ServiceEdgeStore> {
+ public:
+  FederatedEdges(ServiceEdgeStore& hot, const Lake& lake) : Forwarding(hot), lake_(lake) {}
+
+  Result<ServiceMap> totals(uint64_t start, uint64_t end,
+                            const std::function<bool()>& cancelled) const override {
+    // A day of the lake has no calls that ended after it.
+    const std::vector<uint32_t> days = lake_.days();
+    if (days.empty() || days.back() < start / kNanosPerDay)
+      return hot_.totals(start, end, cancelled);
+    return steadily(lake_, [&] { return joined(start, end, cancelled); });
+  }
+
+ private:
+  Result<ServiceMap> joined(uint64_t start, uint64_t end,
+                            const std::function<bool()>& cancelled) const {
+    auto hot = hot_.totals(start, end, cancelled);
+    if (!hot.ok()) return hot;
+    EdgeSum sum(start, end);
+    LakeWarnings warnings;
+    if (auto read = lake_edges(lake_, start, end, cancelled, sum, warnings); !read.ok())
+      return std::move(read).error();
+    for (const ServiceEdge& edge : hot->edges)
+      sum.add_whole({edge.from, edge.to}, edge.requests, edge.errors, edge.duration);
+    return ServiceMap{sum.take(), warnings.sentences()};
+  }
+
+  const Lake& lake_;
+};
+
 // ---------------------------------------------------------------- logs
 
 // A cursor over both: "l.<time>.<day>.<row>.<the hot store's own, or empty>", numbers hexadecimal.
@@ -372,6 +404,9 @@ std::unique_ptr<SpanStore> federate_spans(SpanStore& hot, const Lake& lake) {
 }
 std::unique_ptr<LogStore> federate_logs(LogStore& hot, const Lake& lake) {
   return std::make_unique<FederatedLogs>(hot, lake);
+}
+std::unique_ptr<ServiceEdgeStore> federate_edges(ServiceEdgeStore& hot, const Lake& lake) {
+  return std::make_unique<FederatedEdges>(hot, lake);
 }
 std::unique_ptr<SeriesSource> federate_series(const SeriesSource& hot, const Lake& lake) {
   return std::make_unique<FederatedSeries>(hot, lake);

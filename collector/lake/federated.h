@@ -11,6 +11,7 @@
 #include "collector/lake/lake.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
+#include "collector/store/span_edges.h"
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
@@ -18,6 +19,8 @@ namespace hms::collector {
 /// All arguments must outlive what is returned.
 [[nodiscard]] std::unique_ptr<SpanStore> federate_spans(SpanStore& hot, const Lake& lake);
 [[nodiscard]] std::unique_ptr<LogStore> federate_logs(LogStore& hot, const Lake& lake);
+[[nodiscard]] std::unique_ptr<ServiceEdgeStore> federate_edges(ServiceEdgeStore& hot,
+                                                               const Lake& lake);
 [[nodiscard]] std::unique_ptr<SeriesSource> federate_series(const SeriesSource& hot,
                                                             const Lake& lake);
 

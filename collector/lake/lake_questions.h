@@ -1,5 +1,5 @@
-// lake_questions.h: traces, logs and series of the days in the lake. federated.h joins them with
-// the hot days.
+// lake_questions.h: traces, logs, series and service map of the days in the lake. federated.h joins
+// them with the hot days.
 //
 // Nothing here fails because a part of the lake cannot be read: what is missing is told in
 // `warnings`. Limits: a search looks at 20,000,000 rows at most, then says so. Thread: any.
@@ -12,6 +12,7 @@
 #include "collector/lake/lake.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
+#include "collector/store/span_edge_rows.h"
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
@@ -53,6 +54,12 @@ struct LakeLogPlace {
 [[nodiscard]] net::Result<std::vector<Series>> lake_series(
     const Lake& lake, const std::vector<LabelMatcher>& matchers, int64_t start_millis,
     int64_t end_millis, const SelectLimits& limits, bool points, LakeWarnings& warnings);
+
+/// Adds the nodes and edges of the lake's days. Whole hours are read by the hour. Errors: canceled.
+[[nodiscard]] net::Result<void> lake_edges(const Lake& lake, uint64_t start_unix_nanos,
+                                           uint64_t end_unix_nanos,
+                                           const std::function<bool()>& cancelled, EdgeSum& sum,
+                                           LakeWarnings& warnings);
 
 /// Services that the lake's days name. Only of manifests that have been read.
 [[nodiscard]] std::vector<std::string> lake_services(const Lake& lake);

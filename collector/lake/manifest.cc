@@ -160,6 +160,7 @@ uint64_t LakeManifest::bytes() const {
 std::string encode_manifest(const LakeManifest& manifest) {
   json tables = json::object();
   for (const LakeTable which : kLakeTables) {
+    if (is_map(which) && !manifest.has_map) continue;
     const TableSpec& spec = table_spec(which);
     tables[std::string(spec.name)] = table_json(spec, manifest.table(which));
   }
@@ -195,7 +196,9 @@ Result<LakeManifest> decode_manifest(std::string_view text) {
   }
   const auto tables = from.find("tables");
   if (tables == from.end() || !tables->is_object()) return corrupt("no tables");
+  out.has_map = tables->contains(std::string(table_spec(LakeTable::edges).name));
   for (const LakeTable which : kLakeTables) {
+    if (is_map(which) && !out.has_map) continue;
     const TableSpec& spec = table_spec(which);
     const auto table = tables->find(std::string(spec.name));
     if (table == tables->end() || !read_table(*table, out.day, spec, out.table(which)))

@@ -1,9 +1,10 @@
 // manifest.h: what the lake has of one day: written last, so a day without one is not in the lake.
 //
 // Object names: day=YYYY-MM-DD/ and spans-00000.parquet, logs-..., metrics-..., histograms-...,
-// trace-index-spans.parquet, trace-index-logs.parquet, manifest.json (docs/storage-format.md).
-// The same day always gets the same names, so a roll that is taken up again replaces what a killed
-// one left. Limits of reading: 16 MiB, 10,000 files a table, 2,000 services. Thread: values.
+// edges-..., edge-hours-..., trace-index-spans.parquet, trace-index-logs.parquet, manifest.json
+// (docs/storage-format.md). The same day always gets the same names, so a roll that is taken up
+// again replaces what a killed one left. Limits of reading: 16 MiB, 10,000 files a table, 2,000
+// services. Thread: values.
 #pragma once
 
 #include <array>
@@ -39,7 +40,8 @@ struct LakeManifest {
   uint32_t day = 0;
   std::string store;      // which collector's data: a UUID
   std::string rolled_at;  // ISO 8601
-  std::array<LakeTableManifest, 4> tables;
+  std::array<LakeTableManifest, kLakeTables.size()> tables;
+  bool has_map = false;               // false: rolled before the lake kept the service map
   std::vector<std::string> services;  // of spans and logs, sorted
 
   [[nodiscard]] const LakeTableManifest& table(LakeTable which) const {

@@ -226,7 +226,8 @@ Result<LakeManifest> Roller::write(Family day) {
   writer.cancelled = [this] { return stopping(); };
   writer.on_table = [this](LakeTable table) {
     set_step("write " + std::string(table_spec(table).name));
-    if (table == LakeTable::logs) fault_point("table");  // spans are written, logs are not
+    if (table == LakeTable::logs) fault_point("table");   // spans are written, logs are not
+    if (table == LakeTable::edges) fault_point("edges");  // all but the service map
   };
   auto manifest = write_day(engine_.reader(), series_, day, writer);
   fault_point("written");

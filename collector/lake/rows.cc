@@ -86,6 +86,23 @@ TableSpec histograms_table() {
   return spec;
 }
 
+TableSpec map_table(std::string_view name) {
+  return {name,
+          {{"time", ColumnType::timestamp_millis},
+           {"from", ColumnType::text},
+           {"to", ColumnType::text},
+           {"requests", ColumnType::int64},
+           {"errors", ColumnType::int64},
+           {"duration_sum", ColumnType::real},
+           {"zero_count", ColumnType::int64},
+           {"buckets", ColumnType::json},
+           {"requests_by_second", ColumnType::json},
+           {"errors_by_second", ColumnType::json}},
+          3,
+          0,
+          false};
+}
+
 /// Reads cells that RowWriter wrote.
 class RowReader {
  public:
@@ -192,6 +209,27 @@ std::vector<telemetry::Histogram::Bucket> buckets_of(std::string_view text) {
   return out;
 }
 
+using Seconds = std::array<uint32_t, kSecondsPerSlot>;
+
+std::string seconds_json(const Seconds& counts) {
+  std::string out = "[";
+  for (const uint32_t count : counts) {
+    if (out.size() > 1) out += ',';
+    out += std::to_string(count);
+  }
+  return out + "]";
+}
+
+Seconds seconds_of(std::string_view text) {
+  Seconds out{};
+  const auto counts = nlohmann::json::parse(text, nullptr, false);
+  if (!counts.is_array() || counts.size() != out.size()) return out;
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (counts[i].is_number_unsigned()) out[i] = counts[i].get<uint32_t>();
+  }
+  return out;
+}
+
 telemetry::TraceId trace_of(std::string_view hex) {
   return telemetry::parse_trace_id(hex).value_or(telemetry::TraceId{});
 }
@@ -211,8 +249,9 @@ void series_row(const LabelSet& labels, std::string_view json, int64_t time, Row
 }  // namespace
 
 const TableSpec& table_spec(LakeTable table) {
-  static const std::array<TableSpec, 4> kSpecs{spans_table(), logs_table(), metrics_table(),
-                                               histograms_table()};
+  static const std::array<TableSpec, kLakeTables.size()> kSpecs{
+      spans_table(),      logs_table(),       metrics_table(),
+      histograms_table(), map_table("edges"), map_table("edge-hours")};
   return kSpecs[static_cast<size_t>(table)];
 }
 
@@ -362,6 +401,21 @@ void histogram_row(const LabelSet& labels, std::string_view json, const Histogra
   row.text(buckets_json(value.negative));
 }
 
+void edge_row(int64_t begin_millis, const EdgeNames& names, const EdgeTotals& totals,
+              bool by_second, RowWriter& row) {
+  row.clear();
+  row.integer(begin_millis);
+  row.text(names.first);
+  row.text(names.second);
+  row.integer(static_cast<int64_t>(totals.requests));
+  row.integer(static_cast<int64_t>(totals.errors));
+  row.real(totals.duration.sum);
+  row.integer(static_cast<int64_t>(totals.duration.zero_count));
+  row.text(buckets_json(totals.duration.positive));
+  row.text(by_second ? seconds_json(totals.requests_of) : "[]");
+  row.text(by_second ? seconds_json(totals.errors_of) : "[]");
+}
+
 // ---------------------------------------------------------------- and back
 
 StoredSpan span_of(const std::vector<ColumnValues>& columns, size_t index) {
@@ -416,6 +470,27 @@ HistogramSample histogram_of(const std::vector<ColumnValues>& columns, size_t in
   value->positive = buckets_of(columns[at::positive].texts[index]);
   value->negative = buckets_of(columns[at::negative].texts[index]);
   return {columns[at::time].integers[index], std::move(value)};
+}
+
+LakeEdge edge_of(const std::vector<ColumnValues>& columns, size_t index) {
+  namespace at = edge_column;
+  const auto text = [&](size_t column) { return columns[column].texts[index]; };
+  const auto number = [&](size_t column) {
+    return static_cast<uint64_t>(columns[column].integers[index]);
+  };
+  LakeEdge edge;
+  edge.begin_millis = columns[at::time].integers[index];
+  edge.names = {std::string(text(at::from)), std::string(text(at::to))};
+  edge.totals.requests = number(at::requests);
+  edge.totals.errors = number(at::errors);
+  telemetry::Histogram& duration = edge.totals.duration;
+  duration.sum = columns[at::duration_sum].reals[index];
+  duration.zero_count = duration.count = number(at::zero_count);
+  duration.positive = buckets_of(text(at::buckets));
+  for (const auto& bucket : duration.positive) duration.count += bucket.count;
+  edge.totals.requests_of = seconds_of(text(at::requests_by_second));
+  edge.totals.errors_of = seconds_of(text(at::errors_by_second));
+  return edge;
 }
 
 LabelSet labels_of(std::string_view json) {

@@ -16,18 +16,25 @@
 #include "collector/lake/parquet_writer.h"
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
+#include "collector/store/span_edge_rows.h"
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
 
-enum class LakeTable : uint8_t { spans, logs, metrics, histograms };
-inline constexpr std::array<LakeTable, 4> kLakeTables{LakeTable::spans, LakeTable::logs,
-                                                      LakeTable::metrics, LakeTable::histograms};
+enum class LakeTable : uint8_t { spans, logs, metrics, histograms, edges, edge_hours };
+inline constexpr std::array<LakeTable, 6> kLakeTables{LakeTable::spans,   LakeTable::logs,
+                                                      LakeTable::metrics, LakeTable::histograms,
+                                                      LakeTable::edges,   LakeTable::edge_hours};
+/// The service map's: days that were rolled before the lake kept it have neither.
+[[nodiscard]] constexpr bool is_map(LakeTable table) noexcept {
+  return table == LakeTable::edges || table == LakeTable::edge_hours;
+}
 
 struct TableSpec {
   std::string_view name;  // "spans": also the beginning of its files' names
   std::vector<ColumnSpec> columns;
-  size_t sorted_by = 3;  // service, route, time; for series service, route, metric, labels, time
+  size_t sorted_by = 3;  // service, route, time; for series service, route, metric, labels, time;
+                         // for the map time, from, to
   size_t time_column = 2;
   bool has_traces = false;  // a trace index stands beside it
 };
@@ -78,12 +85,21 @@ void sample_row(const LabelSet& labels, std::string_view labels_json, const Samp
 void histogram_row(const LabelSet& labels, std::string_view labels_json,
                    const HistogramSample& sample, RowWriter& row);
 [[nodiscard]] std::string labels_json(const LabelSet& labels);
+/// `by_second`: a slot's row; else a longer time's.
+void edge_row(int64_t begin_millis, const EdgeNames& names, const EdgeTotals& totals,
+              bool by_second, RowWriter& row);
 
 // And back. `columns`: all of the table's, read with the same first row.
 [[nodiscard]] StoredSpan span_of(const std::vector<ColumnValues>& columns, size_t index);
 [[nodiscard]] StoredLog log_of(const std::vector<ColumnValues>& columns, size_t index);
 [[nodiscard]] HistogramSample histogram_of(const std::vector<ColumnValues>& columns, size_t index);
 [[nodiscard]] LabelSet labels_of(std::string_view json);
+struct LakeEdge {
+  int64_t begin_millis = 0;
+  EdgeNames names;
+  EdgeTotals totals;
+};
+[[nodiscard]] LakeEdge edge_of(const std::vector<ColumnValues>& columns, size_t index);
 
 // Columns that questions look at first.
 namespace span_column {
@@ -101,5 +117,9 @@ namespace series_column {  // both metrics and histograms
 inline constexpr size_t service = 0, route = 1, metric = 2, labels = 3, time = 4, value = 5;
 inline constexpr size_t count = 5, sum = 6, zero_count = 7, scale = 8, positive = 9, negative = 10;
 }  // namespace series_column
+namespace edge_column {
+inline constexpr size_t time = 0, from = 1, to = 2, requests = 3, errors = 4, duration_sum = 5,
+                        zero_count = 6, buckets = 7, requests_by_second = 8, errors_by_second = 9;
+}
 
 }  // namespace hms::collector

@@ -122,6 +122,7 @@ class Engine final : public StorageEngine {
 
   void seal_day(Family day, std::function<void(Result<void>)> done) override {
     add_job([this, day, done = std::move(done)] {
+      upkeep();  // what the stores have of it in memory alone is written before it is closed
       auto written = set_lake_day(day, DayState::sealed);
       if (written.ok()) {
         for (auto* store : stores_) store->seal_day(day);

@@ -1,7 +1,6 @@
 #include "collector/store/span_edges.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <mutex>
 #include <set>
@@ -9,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "collector/store/chunk_columns.h"
+#include "collector/store/chunk_days.h"
 #include "collector/store/keys.h"
 #include "collector/store/span_index.h"
 #include "collector/store/span_parents.h"
@@ -21,124 +20,24 @@ using telemetry::SpanId;
 using telemetry::SpanKind;
 
 constexpr uint64_t kSecondNanos = 1'000'000'000ULL;
-constexpr uint32_t kSecondsPerSlot = 10;
-constexpr uint64_t kSlotNanos = kSecondsPerSlot * kSecondNanos;
 constexpr uint32_t kSlotsInMemory = 720;  // two hours
 constexpr int kSlotsAtATime = 16;
 constexpr size_t kMaxRowsPerSlot = 5'000;
+constexpr size_t kMaxLateRows = 20'000;
 constexpr size_t kMaxWaiting = 200'000;
 constexpr size_t kMaxNames = 20'000;
 constexpr size_t kExpectAhead = 12;  // spans: longer than a look into the memory takes
 
-using Names = std::pair<std::string, std::string>;  // from, to
-
-/// Of one node or edge in one slot.
-struct EdgeTotals {
-  uint64_t requests = 0, errors = 0;
-  telemetry::Histogram duration;
-  std::array<uint32_t, kSecondsPerSlot> requests_of{}, errors_of{};  // by second
+/// A slot as one family keeps it: its day's, or that of a later day on which calls for it came when
+/// its own was on its way to the lake already.
+struct SlotKey {
+  uint32_t slot = 0;
+  Family day;
+  auto operator<=>(const SlotKey&) const = default;
 };
-using Slot = std::map<Names, EdgeTotals>;
-
-std::string edge_key(uint32_t slot, const Names& names) {
-  std::string key = table_key(Table::service_edge);
-  append_be32(key, slot);
-  key.append(names.first).push_back('\0');
-  key.append(names.second);
-  return key;
-}
+using Slot = std::map<EdgeNames, EdgeTotals>;
 
 Family family_of_slot(uint32_t slot) { return Family::of_unix_nanos(slot * kSlotNanos); }
-
-std::string encode(const EdgeTotals& totals) {
-  ColumnWriter out;
-  out.varint(totals.requests);
-  out.varint(totals.errors);
-  out.real(totals.duration.sum);
-  out.varint(totals.duration.zero_count);
-  out.varint(totals.duration.positive.size());
-  int64_t last = 0;
-  for (const auto& bucket : totals.duration.positive) {
-    out.zigzag(bucket.index - last);
-    out.varint(bucket.count);
-    last = bucket.index;
-  }
-  for (const uint32_t count : totals.requests_of) out.varint(count);
-  for (const uint32_t count : totals.errors_of) out.varint(count);
-  return out.bytes();
-}
-
-bool decode(std::string_view value, EdgeTotals& totals) {
-  ColumnReader in(value);
-  totals.requests = in.varint();
-  totals.errors = in.varint();
-  totals.duration.sum = in.real();
-  totals.duration.zero_count = totals.duration.count = in.varint();
-  int64_t last = 0;
-  for (size_t n = in.count(2); n > 0 && !in.failed(); --n) {
-    last += in.zigzag();
-    const uint64_t count = in.varint();
-    if (last < INT32_MIN || last > INT32_MAX) return false;
-    totals.duration.positive.push_back({static_cast<int32_t>(last), count});
-    totals.duration.count += count;
-  }
-  if (in.rest().empty()) return !in.failed();  // written before seconds were kept
-  for (uint32_t& count : totals.requests_of) count = static_cast<uint32_t>(in.varint());
-  for (uint32_t& count : totals.errors_of) count = static_cast<uint32_t>(in.varint());
-  return !in.failed();
-}
-
-/// How much of [from, to) is within [start, end), 0 to 1.
-double part_within(uint64_t from, uint64_t to, uint64_t start, uint64_t end) {
-  const uint64_t begin = std::max(from, start), stop = std::min(to, end);
-  return stop <= begin ? 0 : static_cast<double>(stop - begin) / static_cast<double>(to - from);
-}
-
-/// Sums rows over a range.
-class RangeSum {
- public:
-  RangeSum(uint64_t start, uint64_t end) : start_(start), end_(end) {}
-
-  void add(uint32_t slot, const Names& names, const EdgeTotals& totals) {
-    const uint64_t begin = slot * kSlotNanos;
-    double requests = 0, errors = 0;
-    const bool whole = begin >= start_ && begin + kSlotNanos <= end_;
-    const bool by_second = std::any_of(totals.requests_of.begin(), totals.requests_of.end(),
-                                       [](uint32_t count) { return count > 0; });
-    if (whole || !by_second) {
-      const double part = part_within(begin, begin + kSlotNanos, start_, end_);
-      requests = static_cast<double>(totals.requests) * part;
-      errors = static_cast<double>(totals.errors) * part;
-    } else {
-      for (size_t i = 0; i < kSecondsPerSlot; ++i) {
-        const uint64_t second = begin + i * kSecondNanos;
-        const double part = part_within(second, second + kSecondNanos, start_, end_);
-        requests += totals.requests_of[i] * part;
-        errors += totals.errors_of[i] * part;
-      }
-    }
-    if (requests == 0) return;
-    ServiceEdge& edge = sum_[names];
-    edge.requests += requests;
-    edge.errors += errors;
-    edge.duration.merge(totals.duration);
-  }
-
-  std::vector<ServiceEdge> take() {
-    std::vector<ServiceEdge> edges;
-    edges.reserve(sum_.size());
-    for (auto& [names, edge] : sum_) {
-      edge.from = names.first;
-      edge.to = names.second;
-      edges.push_back(std::move(edge));
-    }
-    return edges;
-  }
-
- private:
-  const uint64_t start_, end_;
-  std::map<Names, ServiceEdge> sum_;
-};
 
 class SlottedEdgeStore final : public ServiceEdgeStore {
  public:
@@ -147,9 +46,10 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   void committed(std::span<const AcceptedBatch> group) override;
   void failed(std::span<const AcceptedBatch>) override {}
   void maintain(uint64_t now_unix_nanos, KvWriter& writer) override;
-  void forget_day(Family) override {}
-  net::Result<std::vector<ServiceEdge>> totals(uint64_t start_unix_nanos,
-                                               uint64_t end_unix_nanos) const override;
+  void seal_day(Family day) override;
+  void forget_day(Family day) override;
+  net::Result<ServiceMap> totals(uint64_t start_unix_nanos, uint64_t end_unix_nanos,
+                                 const std::function<bool()>& cancelled) const override;
 
  private:
   struct Call {
@@ -178,16 +78,22 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   void trim_waiting(uint32_t now_seconds);
   void count(uint32_t from, const Call& call);
   EdgeTotals* row(uint32_t from, const Call& call);
+  bool load_late_row(const SlotKey& key, const EdgeNames& names, EdgeTotals& totals);
+  void forget_closed_slots();
   void settle_hot() const;
-  static net::Result<void> read_slots(
-      const KvReader& reader, Family day, uint32_t first, uint32_t last,
-      const std::function<void(uint32_t, Names, EdgeTotals)>& visit);
+  net::Result<void> add_from_disk(uint32_t first, uint32_t last,
+                                  const std::set<std::pair<SlotKey, EdgeNames>>& counted,
+                                  const std::function<bool()>& cancelled, EdgeSum& sum) const;
 
   const KvReader* reader_ = nullptr;
   mutable std::mutex mutex_;
-  std::map<uint32_t, Slot> slots_;
+  /// All rows of the slots from first_in_memory_ on; of older ones those that a late call changed.
+  std::map<SlotKey, Slot> slots_;
   uint32_t first_in_memory_ = 0;
-  std::set<std::pair<uint32_t, Names>> dirty_;
+  size_t late_rows_ = 0;  // since the last write
+  std::set<std::pair<SlotKey, EdgeNames>> dirty_;
+  std::set<Family> sealed_;
+  uint64_t arrived_ = 0;  // the newest batch, Unix nanoseconds
   SpanParents parents_;
   std::unordered_multimap<SpanId, Waiting> waiting_;  // calls whose caller is not known yet
   std::map<std::string, uint32_t, std::less<>> numbers_;
@@ -200,24 +106,6 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   };
   mutable std::unordered_map<RowKey, HotRow, RowHash> hot_;
 };
-
-net::Result<void> SlottedEdgeStore::read_slots(
-    const KvReader& reader, Family day, uint32_t first, uint32_t last,
-    const std::function<void(uint32_t, Names, EdgeTotals)>& visit) {
-  std::string begin = table_key(Table::service_edge), end = begin;
-  append_be32(begin, first);
-  append_be32(end, last + 1);
-  return reader.scan(day, begin, end, [&visit](std::string_view key, std::string_view value) {
-    const size_t from_end = key.find('\0', 5);
-    EdgeTotals totals;
-    if (from_end != key.npos && decode(value, totals)) {
-      visit(read_be32(key.substr(1)),
-            {std::string(key.substr(5, from_end - 5)), std::string(key.substr(from_end + 1))},
-            std::move(totals));
-    }
-    return true;
-  });
-}
 
 net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
   const std::lock_guard lock(mutex_);
@@ -239,25 +127,40 @@ net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
   }
   first_in_memory_ = newest > kSlotsInMemory ? newest - kSlotsInMemory : 0;
   for (const Family day : days) {
-    const auto read = read_slots(reader, day, first_in_memory_, newest,
-                                 [this](uint32_t slot, Names names, EdgeTotals totals) {
-                                   slots_[slot][std::move(names)] = std::move(totals);
-                                 });
+    const auto read =
+        each_edge_row(reader, day, first_in_memory_, newest, [this, day](EdgeRow row) {
+          slots_[{row.slot, day}][std::move(row.names)] = std::move(row.totals);
+        });
     if (!read) return read.error();
   }
   return {};
 }
 
+/// What the disk has of it. False: no more of those can be taken in now.
+bool SlottedEdgeStore::load_late_row(const SlotKey& key, const EdgeNames& names,
+                                     EdgeTotals& totals) {
+  if (late_rows_ >= kMaxLateRows || reader_ == nullptr) return false;
+  ++late_rows_;
+  const auto stored = reader_->get(key.day, edge_key(key.slot, names));
+  if (!stored.ok()) return stored.error().code == net::Code::not_found;
+  EdgeTotals found;
+  if (decode_edge(*stored, found)) totals = std::move(found);
+  return true;
+}
+
 EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
-  if (call.slot < first_in_memory_) return nullptr;  // its slot is closed: too late for the map
-  Slot& slot = slots_[call.slot];
-  Names names(names_[from], names_[call.to]);
+  const SlotKey key{call.slot, open_family_of_record(call.slot * kSlotNanos, arrived_, sealed_)};
+  if (sealed_.contains(key.day)) return nullptr;  // so is the day on which it came
+  EdgeNames names(names_[from], names_[call.to]);
+  Slot& slot = slots_[key];
   auto it = slot.find(names);
   if (it == slot.end()) {
     if (slot.size() >= kMaxRowsPerSlot) return nullptr;
-    it = slot.try_emplace(names).first;
+    EdgeTotals totals;
+    if (call.slot < first_in_memory_ && !load_late_row(key, names, totals)) return nullptr;
+    it = slot.try_emplace(names, std::move(totals)).first;
   }
-  dirty_.emplace(call.slot, std::move(names));
+  dirty_.emplace(key, std::move(names));
   return &it->second;
 }
 
@@ -347,8 +250,10 @@ void SlottedEdgeStore::trim_waiting(uint32_t now_seconds) {
 void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
   const std::lock_guard lock(mutex_);
   size_t resources = 0;
-  for (const AcceptedBatch& batch : group)
+  for (const AcceptedBatch& batch : group) {
     resources += batch.traces ? batch.traces->resources.size() : 0;
+    arrived_ = std::max(arrived_, batch.arrived_unix_nanos);
+  }
   if (names_.size() + resources > kMaxNames) {
     // Names without end: forget them all, and who is whose parent with them.
     settle_hot();
@@ -380,27 +285,68 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
   }
 }
 
+/// Slots out of reach, whose rows are all written: what was put when this was called last is
+/// committed by now, so that questions find them on the disk.
+void SlottedEdgeStore::forget_closed_slots() {
+  auto slot = slots_.begin();
+  while (slot != slots_.end() && slot->first.slot < first_in_memory_) {
+    const auto dirty = dirty_.lower_bound({slot->first, {}});
+    const bool written = dirty == dirty_.end() || dirty->first != slot->first;
+    slot = written ? slots_.erase(slot) : std::next(slot);
+  }
+}
+
 void SlottedEdgeStore::maintain(uint64_t now_unix_nanos, KvWriter& writer) {
   const std::lock_guard lock(mutex_);
   settle_hot();
-  for (const auto& [slot, names] : dirty_) {
-    const auto found = slots_.find(slot);
-    if (found != slots_.end())
-      writer.put(family_of_slot(slot), edge_key(slot, names), encode(found->second[names]));
-  }
-  dirty_.clear();
   hot_.clear();
-  trim_waiting(static_cast<uint32_t>(now_unix_nanos / 1'000'000'000));
+  forget_closed_slots();
+  for (const auto& [key, names] : dirty_)
+    writer.put(key.day, edge_key(key.slot, names), encode_edge(slots_[key][names]));
+  dirty_.clear();
+  late_rows_ = 0;
+  trim_waiting(static_cast<uint32_t>(now_unix_nanos / kSecondNanos));
   const auto now = static_cast<uint32_t>(now_unix_nanos / kSlotNanos);
   if (now > kSlotsInMemory && now - kSlotsInMemory > first_in_memory_)
     first_in_memory_ = now - kSlotsInMemory;
-  slots_.erase(slots_.begin(), slots_.lower_bound(first_in_memory_));
 }
 
-net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_unix_nanos,
-                                                               uint64_t end_unix_nanos) const {
-  RangeSum sum(start_unix_nanos, end_unix_nanos);
-  if (end_unix_nanos <= start_unix_nanos || reader_ == nullptr) return std::vector<ServiceEdge>{};
+void SlottedEdgeStore::seal_day(Family day) {
+  const std::lock_guard lock(mutex_);
+  settle_hot();
+  hot_.clear();  // calls for its slots get rows elsewhere from now on
+  sealed_.insert(day);
+}
+
+void SlottedEdgeStore::forget_day(Family day) {
+  const std::lock_guard lock(mutex_);
+  settle_hot();
+  hot_.clear();
+  std::erase_if(dirty_, [day](const auto& row) { return row.first.day == day; });
+  std::erase_if(slots_, [day](const auto& slot) { return slot.first.day == day; });
+}
+
+/// Without the rows that were counted from memory.
+net::Result<void> SlottedEdgeStore::add_from_disk(
+    uint32_t first, uint32_t last, const std::set<std::pair<SlotKey, EdgeNames>>& counted,
+    const std::function<bool()>& cancelled, EdgeSum& sum) const {
+  for (const Family day : reader_->days()) {
+    if (day < family_of_slot(first)) continue;  // later days may have late calls
+    if (cancelled && cancelled())
+      return net::Error{net::Code::canceled, net::Side::downstream, false, "canceled"};
+    const auto read = each_edge_row(*reader_, day, first, last, [&, day](const EdgeRow& row) {
+      if (counted.empty() || !counted.contains({SlotKey{row.slot, day}, row.names}))
+        sum.add(row.slot, row.names, row.totals);
+    });
+    if (!read) return read.error();
+  }
+  return {};
+}
+
+net::Result<ServiceMap> SlottedEdgeStore::totals(uint64_t start_unix_nanos, uint64_t end_unix_nanos,
+                                                 const std::function<bool()>& cancelled) const {
+  EdgeSum sum(start_unix_nanos, end_unix_nanos);
+  if (end_unix_nanos <= start_unix_nanos || reader_ == nullptr) return ServiceMap{};
   const auto first =
       static_cast<uint32_t>(std::min<uint64_t>(start_unix_nanos / kSlotNanos, UINT32_MAX - 1));
   const auto last =
@@ -408,30 +354,28 @@ net::Result<std::vector<ServiceEdge>> SlottedEdgeStore::totals(uint64_t start_un
   // A few slots at a time: the commit thread waits for the same lock. From the oldest on, which
   // alone may leave the memory in between.
   uint32_t memory_begin = UINT32_MAX;
-  for (uint32_t next = first; next <= last;) {
+  std::set<std::pair<SlotKey, EdgeNames>> counted;  // of slots that are read from the disk, too
+  for (SlotKey next{first, Family{0}}; next.slot <= last;) {
     const std::lock_guard lock(mutex_);
     settle_hot();
     memory_begin = std::min(memory_begin, first_in_memory_);
     auto slot = slots_.lower_bound(next);
-    for (int taken = 0; taken < kSlotsAtATime && slot != slots_.end() && slot->first <= last;
+    for (int taken = 0; taken < kSlotsAtATime && slot != slots_.end() && slot->first.slot <= last;
          ++taken, ++slot) {
-      for (const auto& [names, totals] : slot->second) sum.add(slot->first, names, totals);
+      for (const auto& [names, totals] : slot->second) {
+        sum.add(slot->first.slot, names, totals);
+        if (slot->first.slot < memory_begin) counted.emplace(slot->first, names);
+      }
     }
     if (slot == slots_.end()) break;
     next = slot->first;
   }
   if (first < memory_begin) {
-    const uint32_t disk_last = std::min(last, memory_begin - 1);
-    for (const Family day : reader_->days()) {
-      if (day < family_of_slot(first) || family_of_slot(disk_last) < day) continue;
-      const auto read = read_slots(*reader_, day, first, disk_last,
-                                   [&sum](uint32_t of, const Names& names, const EdgeTotals& row) {
-                                     sum.add(of, names, row);
-                                   });
-      if (!read) return read.error();
-    }
+    const auto read =
+        add_from_disk(first, std::min(last, memory_begin - 1), counted, cancelled, sum);
+    if (!read) return read.error();
   }
-  return sum.take();
+  return ServiceMap{sum.take(), {}};
 }
 
 }  // namespace

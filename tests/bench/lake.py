@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Rolls a day of spans to the lake and measures it: HMS_BIN=build/release/bin tests/bench/lake.py [--spans 5000000]
+"""Rolls a day of spans to the lake and measures it: HMS_BIN=build/release/bin tests/bench/lake.py [--spans 5000000] [--quiet]
 
 Fills a day of four days ago (OTLP protobuf prepared before it is sent: 8 spans a trace, 40 services, 400 routes, six attributes, ids of random bits), then measures the ingest rate of today's spans alone and beside the
-roll, the roll's time, the resident memory that it adds, bytes a span in the lake, and traces by id from there. Five million spans take some three minutes. Standard library only.
+roll, the roll's time, the resident memory that it adds, bytes a span in the lake, and traces by id from there. --quiet sends nothing beside the roll, so that what is resident more is the roll's alone. Five million spans take some three minutes. Standard library only.
 """
 import argparse
 import itertools
@@ -62,19 +62,23 @@ def fill(address, spans, batch, day_start):
 
 
 def roll(program, day):
-    """Seconds, and the most that was resident meanwhile (MiB)."""
-    address, begun, peak = program.address("listen"), time.monotonic(), 0
+    """Seconds, and the most that was resident meanwhile (MiB), by step."""
+    address, begun, peaks = program.address("listen"), time.monotonic(), {}
     hms.request(address, "POST", f"/ops/lake/roll?day={day}")
-    while not [d for d in hms.get_json(address, "/ops/lake")["days"] if d["day"] == day]:
-        peak = max(peak, store.resident_mib(program.pid))
+    while True:
+        answer = hms.get_json(address, "/ops/lake")
+        if [d for d in answer["days"] if d["day"] == day]:
+            return time.monotonic() - begun, peaks
+        step = "send" if answer["step"].startswith("send") else answer["step"]  # which file does not matter
+        peaks[step] = max(peaks.get(step, 0), round(store.resident_mib(program.pid)))
         time.sleep(0.05)
-    return time.monotonic() - begun, peak
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--spans", type=int, default=5_000_000)
     parser.add_argument("--batch", type=int, default=2_000, help="spans a request")
+    parser.add_argument("--quiet", action="store_true", help="nothing comes in beside the roll")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="hms-bench-lake-")
     lake = os.path.join(folder, "lake")
@@ -91,12 +95,15 @@ def main():
         time.sleep(2)
         result["ingest_alone_per_second"] = sender.rate(8)
         result["resident_before_mib"] = round(store.resident_mib(program.pid))
+        if options.quiet:
+            sender.stopping = True
+            sender.join(60)
         sent, used = sender.sent, store.cpu_seconds(program.pid)
-        seconds, peak = roll(program, day)
+        seconds, peaks = roll(program, day)
         sender.stopping = True
         sender.join(60)
         result |= {"roll_seconds": round(seconds, 1), "spans_rolled_per_second": round(options.spans / seconds), "cpu_seconds": round(store.cpu_seconds(program.pid) - used, 1),
-                   "resident_more_mib": round(peak - result["resident_before_mib"]), "ingest_meanwhile_per_second": round((sender.sent - sent) / seconds),
+                   "resident_more_mib": max(peaks.values()) - result["resident_before_mib"], "resident_mib_by_step": peaks, "ingest_meanwhile_per_second": round((sender.sent - sent) / seconds),
                    "lake_bytes_per_span": round(folder_bytes(lake) / options.spans, 1)}
         result["ingest_ratio"] = round(result["ingest_meanwhile_per_second"] / result["ingest_alone_per_second"], 2)
         targets = [f"/api/traces/{trace}" for trace in traces[:200]]

@@ -23,7 +23,7 @@ DAY = (NOW - datetime.timedelta(days=5)).replace(hour=0, minute=0, second=0, mic
 START = int(DAY.timestamp() * 1000)
 D = DAY.strftime("%Y-%m-%d")
 TRACES = 60
-STEPS = ["sealed", "table", "written", "upload", "uploaded", "verified", "manifest", "recorded", "retired"]
+STEPS = ["sealed", "table", "edges", "written", "upload", "uploaded", "verified", "manifest", "recorded", "retired"]
 
 
 def trace_id(n):
@@ -182,6 +182,12 @@ class LakeTest(hms.TestCase):
             data = hms.get_json(address, "/api/v1/query_range?step=1800&" + day + "&query=" + urllib.parse.quote(expression))
             self.assertEqual(data.get("warnings", []), [])
             out["range " + name] = data["data"]["result"]
+        # The whole day, and a part that begins and ends within hours, slots and seconds.
+        for name, (begin, end) in {"day": (0, 86_400), "part": (1_800.5, 54_321.25)}.items():
+            out["map " + name] = hms.get_json(address, f"/ops/map?start={START / 1000 + begin}&end={START / 1000 + end}")
+        out["dependencies"] = hms.get_json(address, f"/api/dependencies?endTs={START + 86_400_000}&lookback=86400000")
+        for name in ("map day", "map part", "dependencies"):
+            self.assertNotIn("warnings", out[name])
         out["series"] = hms.get_json(address, f"/api/v1/series?match[]={{__name__!=%22%22}}&{day}")["data"]
         return out
 
@@ -195,6 +201,9 @@ class LakeTest(hms.TestCase):
         self.assertEqual(len(before["logs"]), TRACES)
         self.assertEqual(len(before["log level"]), 6)
         self.assertEqual(len(before["everything"]), TRACES + 5)
+        self.assertEqual(before["dependencies"]["data"], [{"parent": "claims", "child": "ledger", "callCount": TRACES}, {"parent": "edge", "child": "claims", "callCount": TRACES}])
+        self.assertEqual([(e["from"], e["to"], e["rps"]) for e in before["map day"]["edges"]], [("claims", "ledger", TRACES / 86_400), ("edge", "claims", TRACES / 86_400)])
+        self.assertEqual([(e["from"], e["to"]) for e in before["map part"]["edges"]], [("claims", "ledger"), ("edge", "claims")])
         for name, result in before.items():
             self.assertTrue(result, name)
         return program, before
@@ -245,8 +254,32 @@ class LakeTest(hms.TestCase):
         page = hms.get_json(third.address("listen"), "/ops/logs?start=0")
         self.assertEqual((len(page["logs"]), len(page["warnings"])), (5, 1))
         self.assertIn(D, page["warnings"][0])
+        for question in (f"/ops/map?start={START / 1000}&end={START / 1000 + 86_400}", f"/api/dependencies?endTs={START + 86_400_000}"):
+            self.assertIn(D, hms.get_json(third.address("listen"), question)["warnings"][0])
         answer = hms.get_json(third.address("listen"), f"/api/v1/query?query=queue_depth&time={START / 1000 + 7200}")
         self.assertIn(D, answer["warnings"][0])
+
+    def test_a_day_rolled_before_the_lake_kept_the_map_says_so(self):
+        program, before = self.fill()
+        program.terminate()
+        self.assertEqual(self.command("roll", "--day", D, "--data", self.data).returncode, 0)
+        name = os.path.join(self.lake, f"day={D}", "manifest.json")
+        with open(name, encoding="utf-8") as file:
+            manifest = json.load(file)
+        for table in ("edges", "edge-hours"):
+            self.assertGreater(len(manifest["tables"][table]["files"]), 0)
+            for gone in manifest["tables"].pop(table)["files"]:
+                os.remove(os.path.join(self.lake, gone["name"]))
+        with open(name, "w", encoding="utf-8") as file:
+            json.dump(manifest, file)
+        self.assertIn(f"{D} ok", self.command("verify").stdout)
+        address = self.begin().address("listen")
+        for question in (f"/ops/map?start={START / 1000}&end={START / 1000 + 86_400}", f"/api/dependencies?endTs={START + 86_400_000}"):
+            answer = hms.get_json(address, question)
+            self.assertIn(f"day {D} went to the lake before", answer["warnings"][0])
+            self.assertEqual(len(answer.get("edges", answer.get("data"))), 0)
+        self.assertNotIn("warnings", hms.get_json(address, "/ops/map"))
+        self.assertEqual(len(hms.get_json(address, f"/api/traces/{trace_id(0)}")["data"][0]["spans"]), 3)
 
     def assert_same(self, before, after):
         for name, expected in before.items():
@@ -318,6 +351,8 @@ class LakeTest(hms.TestCase):
         rows = [json.loads(line) for line in self.command("export", "--day", D, "--table", "spans").stdout.splitlines()]
         self.assertEqual(sorted({(r["trace_id"]) for r in rows}), sorted(trace_id(n) for n in range(TRACES)))
         self.assertEqual(rows, sorted(rows, key=lambda r: (r["service"], r["route"], r["start_time"])))
+        edges = [json.loads(line) for line in self.command("export", "--day", D, "--table", "edges").stdout.splitlines()]
+        self.assertEqual(sum(r["requests"] for r in edges if (r["from"], r["to"]) == ("edge", "claims")), TRACES)
         csv = self.command("export", "--day", D, "--table", "logs", "--format", "csv").stdout.splitlines()
         self.assertEqual(len(csv), TRACES + 1)
         # By hand, through the collector that holds the directory: what is there already stays as it is.

@@ -6,11 +6,12 @@ import { compressors } from 'hyparquet-compressors';
 
 const [lake, day] = process.argv.slice(2);
 const folder = join(lake, `day=${day}`);
-const summed = { spans: ['duration_nanos', 'http_status_code'], logs: ['severity_number'], metrics: [], histograms: ['count', 'zero_count'] };
+const summed = { spans: ['duration_nanos', 'http_status_code'], logs: ['severity_number'], metrics: [], histograms: ['count', 'zero_count'],
+  edges: ['requests', 'errors', 'zero_count'], 'edge-hours': ['requests', 'errors', 'zero_count'] };
 const tables = Object.fromEntries(Object.keys(summed).map((table) => [
   table, readdirSync(folder).filter((name) => name.startsWith(`${table}-`)).sort().map((name) => join(folder, name))]));
 
-async function byHyparquet(files, columns) {
+async function byHyparquet(table, files, columns) {
   let rows = 0;
   const durations = [];
   const sums = Object.fromEntries(columns.map((column) => [column, 0n]));
@@ -20,7 +21,8 @@ async function byHyparquet(files, columns) {
       ++rows;
       for (const column of columns) sums[column] += BigInt(row[column]);
       if ('duration_nanos' in row) durations.push(row.duration_nanos);
-      if (typeof row.service !== 'string') throw new Error(`${name}: service is ${typeof row.service}`);
+      const service = table.startsWith('edge') ? row.to : row.service;
+      if (typeof service !== 'string') throw new Error(`${name}: service is ${typeof service}`);
     }
   }
   durations.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
@@ -31,7 +33,7 @@ const texts = (sums) => Object.fromEntries(Object.entries(sums).map(([column, su
 
 const result = { hyparquet: {} };
 for (const [table, columns] of Object.entries(summed)) {
-  if (tables[table].length > 0) result.hyparquet[table] = await byHyparquet(tables[table], columns);
+  if (tables[table].length > 0) result.hyparquet[table] = await byHyparquet(table, tables[table], columns);
 }
 
 // DuckDB is large; where it is installed it is asked, too.

@@ -312,8 +312,9 @@ TEST_CASE(
   const auto check = [&](const ServiceEdgeStore& store) {
     const auto totals = store.totals(kNow - 60 * kSecond, kNow + 60 * kSecond);
     REQUIRE(totals.ok());
-    REQUIRE(totals->size() == 3);  // two nodes, one edge
-    const auto edge = std::find_if(totals->begin(), totals->end(),
+    const std::vector<ServiceEdge>& rows = totals->edges;
+    REQUIRE(rows.size() == 3);  // two nodes, one edge
+    const auto edge = std::find_if(rows.begin(), rows.end(),
                                    [](const ServiceEdge& e) { return !e.from.empty(); });
     CHECK(edge->from == "ui");
     CHECK(edge->to == "claims");

@@ -1,0 +1,104 @@
+#include "collector/store/span_edges.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/memory_kv.h"
+
+namespace hms::collector {
+namespace {
+
+constexpr uint64_t kSecond = 1'000'000'000ULL;
+constexpr uint64_t kDay = 86'400 * kSecond;
+constexpr uint64_t kNow = 20'000 * kDay + kDay / 2;
+
+struct Fixture {
+  MemoryKv kv;
+  std::unique_ptr<ServiceEdgeStore> edges = make_service_edge_store();
+  uint64_t ids = 0;
+  Fixture() {
+    REQUIRE(edges->recover(kv).ok());
+    maintain(kNow);
+  }
+  void maintain(uint64_t now) {
+    REQUIRE(kv.commit([&](KvWriter& writer) { edges->maintain(now, writer); }).ok());
+  }
+  /// So many calls of "ui" that ended then and came now.
+  void add(int calls, uint64_t ended, uint64_t arrived) {
+    auto batch = std::make_shared<telemetry::TraceBatch>();
+    batch->resources.push_back({batch->keep("ui"), "", "", {0, 0}});
+    for (int i = 0; i < calls; ++i) {
+      telemetry::SpanView span;
+      ++ids;
+      span.trace_id.bytes[15] = span.span_id.bytes[7] = static_cast<uint8_t>(ids);
+      span.kind = telemetry::SpanKind::server;
+      span.start_unix_nanos = ended - kSecond / 10;
+      span.end_unix_nanos = ended;
+      batch->spans.push_back(span);
+    }
+    AcceptedBatch accepted;
+    accepted.arrived_unix_nanos = arrived;
+    accepted.traces = std::move(batch);
+    edges->committed(std::vector<AcceptedBatch>{accepted});
+  }
+  double requests(uint64_t start, uint64_t end) const {
+    const auto map = edges->totals(start, end);
+    REQUIRE(map.ok());
+    return map->edges.empty() ? 0 : map->edges.front().requests;
+  }
+};
+
+TEST_CASE("service edges: calls that come after their slot left the memory are added to the disk") {
+  Fixture f;
+  const uint64_t then = kNow - 5 * 3600 * kSecond;
+  for (int round = 1; round <= 3; ++round) {
+    f.add(2, then, kNow);
+    CHECK(f.requests(then - kSecond, then + kSecond) == 2 * round);  // counted at once, once
+    f.maintain(kNow + kSecond);
+    CHECK(f.requests(then - kSecond, then + kSecond) == 2 * round);
+    f.maintain(kNow + 2 * kSecond);
+    CHECK(f.requests(then - kSecond, then + kSecond) == 2 * round);  // from the disk alone
+  }
+  CHECK(f.requests(0, then - 20 * kSecond) == 0);
+  CHECK(f.requests(0, UINT64_MAX) == 6);
+}
+
+TEST_CASE(
+    "service edges: a sealed day's rows stay; what still comes for it goes with its own day") {
+  Fixture f;
+  const Family day{19'999};
+  const uint64_t then = kNow - kDay;
+  f.add(3, then, kNow);
+  f.maintain(kNow);
+  f.edges->seal_day(day);
+  f.add(1, then, kNow);
+  f.maintain(kNow + kSecond);
+  f.maintain(kNow + 2 * kSecond);
+  int rows = 0;
+  const auto count = [&rows](const EdgeRow& row) { rows += static_cast<int>(row.totals.requests); };
+  REQUIRE(each_edge_row(f.kv, day, 0, UINT32_MAX - 1, count).ok());
+  CHECK(rows == 3);
+  CHECK(f.requests(then - 60 * kSecond, then + 60 * kSecond) == 4);
+  f.edges->forget_day(day);
+  REQUIRE(f.kv.drop_day(day).ok());
+  CHECK(f.requests(then - 60 * kSecond, then + 60 * kSecond) == 1);
+  // Also over a restart, and counted on.
+  f.edges = make_service_edge_store();
+  REQUIRE(f.edges->recover(f.kv).ok());
+  f.edges->seal_day(day);
+  f.add(1, then, kNow);
+  CHECK(f.requests(then - 60 * kSecond, then + 60 * kSecond) == 2);
+}
+
+TEST_CASE("service edges: what is forgotten with its day is not in memory either") {
+  Fixture f;
+  f.add(3, kNow, kNow);
+  CHECK(f.requests(kNow - kSecond, kNow + kSecond) == 3);
+  f.edges->seal_day(Family::of_unix_nanos(kNow));
+  f.edges->forget_day(Family::of_unix_nanos(kNow));
+  CHECK(f.requests(kNow - kSecond, kNow + kSecond) == 0);
+  f.add(1, kNow, kNow);  // nowhere left to keep it
+  CHECK(f.requests(kNow - kSecond, kNow + kSecond) == 0);
+}
+
+}  // namespace
+}  // namespace hms::collector
