@@ -280,7 +280,7 @@ TEST_CASE(
   f.restart();
   CHECK(f.keys(0x35) == 0);
   check_windows(f, "level");
-  const std::string level = f.values("level"), took = f.values("took_seconds");
+  const std::string rare = f.values("rare"), took = f.values("took_seconds");
   const size_t rolled = f.keys(0x33), chunks = f.keys(0x31);
   for (int step = 0; step < 6; ++step) {
     f.maintain(kNow + 12 * 365 * kDay);
@@ -290,7 +290,7 @@ TEST_CASE(
   CHECK(f.keys(0x35) == stored);
   CHECK(f.keys(0x33) == rolled);
   CHECK(f.keys(0x31) == chunks);
-  CHECK(f.values("level") == level);
+  CHECK(f.values("rare") == rare);
   CHECK(f.values("took_seconds") == took);
   for (const Family day : f.kv.days()) {
     if (const auto mark = f.kv.get(day, "\x34"); mark.ok()) CHECK(*mark == "\2");
