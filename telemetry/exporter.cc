@@ -163,7 +163,7 @@ class HttpExporter final : public Exporter {
 
   /// Says of the path, not of the batch: perhaps there is no collector behind it just now.
   [[nodiscard]] static bool is_refusal(int status) noexcept {
-    return status == 401 || status == 403 || status == 404;
+    return (status >= 300 && status < 400) || status == 401 || status == 403 || status == 404;
   }
 
   bool may_be_misrouted() {

@@ -6,11 +6,11 @@
 //   x-hms-dropped: spool_full=12;spans_limit=3                 records lost since boot, by reason
 //   (the ledger's other half)
 // Retries after network faults and 429/502/503/504 with back-off 250 ms .. 5 s and full jitter, or
-// what Retry-After says (capped at 60 s). 401, 403, 404: a gateway that is being set up, or not a
-// collector: retried alike while the path was refused for less than `refused_limit`, then dropped
-// as "rejected" until the path takes a batch again. Other 4xx: the batch is dropped as "rejected"
-// and logged once a minute. Other 5xx (a collector that is stopping answers 500) are tried eight
-// times, then dropped alike. One batch in flight. Thread: one loop.
+// what Retry-After says (capped at 60 s). 3xx, 401, 403, 404: a gateway that is being set up, or
+// not a collector: retried alike while the path was refused for less than `refused_limit`, then
+// dropped as "rejected" until the path takes a batch again. Other 4xx: the batch is dropped as
+// "rejected" and logged once a minute. Other 5xx (a collector that is stopping answers 500) are
+// tried eight times, then dropped alike. One batch in flight. Thread: one loop.
 #pragma once
 
 #include <functional>
@@ -29,7 +29,7 @@ struct ExporterOptions {
   uint64_t spool_bytes = 64ULL * 1024 * 1024;
   std::string instance_id;  // UUID text
   uint64_t boot_number = 1;
-  net::Millis refused_limit{300'000};  // how long 401, 403 and 404 on a path are waited out
+  net::Millis refused_limit{300'000};  // how long 3xx, 401, 403 and 404 on a path are waited out
 };
 
 struct ExporterState {

@@ -225,10 +225,10 @@ TEST_CASE("exporter: a path that is refused may be misrouted for a while, and no
   World world;
   world.collector.start();
   world.start();
-  for (const int status : {404, 403, 401}) world.collector.answer(status);
+  for (const int status : {404, 403, 401, 302, 307}) world.collector.answer(status);
   world.exporter->add(Signal::traces, "kept", 12);
   REQUIRE(world.until_acknowledged(1));
-  CHECK(world.bodies() == std::vector<std::string>(4, "kept"));
+  CHECK(world.bodies() == std::vector<std::string>(6, "kept"));
   CHECK(world.exporter->counters().dropped_records.empty());
 }
 
