@@ -34,8 +34,9 @@ struct Counters {
   uint64_t stalled_readers = 0, stalled_bodies = 0;
   uint64_t request_bytes = 0, reply_bytes = 0;
   uint64_t accept_pauses = 0;
-  uint64_t loops_refused = 0;  // raw connections that would have come back
-  uint64_t tls_failures = 0;   // callers whose handshake failed, or who broke TLS later
+  uint64_t out_of_descriptors = 0;  // connections to services that were not made for want of them
+  uint64_t loops_refused = 0;       // raw connections that would have come back
+  uint64_t tls_failures = 0;        // callers whose handshake failed, or who broke TLS later
   uint64_t spans_unsampled = 0;
   uint64_t ejections = 0, ejections_not_made = 0;  // of endpoints
 

@@ -254,6 +254,7 @@ void DataPath::close_idle_sessions(uint64_t quiet_millis) {
   for (const auto& session : sessions_) {
     if (session->idle() && now - session->idle_since() >= quiet_millis) session->close_gracefully();
   }
+  tunnels_.close_silent(quiet_millis);
 }
 
 size_t DataPath::cut_all() {

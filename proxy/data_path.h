@@ -101,7 +101,7 @@ class DataPath {
 
   Counters count;
   Gather request_out, reply_out;
-  RetryBudget retry_budget;
+  RetryFloor retry_floor;
   OutlierCounts outliers;
   uint64_t unix_offset_nanos = 0;  // unix = monotonic + offset, set at each flip
   telemetry::Recorder& recorder() noexcept { return recorder_; }
@@ -128,6 +128,7 @@ class DataPath {
                                                                          : nullptr;
   }
   std::string access_line, peer_ip;  // scratch
+  PathScratch path_scratch;
   TracesInFlight* const traces;
 
  private:

@@ -22,6 +22,8 @@
 #include "proxy/gather.h"
 #include "proxy/head_edit.h"
 #include "proxy/local_reply.h"
+#include "proxy/route_path.h"
+#include "proxy/router.h"
 #include "telemetry/recorder.h"
 #include "telemetry/trace_context.h"
 
@@ -81,7 +83,8 @@ class Exchange final : public UpstreamUser {
 
   void join_trace();
   void choose_route();
-  [[nodiscard]] bool caller_allowed();
+  [[nodiscard]] bool caller_allowed(const RouteView* route);
+  [[nodiscard]] LocalError refusal_of(const PathReadings& path, RouteQuery query);
   void choose_cluster();
   void start_attempt();
   void resolve_and_connect(std::string_view authority);
@@ -114,6 +117,7 @@ class Exchange final : public UpstreamUser {
   bool retry_after_failure(bool clean_end);
   bool retry_on_status();
   bool may_repeat() const noexcept;
+  bool budget_allows();
   void drop_upstream();
   void note_failure();
   void reply_locally(LocalError error, std::string_view detail);

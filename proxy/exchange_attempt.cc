@@ -26,31 +26,56 @@ bool is_idempotent(std::string_view method) noexcept {
          method == "PUT" || method == "DELETE";
 }
 
+bool has_allow(const RouteView* route) noexcept {
+  return route != nullptr && !route->plan->config.allow.empty();
+}
+
 }  // namespace
 
 void Exchange::choose_route() {
   const MessageHead& head = request_codec_->head();
   const bool outbound = session_->direction() == Direction::outbound;
-  const RouteQuery query{.outbound = outbound,
-                         .method = head.method,
-                         .host = host_of(head),
-                         .path = net::target_path(head.target)};
+  const PathReadings path = read_path(net::target_path(head.target), data_.path_scratch);
+  const RouteQuery query{
+      .outbound = outbound, .method = head.method, .host = host_of(head), .path = path.normal};
   route_ = find_route(*view_, query);
   if (route_ != nullptr) {
     if (route_->plan->config.timeout.count() > 0) deadline_.arm(route_->plan->config.timeout);
-    data_.retry_budget.request(route_->plan->config.retries.budget);
+    route_->retry_share.request(route_->plan->config.retries.budget);
   }
-  if (!caller_allowed()) return reply_locally(LocalError::forbidden, session_->peer_identity());
-  choose_cluster();
+  switch (refusal_of(path, query)) {
+    case LocalError::none:
+      return choose_cluster();
+    case LocalError::forbidden:
+      return reply_locally(LocalError::forbidden, session_->peer_identity());
+    default:
+      close_after_ = true;
+      return reply_locally(LocalError::bad_request, "ambiguous_path");
+  }
+}
+
+/// Where the path decides who may call, it does so however the service reads it
+/// (docs/security.md): a caller must be allowed by each reading.
+LocalError Exchange::refusal_of(const PathReadings& path, RouteQuery query) {
+  if (!caller_allowed(route_)) return LocalError::forbidden;
+  if (path.plain || query.outbound || !view_->snapshot->allows_by_path) return LocalError::none;
+  if (path.ambiguous) return LocalError::bad_request;
+  query.path = path.bare;
+  const RouteView* const bare = find_route(*view_, query);
+  if (bare != route_ && (has_allow(bare) || has_allow(route_))) return LocalError::bad_request;
+  query.path = path.climbing;
+  const RouteView* const climbing = find_route(*view_, query);
+  if (climbing != route_ && !caller_allowed(climbing)) return LocalError::forbidden;
+  return LocalError::none;
 }
 
 /// By the identity that the caller's certificate proved; without a list, everybody may.
-bool Exchange::caller_allowed() {
+bool Exchange::caller_allowed(const RouteView* route) {
   if (session_->direction() != Direction::inbound) return true;
   const Config& config = view_->snapshot->config;
-  const bool own_list = route_ != nullptr && !route_->plan->config.allow.empty();
+  const bool own_list = has_allow(route);
   const std::vector<std::string>& allow =
-      own_list ? route_->plan->config.allow : config.inbound_allow;
+      own_list ? route->plan->config.allow : config.inbound_allow;
   if (allow.empty()) return true;
   return identity_allowed(allow, session_->peer_identity());
 }
@@ -159,6 +184,10 @@ void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
     use(data_.pool().adopt(*endpoint_, std::move(stream).value()));
     return;
   }
+  if (stream.error().code == net::Code::overloaded) {  // ours, and nothing against the service
+    ++data_.count.out_of_descriptors;
+    return reply_locally(LocalError::overloaded, stream.error().detail);
+  }
   ++endpoint_->connect_failures;
   note_failure();
   data_.forget_port(endpoint_->address);
@@ -172,7 +201,7 @@ void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
           : 1;
   const bool elsewhere = cluster_ != nullptr && cluster_->hosts > 1;
   if (elsewhere && attempts_ <= allowed && replayable_) {
-    if (data_.retry_budget.take(data_.loop().now_millis())) {
+    if (budget_allows()) {
       ++data_.count.retries_connect;
       start_attempt();
       return;
@@ -236,6 +265,11 @@ bool Exchange::may_repeat() const noexcept {
   return is_idempotent(head.method) || head.has(KnownHeader::idempotency_key);
 }
 
+bool Exchange::budget_allows() {
+  return (route_ != nullptr && route_->retry_share.take()) ||
+         data_.retry_floor.take(data_.loop().now_millis());
+}
+
 bool Exchange::retry_after_failure(bool clean_end) {
   if (!replayable_ || reply_started_) return false;
   // A kept-alive connection that the service was just closing. Its FIN came before anything else:
@@ -252,7 +286,7 @@ bool Exchange::retry_after_failure(bool clean_end) {
   if (route_ == nullptr || !route_->plan->config.retries.on_reset ||
       attempts_ > route_->plan->config.retries.attempts || !may_repeat())
     return false;
-  if (!data_.retry_budget.take(data_.loop().now_millis())) {
+  if (!budget_allows()) {
     ++data_.count.retries_denied;
     return false;
   }
@@ -265,7 +299,7 @@ bool Exchange::retry_after_failure(bool clean_end) {
 bool Exchange::retry_on_status() {
   if (attempts_ > route_->plan->config.retries.attempts || !replayable_ || !may_repeat())
     return false;
-  if (!data_.retry_budget.take(data_.loop().now_millis())) {
+  if (!budget_allows()) {
     ++data_.count.retries_denied;
     return false;
   }

@@ -121,7 +121,9 @@ void Exchange::learn_keep_alive(const MessageHead& head) {
 
 void Exchange::forward_interim_head() {
   added_.clear();
-  add_reply_head(reply_codec_->head(), {}, added_, data_.reply_out);
+  ReplyEdit edit;
+  edit.framing = ReplyFraming::until_close;  // no Content-Length: no body follows (RFC 9110 8.6)
+  add_reply_head(reply_codec_->head(), edit, added_, data_.reply_out);
 }
 
 void Exchange::forward_reply_head() {

@@ -56,6 +56,7 @@ void Exchange::on_request_head() {
   if (head.has(KnownHeader::via) && via_names(head, data_.via_name(session_->direction()))) {
     return reply_locally(LocalError::loop_detected, data_.via_name(session_->direction()));
   }
+  if (hops_left(head) == 0) return reply_locally(LocalError::not_implemented, "Max-Forwards: 0");
   wants_tunnel_ = head.upgrade && head.body == BodyKind::none &&
                   !upgrades_to_http2(head.get(KnownHeader::upgrade));
   choose_route();

@@ -161,7 +161,18 @@ void add_start_line(const MessageHead& head, Gather& out) noexcept {
   out.add(" HTTP/1.1\r\n");
 }
 
+constexpr std::string_view kMaxForwards = "max-forwards";
+
 }  // namespace
+
+std::optional<uint64_t> hops_left(const MessageHead& head) noexcept {
+  if (head.method != "OPTIONS" && head.method != "TRACE") return std::nullopt;
+  const std::string_view text = head.get(kMaxForwards);
+  uint64_t hops = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), hops);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return hops;
+}
 
 std::string_view authority_of(std::string_view target) noexcept {
   if (target.empty() || target.front() == '/' || target.front() == '*') return {};
@@ -189,6 +200,7 @@ void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlo
     }
   }
 
+  const std::optional<uint64_t> hops = hops_left(head);
   add_start_line(head, out);
   // A POST without a body says so: some services wait for one otherwise.
   const bool bodiless_upload =
@@ -203,6 +215,7 @@ void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlo
       length_written = true;
     }
     if (&field == forwarded_for) continue;
+    if (hops && net::equals_ignoring_case(head.name(field), kMaxForwards)) continue;
     if (nominates && nominated(head, field)) continue;
     out.add(head.raw.substr(field.begin, field.end - field.begin));
   }
@@ -211,6 +224,11 @@ void add_request_head(const MessageHead& head, const RequestEdit& edit, AddedBlo
   if (!length_written) {
     added.append("Content-Length: ");
     append_number(added, head.content_length);
+    added.append("\r\n");
+  }
+  if (hops && *hops > 0) {
+    added.append("Max-Forwards: ");
+    append_number(added, *hops - 1);
     added.append("\r\n");
   }
   if (head.body == net::BodyKind::chunked) added.append("Transfer-Encoding: chunked\r\n");

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "net/http/message_head.h"
@@ -46,6 +47,9 @@ struct ReplyEdit {
 };
 void add_reply_head(const net::MessageHead& head, const ReplyEdit& edit, AddedBlock& added,
                     Gather& out) noexcept;
+
+/// How many more hops an OPTIONS or TRACE may take (RFC 9110 7.6.2); nothing for other methods.
+[[nodiscard]] std::optional<uint64_t> hops_left(const net::MessageHead& head) noexcept;
 
 /// The authority of an absolute-form target, or an empty view.
 [[nodiscard]] std::string_view authority_of(std::string_view target) noexcept;

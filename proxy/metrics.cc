@@ -63,6 +63,8 @@ const std::vector<MetricHelp>& metric_helps() {
       {"hms_proxy_reply_body_bytes_total", "Body bytes to callers."},
       {"hms_proxy_loops_refused_total", "Raw connections that led back to this proxy: reset."},
       {"hms_proxy_accept_pauses_total", "Times accepting rested because descriptors ran out."},
+      {"hms_proxy_out_of_descriptors_total",
+       "Connections to services that could not be made because descriptors ran out."},
       {"hms_proxy_routes_folded_total",
        "Requests counted under the route 'other' because no template could be learned."},
       {"hms_proxy_spans_dropped_total",
@@ -156,6 +158,7 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
   all.push_back(counter("hms_proxy_reply_body_bytes_total", c.reply_bytes));
   all.push_back(counter("hms_proxy_loops_refused_total", c.loops_refused));
   all.push_back(counter("hms_proxy_accept_pauses_total", c.accept_pauses));
+  all.push_back(counter("hms_proxy_out_of_descriptors_total", c.out_of_descriptors));
   all.push_back(counter("hms_proxy_routes_folded_total", numbers.routes_folded));
   all.push_back(counter("hms_proxy_spans_dropped_total", numbers.spans_dropped));
   all.push_back(counter("hms_proxy_series_folded_total", numbers.series_folded));

@@ -15,6 +15,7 @@ Opening::Opening(Tunnels& tunnels, Start start)
       more_(std::move(start.more)),
       timer_(tunnels.data().loop(), [this] { on_timer(); }),
       connect_timeout_(start.connect_timeout),
+      opened_millis_(tunnels.data().loop().now_millis()),
       direction_(start.direction),
       raw_(start.raw),
       redirected_(start.redirected) {
@@ -77,10 +78,14 @@ void Opening::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   DataPath& data = tunnels_.data();
   data.loop().retire(std::move(connector_));
   if (!stream.ok()) {
-    ++endpoint_->connect_failures;
-    ++endpoint_->failures;
-    data.forget_port(endpoint_->address);
-    if (try_next_address()) return;
+    if (stream.error().code == net::Code::overloaded) {  // ours, and nothing against the service
+      ++data.count.out_of_descriptors;
+    } else {
+      ++endpoint_->connect_failures;
+      ++endpoint_->failures;
+      data.forget_port(endpoint_->address);
+      if (try_next_address()) return;
+    }
     connect_failed_ = true;
     return wire_ == Wire::http ? hand_to_session(seen_) : on_no_service();
   }

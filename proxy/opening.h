@@ -45,6 +45,13 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   void start();
   /// Resets the caller.
   void cut(TunnelEnd end);
+  /// Neither side has said a byte.
+  [[nodiscard]] bool silent() const noexcept {
+    return !raw_ && wire_ == Wire::undecided && seen_.empty() && !caller_ended_;
+  }
+  [[nodiscard]] uint64_t opened_millis() const noexcept { return opened_millis_; }
+  /// As after timeouts.idle.
+  void close() { finish(); }
   [[nodiscard]] telemetry::Direction direction() const noexcept { return direction_; }
 
   size_t index = 0;  // in Tunnels' list
@@ -85,6 +92,7 @@ class Opening final : public net::StreamHandler, public UpstreamUser {
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for the TLS handshake's callback
   std::string seen_;  // from the caller, undecided or waiting for the connection
   net::Millis connect_timeout_;
+  uint64_t opened_millis_;
   telemetry::Direction direction_;
   Wire wire_ = Wire::undecided;
   bool raw_, redirected_;

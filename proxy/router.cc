@@ -10,11 +10,21 @@ namespace hms::proxy {
 
 namespace {
 
+/// `wanted` in lower case, a name or "*." and a domain: then one or more labels before it. A name
+/// that ends in its root's dot is the same name.
+bool host_matches(std::string_view wanted, std::string_view host) noexcept {
+  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
+  if (wanted.substr(0, 2) != "*.") return net::equals_ignoring_case(wanted, host);
+  const std::string_view domain = wanted.substr(1);
+  return host.size() > domain.size() && host.front() != '.' &&
+         net::equals_ignoring_case(domain, host.substr(host.size() - domain.size()));
+}
+
 bool matches(const RoutePlan& route, const RouteQuery& query) noexcept {
   const RouteConfig& config = route.config;
   if (config.listener == ListenerChoice::inbound && query.outbound) return false;
   if (config.listener == ListenerChoice::outbound && !query.outbound) return false;
-  if (!config.host.empty() && !net::equals_ignoring_case(config.host, query.host)) return false;
+  if (!config.host.empty() && !host_matches(config.host, query.host)) return false;
   if (!config.methods.empty() &&
       std::find(config.methods.begin(), config.methods.end(), query.method) == config.methods.end())
     return false;

@@ -10,6 +10,7 @@
 #include "net/core/log_ready.h"
 #include "net/core/random.h"
 #include "net/http/url.h"
+#include "net/io/descriptors.h"
 #include "proxy/version.h"
 
 namespace hms::proxy {
@@ -28,13 +29,34 @@ constexpr uint64_t kIdleQuietMillis =
 constexpr int kStepsPerTurn = 16;  // of encoding spans: about half a millisecond
 constexpr uint64_t kOwnMetricsEvery = 10;  // ticks, while there are no requests
 
-/// One descriptor per connection and side: take what the system allows.
+/// One descriptor per connection and side: take what the system allows. The last ones are for the
+/// admin interface and our own files.
 void raise_descriptor_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
   }
+  net::keep_descriptors_back();
+}
+
+std::string counted(uint64_t count, const char* thing) {
+  return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
+}
+
+/// What keeps a drain waiting.
+std::string what_is_open(const std::vector<std::unique_ptr<WorkerReport>>& reports) {
+  Counters sum;
+  uint64_t open = 0;
+  for (const auto& report : reports) {
+    sum.add(report->counters);
+    open += report->sessions;
+  }
+  const uint64_t requests = sum.requests_running[0];
+  const uint64_t tunnels = sum.tunnels_open + sum.tcp_open[0] + sum.tcp_open[1];
+  const uint64_t rest = open - std::min(open, requests + tunnels);
+  return counted(requests, "request") + ", " + counted(tunnels, "tunnel") + ", " +
+         counted(rest, "connection") + " without a request";
 }
 
 std::string tag_of(const Identity& identity) {
@@ -449,6 +471,7 @@ void Sidecar::drain_step() {
     if (ended_) return;
     uint64_t open = 0;
     for (const auto& report : reports) open += report->sessions;
+    if (open > 0) waited_for_ = what_is_open(reports);
     if (accepting_ || (open > 0 && !over)) {
       drain_timer_.arm(kDrainLook);
       return;
@@ -475,6 +498,7 @@ void Sidecar::end(size_t cut) {
                                  requests - std::min(requests, requests_at_drain_)},
                                 {"requests_cut", cut},
                                 {"requests_total", requests},
+                                {"waited_for", waited_for_},
                                 {"telemetry_delivered", all},
                                 {"telemetry_batches_waiting", exporter_->counters().batches},
                                 {"millis", loop_.now_millis() - drain_began_millis_}});

@@ -108,6 +108,7 @@ class Sidecar {
   uint64_t spans_dropped_ = 0, series_folded_ = 0, reloads_ok_ = 0, reloads_refused_ = 0;
   uint64_t start_unix_nanos_ = 0;
   uint64_t drain_began_millis_ = 0;
+  std::string waited_for_ = "nothing";  // at the last look of the drain that found something
   uint64_t requests_at_drain_ = 0;
   std::string last_reload_error_;
   int terminations_ = 0;

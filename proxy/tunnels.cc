@@ -69,6 +69,14 @@ void Tunnels::splice(SpliceStart start, std::string_view from_caller,
   splices_.back()->start(from_caller, from_service);
 }
 
+void Tunnels::close_silent(uint64_t quiet_millis) {
+  const uint64_t now = data_.loop().now_millis();
+  for (size_t i = openings_.size(); i-- > 0;) {  // the last one takes the place of one that goes
+    Opening& opening = *openings_[i];
+    if (opening.silent() && now - opening.opened_millis() >= quiet_millis) opening.close();
+  }
+}
+
 size_t Tunnels::cut_all() {
   const size_t count = splices_.size();
   while (!splices_.empty()) splices_.back()->cut(TunnelEnd::drained);

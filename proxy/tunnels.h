@@ -40,6 +40,8 @@ class Tunnels {
   void detect(Opening::Start start);
   /// Ties the two sides together. What either had sent for the other before goes first.
   void splice(SpliceStart start, std::string_view from_caller, std::string_view from_service);
+  /// Connections on which nobody has said a byte for `quiet_millis`.
+  void close_silent(uint64_t quiet_millis);
   /// Resets everything; returns how many tunnels there were.
   size_t cut_all();
 

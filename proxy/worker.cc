@@ -37,6 +37,7 @@ net::Result<net::SocketAddress> ProxyWorker::listen(telemetry::Direction directi
   worker_.call([&] {
     net::AcceptOptions options;
     options.reuse_port = reuse_port;
+    options.leaves_some_descriptors = true;
     options.defer_accept = data_->callers_speak_first(direction);
     auto acceptor = net::Acceptor::listen(
         worker_.loop(), address, options,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "net/core/log.h"
+#include "net/io/descriptors.h"
 #include "net/io/loop_impl.h"
 #include "net/io/tcp.h"
 #include "net/io/tcp_stream.h"
@@ -149,6 +150,10 @@ class TcpAcceptor final : public Acceptor {
     bool alive = true;
     alive_ = &alive;
     for (int i = 0; i < kAcceptsPerTurn && !paused_; ++i) {
+      if (options_.leaves_some_descriptors && descriptors_are_short()) {
+        rest(EMFILE);
+        break;
+      }
       sockaddr_storage storage{};
       socklen_t length = sizeof(storage);
       const int accepted = accept4(descriptor_, reinterpret_cast<sockaddr*>(&storage), &length,
@@ -157,6 +162,7 @@ class TcpAcceptor final : public Acceptor {
         if (!worth_another_try(errno)) break;
         continue;
       }
+      note_new_descriptor(accepted);
       hand_over(accepted, SocketAddress(reinterpret_cast<const sockaddr*>(&storage), length));
       if (!alive) return;
     }
@@ -175,8 +181,13 @@ class TcpAcceptor final : public Acceptor {
       default:
         break;
     }
-    // Out of descriptors or memory, or something stranger: the backlog waits, we rest instead of
-    // spinning.
+    rest(number);
+    return false;
+  }
+
+  /// Out of descriptors or memory, or something stranger: the backlog waits, we rest instead of
+  /// spinning.
+  void rest(int number) {
     ++pauses_;
     if (pauses_ == 1 || pauses_ % 100 == 0) {
       log_warn(
@@ -185,7 +196,6 @@ class TcpAcceptor final : public Acceptor {
     }
     uv_poll_stop(poll_);
     rest_.arm(options_.pause_when_out_of_descriptors);
-    return false;
   }
 
   void hand_over(int accepted, const SocketAddress& peer) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "net/io/descriptors.h"
 #include "net/io/tcp.h"
 #include "net/io/tcp_stream.h"
 #include "net/io/timer_wheel.h"
@@ -26,6 +27,11 @@ class TcpConnector final : public Connector, private Deferred {
         timeout_(timeout),
         on_connect_(std::move(on_connect)),
         timer_(loop, [this] { on_timeout(); }) {
+    if (descriptors_are_short()) {
+      failed_at_once_ = UV_EMFILE;
+      defer(loop_);
+      return;
+    }
     node_ = TcpNode::make(loop);
     attempt_ = new Attempt;
     attempt_->owner = this;
@@ -38,6 +44,9 @@ class TcpConnector final : public Connector, private Deferred {
       defer(loop_);
       return;
     }
+    uv_os_fd_t descriptor = -1;
+    if (uv_fileno(reinterpret_cast<const uv_handle_t*>(&node_->handle), &descriptor) == 0)
+      note_new_descriptor(descriptor);
     timer_.arm(timeout_);
   }
 
@@ -101,7 +110,10 @@ class TcpConnector final : public Connector, private Deferred {
   [[nodiscard]] Error failure(int status) const {
     Error error = uv_error(status, Side::upstream, address_.to_string());
     // The kernel's own limit on SYN retries counts as our timeout.
-    error.code = error.code == Code::timeout ? Code::connect_timeout : Code::connect_failed;
+    if (error.code == Code::timeout)
+      error.code = Code::connect_timeout;
+    else if (error.code != Code::overloaded)
+      error.code = Code::connect_failed;
     error.may_retry = true;
     return error;
   }

@@ -16,6 +16,7 @@ struct AcceptOptions {
   bool reuse_port = false;  // one listener per worker on the same address
   bool defer_accept =
       false;  // TCP_DEFER_ACCEPT: the kernel hands over connections that have sent something
+  bool leaves_some_descriptors = false;  // those that are kept back (descriptors.h)
   Millis pause_when_out_of_descriptors{
       100};  // EMFILE/ENFILE: accept rests this long instead of spinning
 };
@@ -46,8 +47,8 @@ class Acceptor {
 class Connector {
  public:
   using OnConnect = std::function<void(Result<std::unique_ptr<Stream>>)>;
-  /// The callback comes once, never from inside this call. Errors: connect_failed, connect_timeout
-  /// (side upstream, may_retry).
+  /// The callback comes once, never from inside this call. Errors: connect_failed, connect_timeout,
+  /// overloaded if it is we who have no descriptor or memory left (side upstream, may_retry).
   static std::unique_ptr<Connector> connect(Loop& loop, const SocketAddress& address,
                                             Millis timeout, OnConnect on_connect);
   virtual ~Connector() = default;

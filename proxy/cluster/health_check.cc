@@ -7,6 +7,16 @@
 
 namespace hms::proxy {
 
+namespace {
+
+/// No descriptor was left for the check: nothing is known of the endpoint.
+template <class T>
+bool is_our_own_want(const net::Result<T>& result) {
+  return !result.ok() && result.error().code == net::Code::overloaded;
+}
+
+}  // namespace
+
 struct HealthChecker::Check {
   Check(net::Loop& loop, std::function<void()> begin) : timer(loop, std::move(begin)) {}
   std::string upstream, server_name;
@@ -63,6 +73,7 @@ std::vector<std::string> HealthChecker::failed() const {
 void HealthChecker::begin(Check& check) {
   const auto connected = [this, &check](net::Result<std::unique_ptr<net::Stream>> stream) {
     loop_.retire(std::move(check.connector));
+    if (is_our_own_want(stream)) return check.timer.arm(check.config.interval);
     done(check, stream.ok(), stream.ok() ? std::string() : stream.error().detail);
   };
   if (check.tls != nullptr) {
@@ -79,6 +90,7 @@ void HealthChecker::begin(Check& check) {
     request.max_reply_bytes = 1024 * 1024;
     check.call = client_->send(std::move(request), [this, &check](net::Result<net::ClientReply> r) {
       loop_.retire(std::move(check.call));
+      if (is_our_own_want(r)) return check.timer.arm(check.config.interval);
       const bool well = r.ok() && r->status >= 200 && r->status < 400;
       done(check, well,
            well     ? std::string()

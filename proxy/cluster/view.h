@@ -11,6 +11,7 @@
 
 #include "proxy/cluster/pool.h"
 #include "proxy/config/snapshot.h"
+#include "proxy/retry_budget.h"
 
 namespace hms::proxy {
 
@@ -37,7 +38,8 @@ struct Cluster {
 
 struct RouteView {
   const RoutePlan* plan = nullptr;
-  uint32_t name_id = 0;  // 0: learned
+  uint32_t name_id = 0;              // 0: learned
+  mutable RetryShare retry_share{};  // of this worker's requests
 };
 
 struct View {

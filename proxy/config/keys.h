@@ -91,7 +91,7 @@ inline constexpr std::array kConfigKeys = {
     ConfigKey{"routes[].allow", "list of identities", "the listener's", "[\"spiffe://local/*\"]",
               false},
     ConfigKey{"routes[].retries.attempts", "number", "1", "2", false},
-    ConfigKey{"routes[].retries.on", "list of connect, reset, status", "[connect]",
+    ConfigKey{"routes[].retries.on", "list of connect, reset, 429, 500 to 599", "[connect]",
               "[connect, reset, 503]", false},
     ConfigKey{"routes[].retries.budget", "share", "20%", "10%", false},
 };

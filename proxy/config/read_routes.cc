@@ -10,6 +10,21 @@ using net::YamlNode;
 
 namespace {
 
+bool valid_segment(std::string_view segment, bool last, std::string& why) {
+  if (segment == "*" && last) return true;
+  if (segment == "." || segment == ".." || (segment.empty() && !last)) {
+    why = "requests are compared without '.', '..' and empty segments: write the path without them";
+  } else if (segment.find('*') != std::string_view::npos) {
+    why =
+        "'*' is allowed as the last segment alone, for any rest: '/api/*'; one segment is '{name}'";
+  } else if (segment.find_first_of("{}") != std::string_view::npos &&
+             (segment.size() < 3 || segment.front() != '{' || segment.back() != '}' ||
+              segment.find_first_of("{}", 1) != segment.size() - 1)) {
+    why = "a variable takes a whole segment: '/claims/{id}'";
+  }
+  return why.empty();
+}
+
 bool valid_path_pattern(std::string_view pattern, std::string& why) {
   if (pattern.empty() || pattern[0] != '/') {
     why = "a path pattern begins with '/'";
@@ -24,19 +39,28 @@ bool valid_path_pattern(std::string_view pattern, std::string& why) {
     const size_t end = std::min(pattern.find('/', begin), pattern.size());
     const std::string_view segment = pattern.substr(begin, end - begin);
     const bool last = end == pattern.size();
-    if (segment == "*" && !last) {
-      why = "'*' may only be the last segment";
-      return false;
-    }
-    const bool braces = segment.find_first_of("{}") != std::string_view::npos;
-    if (braces && (segment.size() < 3 || segment.front() != '{' || segment.back() != '}' ||
-                   segment.find_first_of("{}", 1) != segment.size() - 1)) {
-      why = "a variable takes a whole segment: '/claims/{id}'";
-      return false;
-    }
+    if (!valid_segment(segment, last, why)) return false;
     begin = end + 1;
   }
   return true;
+}
+
+/// In lower case, without the root's dot.
+void read_host(const YamlNode& node, std::string& host) {
+  read_text(node, host);
+  if (const auto colon = host.rfind(':');
+      colon != std::string::npos && host.find(']', colon) == std::string::npos) {
+    node.fail("a host is written without port: '" + host.substr(0, colon) + "'");
+  }
+  if (host.find('*', host.rfind("*.", 0) == 0 ? 1 : 0) != std::string::npos) {
+    node.fail(
+        "'" + host +
+        "' is not allowed; allowed: a name, or '*.' and a domain ('*.example.com': every name "
+        "below it); leave host out for any");
+  }
+  std::transform(host.begin(), host.end(), host.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  if (host.size() > 1 && host.back() == '.') host.pop_back();
 }
 
 void read_match(const YamlNode& node, RouteConfig& route) {
@@ -47,14 +71,7 @@ void read_match(const YamlNode& node, RouteConfig& route) {
                      : listener == "outbound" ? ListenerChoice::outbound
                                               : ListenerChoice::any;
   }
-  const YamlNode host = node.get("host");
-  read_text(host, route.host);
-  if (const auto colon = route.host.rfind(':');
-      colon != std::string::npos && route.host.find(']', colon) == std::string::npos) {
-    host.fail("a host is written without port: '" + route.host.substr(0, colon) + "'");
-  }
-  std::transform(route.host.begin(), route.host.end(), route.host.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  read_host(node.get("host"), route.host);
   const YamlNode path = node.get("path");
   read_text(path, route.path);
   if (std::string why; !route.path.empty() && !valid_path_pattern(route.path, why)) path.fail(why);

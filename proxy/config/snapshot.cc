@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "net/core/check.h"
+#include "proxy/route_path.h"
 
 namespace hms::proxy {
 
@@ -120,6 +121,17 @@ void add_routes(const RouteConfig& config, const std::vector<CanaryWeight>& own,
   snapshot.routes.push_back(std::move(inbound));
 }
 
+/// A route without a list of its own counts as well, if it takes paths away from one that has.
+bool allows_by_path(const std::vector<RouteConfig>& routes) {
+  bool any_list = false, any_path = false;
+  for (const RouteConfig& route : routes) {
+    if (route.listener == ListenerChoice::outbound) continue;
+    any_list |= !route.allow.empty();
+    any_path |= !route.path.empty();
+  }
+  return any_list && any_path;
+}
+
 }  // namespace
 
 std::string text_of(const net::HostPort& target) {
@@ -177,12 +189,15 @@ SnapshotPtr make_snapshot(const Config& config, const Resolved& resolved,
   });
   for (const RouteConfig& route : config.routes)
     add_routes(route, own, canaries, !config.outbound_address.empty(), *snapshot);
+  snapshot->allows_by_path = allows_by_path(config.routes);
   return snapshot;
 }
 
-PathPattern compile_path(std::string_view pattern) {
+PathPattern compile_path(std::string_view written) {
   PathPattern compiled;
-  if (pattern.empty()) return compiled;
+  if (written.empty()) return compiled;
+  PathScratch scratch;
+  const std::string_view pattern = read_path(written, scratch).normal;
   compiled.any = false;
   size_t begin = 1;
   while (begin <= pattern.size()) {

@@ -71,6 +71,7 @@ struct Snapshot {
   bool has_app = false;
   std::vector<UpstreamPlan> upstreams;
   std::vector<RoutePlan> routes;
+  bool allows_by_path = false;         // inbound, who may call hangs on the path
   std::vector<CanaryWeight> canaries;  // as last heard
   uint64_t canary_version = 0;
 };
@@ -86,8 +87,8 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;
 [[nodiscard]] std::string text_of(const net::HostPort& target);
 
 [[nodiscard]] PathPattern compile_path(std::string_view pattern);
-/// `path` without query. Segments are compared byte by byte; a variable takes exactly one non-empty
-/// segment.
+/// `path` without query, in its normal form (route_path.h). Segments are compared byte by byte; a
+/// variable takes exactly one non-empty segment.
 [[nodiscard]] bool path_matches(const PathPattern& pattern, std::string_view path) noexcept;
 
 /// The share of [0, 1) that a key falls on: the same everywhere and for ever, so that nobody moves

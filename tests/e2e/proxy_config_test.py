@@ -123,6 +123,14 @@ routes:
                       ("claims.yaml:3:", "/upstreams/b", "missing.pem"), ("claims.yaml:4:", "/upstreams/c", "gone.pem")):
             self.assertTrue(any(all(word in line for word in words) for line in lines), (words, error))
 
+    def test_patterns_that_could_never_match_are_refused_with_what_is_allowed(self):
+        for match, words in (("path: '/api*'", "'/api/*'"), ("path: '/a/*/b'", "'*' is allowed as the last segment alone"), ("path: '/v{version}/x'", "a variable takes a whole segment"), ("path: '/a//b'", "without '.', '..' and empty segments"),
+                             ("path: '/a/../b'", "without '.', '..' and empty segments"), ("host: 'api.*.example'", "'*.' and a domain"), ("host: '*'", "leave host out"), ("host: '*example.com'", "'*.example.com'")):
+            code, _, error = self.check("upstreams: {u: {endpoints: ['127.0.0.1:1']}}\nroutes:\n  - match: {" + match + "}\n    upstream: u\n")
+            self.assertEqual((match, code), (match, 2))
+            self.assertIn("claims.yaml:3", error)
+            self.assertIn(words, error)
+
     def test_a_fault_in_the_environment_names_the_variable(self):
         code, _, error = hms.run("hms-proxy", "--app", "127.0.0.1:1", "--check", env={"HMS_THREADS": "banana"})
         self.assertEqual(code, 2)
@@ -228,6 +236,15 @@ class Splits(hms.TestCase):
             if before == b"2":
                 self.assertEqual(after, b"2")
         self.assertGreater(later.count(b"2"), first.count(b"2"))
+
+    def test_a_domain_stands_for_the_names_below_it_and_a_final_dot_for_nothing(self):
+        app, below = self.use(hms.RawOrigin()), self.use(hms.RawOrigin())
+        config = self.write(os.path.join(self.folder(), "c.yaml"), f"upstreams: {{u: {{endpoints: ['{below.address}']}}}}\nroutes:\n  - {{match: {{host: '*.Example.com'}}, upstream: u}}\n  - {{match: {{host: claims.local.}}, upstream: u}}\n")
+        proxy = self.start("hms-proxy", "--config", config, "--app", app.address, *PORTS)
+        for host, origin in (("a.example.com", below), ("A.B.EXAMPLE.com:81", below), ("a.example.com.", below), ("claims.local", below), ("claims.local.:80", below), ("example.com", app), (".example.com", app), ("badexample.com", app), ("a.example.com.evil", app)):
+            before = len(origin.requests)
+            self.assertEqual((host, hms.get(proxy.address("inbound"), "/", {"Host": host}).status), (host, 200))
+            self.assertEqual((host, len(origin.requests)), (host, before + 1))
 
     def test_sticky_by_header(self):
         self.split("  - split: [{upstream: v1, weight: 50}, {upstream: v2, weight: 50}]\n    sticky: header:x-user\n")

@@ -82,6 +82,17 @@ class Drain(hms.TestCase):
         caller.close()
         self.assertEqual(proxy.wait(), 0)
 
+    def test_callers_that_never_said_a_byte_do_not_hold_it_up(self):
+        config = self.write(os.path.join(self.folder(), "c.yaml"), "drain: {deadline: 10m}\n")
+        proxy = self.start("hms-proxy", "--app", self.use(hms.RawOrigin()).address, *PORTS, "--config", config)
+        caller = self.use(hms.RawCaller(proxy.address("inbound")))  # nobody knows yet what it will speak
+        hms.wait_for(lambda: "hms_proxy_connections_open{direction=\"inbound\"} 1" in hms.get(proxy.address("admin"), "/metrics").body.decode())
+        proxy.signal(signal.SIGTERM)
+        self.assertTrue(caller.closed_by_peer())
+        caller.close()
+        self.assertEqual(proxy.wait(), 0)
+        self.assertEqual(proxy.wait_log("drained")["waited_for"], "0 requests, 0 tunnels, 1 connection without a request")
+
     def test_the_deadline_cuts_what_is_left(self):
         config = self.write(os.path.join(self.folder(), "c.yaml"), "drain: {deadline: 200ms}\n")
         proxy = self.start("hms-proxy", "--app", self.slow_origin().address, *PORTS, "--config", config)
@@ -89,7 +100,8 @@ class Drain(hms.TestCase):
         caller.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertTrue(self.arrived.acquire(timeout=hms.PATIENCE))
         self.assertEqual(proxy.terminate(), 0)
-        self.assertEqual(proxy.wait_log("drained")["requests_cut"], 1)
+        report = proxy.wait_log("drained")
+        self.assertEqual((report["requests_cut"], report["waited_for"]), (1, "1 request, 0 tunnels, 0 connections without a request"))
         self.go.set()
 
     def test_a_second_sigterm_stops_at_once(self):

@@ -165,6 +165,14 @@ class RequestHeaders(Proxied):
         self.assertEqual(hms.field(head, "content-length"), "0")
         self.assertEqual(hms.field(head, "te"), "trailers")
 
+    def test_max_forwards_counts_down_for_options_and_trace_and_ends_here_at_0(self):
+        for method, sent, received in (("OPTIONS", "3", "2"), ("TRACE", "1", "0"), ("GET", "3", "3"), ("OPTIONS", "many", "many")):
+            self.assertEqual((method, hms.field(self.head_of([("max-forwards", sent)], method), "max-forwards")), (method, received))
+        proxy = self.proxy()
+        for method, status in (("OPTIONS", 501), ("TRACE", 501), ("GET", 200)):
+            self.assertEqual((method, hms.request(proxy.address("inbound"), method, "/", {"Max-Forwards": "0"}).status), (method, status))
+        self.assertEqual(len(self.origin.requests), 1)
+
     def test_order_case_and_duplicates_stay(self):
         sent = [("X-One", "1"), ("aCCept", "*/*"), ("x-one", "2"), ("Cookie", "a=b"), ("X-Empty", ""), ("Cookie", "c=d")]
         received = hms.head_fields(self.head_of(sent))

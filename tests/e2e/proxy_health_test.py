@@ -118,6 +118,43 @@ class Active(Health):
         self.process.wait_log("healthy again", lambda line: line["endpoint"] == other.address)
 
 
+class NoDescriptors(hms.TestCase):
+    """The limit is ours, so the services are not to blame, and whoever asks how we are gets an answer."""
+
+    LIMIT = 96
+
+    def test_our_own_want_of_descriptors_is_503_and_no_word_against_the_services(self):
+        services = [Switch(self), Switch(self)]
+        config = self.write(os.path.join(self.folder(), "proxy.yaml"), f"""upstreams:
+  shop: {{endpoints: [{", ".join(repr(s.address) for s in services)}], outlier: {{consecutive: 1}}}}
+routes: [{{upstream: shop}}]
+""")
+        limited = self.write(os.path.join(self.folder(), "limited"), f'#!/bin/sh\nulimit -n {self.LIMIT}\nexec "{hms.binary("hms-proxy")}" "$@"\n')
+        os.chmod(limited, 0o755)
+        proxy = self.start(limited, "--config", config, "--protocol", "http", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        callers = [self.use(hms.RawCaller(proxy.address("inbound"))) for _ in range(self.LIMIT)]
+        for caller in callers:
+            caller.send(b"GET / HTTP/1.1\r\n")
+
+        def metric(name):
+            return hms.prometheus_values(hms.get(proxy.address("admin"), "/metrics").body.decode()).get(name, 0)
+
+        kept_back = self.LIMIT - self.LIMIT // 8  # the first of them: its use tells that all others are taken
+        hms.wait_for(lambda: set(range(kept_back + 1)) <= {int(name) for name in os.listdir(f"/proc/{proxy.pid}/fd")})
+        for caller in callers[:5]:
+            reply = caller.send(b"Host: a\r\n\r\n").read_reply()
+            self.assertEqual((reply.status, reply.header("x-hms-error"), reply.header("retry-after")), (503, "overloaded", "1"))
+        self.assertEqual(metric("hms_proxy_out_of_descriptors_total"), 5)
+        self.assertEqual(metric('hms_proxy_local_replies_total{error="overloaded"}'), 5)
+        self.assertGreater(metric("hms_proxy_accept_pauses_total"), 0)
+        self.assertEqual(hms.get(proxy.address("admin"), "/healthz").status, 200)
+        for endpoint in hms.get_json(proxy.address("admin"), "/upstreams")["upstreams"][0]["endpoints"]:
+            self.assertEqual((endpoint["health"], endpoint["failures"], endpoint["ejections"]), ("healthy", 0, 0), endpoint)
+        for caller in callers[5:]:
+            caller.close()
+        hms.wait_for(lambda: hms.get(proxy.address("inbound"), "/").status == 200)
+
+
 class SharedAddress(Health):
     def test_the_check_of_one_upstream_says_nothing_of_another_at_the_same_address(self):
         shared, other = Switch(self), Switch(self)

@@ -121,6 +121,13 @@ class Interim(Corners):
             self.assertEqual(caller.read_reply().body, b"ok")
         self.assertNotIn(b" 103 ", hms.exchange(address, b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"))
 
+    def test_an_interim_reply_has_no_content_length(self):
+        caller = self.caller(self.proxy(answer=b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 7\r\n\r\n" + hms.response(200, b"done")))
+        caller.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        early, final = caller.read_reply(), caller.read_reply()
+        self.assertEqual((early.status, early.header("link"), early.header("content-length")), (103, "</a>", None))
+        self.assertEqual((final.status, final.body), (200, b"done"))
+
     def test_expect_100_continue_is_the_services_to_answer(self):
         def script(connection):
             head = connection.read_head()

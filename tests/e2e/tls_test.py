@@ -110,6 +110,36 @@ class Inbound(Tls):
                 self.assertEqual((name, path, reply.status, reply.header("x-hms-error")), (name, path, status, "forbidden" if status == 403 else None))
             self.assertEqual(self.metric(proxy, 'hms_proxy_local_replies_total{error="forbidden"}'), 3)
 
+    def test_a_list_on_a_path_holds_however_the_path_is_spelled(self):
+        for name in ("boss", "other"):
+            self.make(name)
+        self.origin = self.use(hms.RawOrigin())
+        proxy = self.proxy(f"listeners: {{inbound: {{protocol: http, tls: {self.tls('shop', verify='required')}}}}}\n"
+                           "routes:\n  - {match: {path: '/admin/*'}, allow: ['spiffe://local/boss']}\n", "--app", self.origin.address)
+        callers = {}
+
+        def call(name, path):
+            caller = callers.get(name) or self.use(TlsCaller(proxy.address("inbound"), self.context(name)))
+            caller.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            reply = caller.read_reply()
+            callers[name] = None if reply.header("connection") == "close" else caller
+            return reply
+
+        for path in ("/admin/x", "/%61dmin/x", "/x/../admin/x", "//admin/x", "/./admin/x", "/x/%2e%2E/admin/x", "/admin/../public", "/admin%2e/../admin/x", "/%61dmin/%2e./public"):
+            reply = call("other", path)
+            self.assertEqual((path, reply.status, reply.header("x-hms-error")), (path, 403, "forbidden"))
+            self.assertEqual((path, call("boss", path).status), (path, 200))
+            self.assertEqual(self.origin.requests[-1][0].split(b" ")[1].decode(), path)  # sent on as it came
+        reached = len(self.origin.requests)
+        for path in ("/admin%2fx", "/admin%5Cx", "/admin\\x", "/admin;a=b/x", "/admin%3Ba/x", "/x/..;/admin/x", "/admin%00/x", "/adm%zz"):
+            for name in ("other", "boss"):
+                reply = call(name, path)
+                self.assertEqual((path, reply.status, reply.header("x-hms-error")), (path, 400, "bad_request"))
+                self.assertIn("ambiguous_path" if "\\" not in path else "", reply.json()["error"])
+        self.assertEqual(len(self.origin.requests), reached)
+        for path in ("/public", "/p;v=1/x", "/100%25", "/a%20b", "/.well-known/x", "/administrator"):
+            self.assertEqual((path, call("other", path).status), (path, 200))
+
     def test_a_list_without_mutual_tls_is_refused(self):
         for listener in ("{allow: ['spiffe://local/cart']}", f"{{allow: ['spiffe://local/cart'], tls: {self.tls('shop')}}}"):
             code, _, errors = hms.run("hms-proxy", "--config", self.config(f"listeners: {{inbound: {listener}}}\n"), "--check")

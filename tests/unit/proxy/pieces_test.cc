@@ -98,20 +98,34 @@ TEST_CASE("peak_ewma: rises at once and is forgiven over time") {
   CHECK(ewma.nanos(60'000) < 100);
 }
 
-TEST_CASE("retry_budget: a share of the requests, and ten a second") {
-  RetryBudget budget;
+TEST_CASE("retry_budget: a share of the route's requests") {
+  RetryShare share, none;
+  CHECK(!share.take());
+  for (int i = 0; i < 100; ++i) {
+    share.request(0.25);
+    none.request(0.0);
+  }
   int taken = 0;
-  while (budget.take(0)) ++taken;
-  CHECK(taken == 10);
-  for (int i = 0; i < 100; ++i) budget.request(0.2);
+  while (share.take()) ++taken;
+  CHECK(taken == 25);
+  CHECK(!none.take());
+  for (int i = 0; i < 1'000; ++i) share.request(0.25);
   taken = 0;
-  while (budget.take(0)) ++taken;
-  CHECK(taken >= 19);
-  CHECK(taken <= 20);
-  taken = 0;
-  while (budget.take(1'000)) ++taken;
-  CHECK(taken >= 9);
-  CHECK(taken <= 10);
+  while (share.take()) ++taken;
+  CHECK(taken == 100);
+}
+
+TEST_CASE("retry_budget: ten a second beside, however long nobody asked") {
+  for (const uint64_t start : {uint64_t{0}, uint64_t{1'000'000'000}}) {
+    RetryFloor floor;
+    int taken = 0;
+    while (floor.take(start)) ++taken;
+    CHECK(taken == 10);
+    while (floor.take(start + 500)) ++taken;
+    CHECK(taken == 15);
+    while (floor.take(start + 3'600'000)) ++taken;
+    CHECK(taken == 25);
+  }
 }
 
 TEST_CASE("service_name: labels, commands, interpreters") {
