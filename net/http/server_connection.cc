@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kMaxPendingBytes = 64 * 1024;
 constexpr int kRequestsPerTurn = 64;  // one pipelining caller must not starve the loop
 constexpr Millis kClosingTime{2'000};
+constexpr Millis kProbeAfter{500};  // most callers that half-close have their answer by then
+constexpr int kProbes = 2;
 constexpr uint64_t kMaxDiscardedBytes = 1024 * 1024;
 constexpr size_t kBodyReserve = 1024 * 1024;  // an announced length is believed up to here
 
@@ -139,7 +141,11 @@ void ServerConnection::on_eof() {
       return;
     case State::handling:
       // Nobody half-closes an event stream: its reader left.
-      if (streaming_) drop();
+      if (streaming_) {
+        drop();
+      } else {
+        phase_timer_.arm(kProbeAfter);
+      }
       return;
     case State::closing:
     case State::gone:
@@ -237,10 +243,22 @@ void ServerConnection::arm_for_reading() {
   }
 }
 
+/// A caller that half-closed still waits for its answer; one that is gone meets an interim reply
+/// with a reset, which the stream or the next write tells us of. Then whoever works on the answer
+/// is told (on_gone).
+void ServerConnection::probe_caller() {
+  if (!eof_ || streaming_ || old_version_ || probes_ == kProbes) return;
+  ++probes_;
+  phase_timer_.arm(kProbeAfter);
+  stream_->write("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
 void ServerConnection::on_phase_timeout() {
   switch (state_) {
     case State::gone:
+      return;
     case State::handling:
+      probe_caller();
       return;
     case State::closing:
       if (stream_->queued_bytes() == 0) {
@@ -349,6 +367,7 @@ void ServerConnection::forget_body() {
 void ServerConnection::on_request_complete() {
   phase_timer_.disarm();
   state_ = State::handling;
+  if (eof_) phase_timer_.arm(kProbeAfter);
   if (!refusal_) refusal_ = decode_body(request_, core_);
   forget_body();
   if (refusal_) {

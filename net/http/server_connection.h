@@ -98,6 +98,7 @@ class ServerConnection final : public StreamHandler {
   void arm_for_reading();
   void begin_closing();
   void on_phase_timeout();
+  void probe_caller();
   void watch_writes();
   void on_write_timeout();
 
@@ -127,7 +128,8 @@ class ServerConnection final : public StreamHandler {
   bool eof_ = false;
   bool timing_head_ = false;
   bool had_request_ = false;
-  Timer phase_timer_;     // header, body, idle, closing
+  int probes_ = 0;        // interim replies sent to see whether a caller that half-closed is there
+  Timer phase_timer_;     // header, body, idle, closing; the next probe of a half-closed caller
   Timer write_timer_;     // a reader that takes nothing
   Timer continue_timer_;  // pipelined requests go on in the next turn
 };

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "net/io/signals.h"
 #include "tests/unit/net/http/server_caller.h"
 
 using namespace hms::net;  // NOLINT: a test
@@ -139,6 +140,31 @@ TEST_CASE("server: an idle connection ends quietly") {
   CHECK(caller.ask(get_text("/hello"), "hello\n"));
   CHECK(caller.wait_for_end());
   CHECK(caller.count("HTTP/1.1") == 1);
+}
+
+TEST_CASE(
+    "server: a caller that closed while its answer is made is noticed, a half-closed one kept") {
+  ignore_sigpipe();  // as the programs do: the second probe meets a reset
+  Fixture f;
+  std::vector<ReplyPtr> held;
+  f.server->route("GET", "/later", [&](Request&, const ReplyPtr& reply) { held.push_back(reply); });
+  Caller waiting(f.loop, f.address);
+  waiting.stream->write(get_text("/later"));
+  waiting.stream->shutdown_write();
+  REQUIRE(f.loop.run_until([&] { return held.size() == 1; }, Millis{5000}));
+  {
+    Caller leaving(f.loop, f.address);
+    leaving.stream->write(get_text("/later"));
+    REQUIRE(f.loop.run_until([&] { return held.size() == 2; }, Millis{5000}));
+  }
+  bool told = false;
+  held[1]->on_gone([&] { told = true; });
+  CHECK(f.loop.run_until([&] { return told || held[1]->gone(); }, Millis{30'000}));
+  CHECK(waiting.wait_for("HTTP/1.1 100 Continue\r\n\r\n"));
+  CHECK_FALSE(held[0]->gone());
+  held[0]->send(200, "text/plain", "here it is");
+  CHECK(waiting.wait_for("here it is"));
+  CHECK(waiting.wait_for_end());
 }
 
 TEST_CASE("server: a half-closed caller still gets its whole answer") {
