@@ -5,7 +5,10 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <span>
+#include <string>
 
+#include "telemetry/prom_text.h"
 #include "telemetry/text.h"
 
 namespace hms::telemetry::otlp {
@@ -78,11 +81,13 @@ bool take_buckets(const RawBuckets& raw, int32_t scale, std::vector<Histogram::B
   return true;
 }
 
-uint64_t count_in(const Histogram& histogram) {
-  uint64_t count = histogram.zero_count;
-  for (const auto& bucket : histogram.positive) count += bucket.count;
-  for (const auto& bucket : histogram.negative) count += bucket.count;
-  return count;
+constexpr std::string_view kCountsOverflow = "the bucket counts add up to more than 64 bits hold";
+
+/// False: the sum does not fit.
+bool add_counts(std::span<const uint64_t> counts, uint64_t& total) {
+  return std::none_of(counts.begin(), counts.end(), [&total](uint64_t count) {
+    return __builtin_add_overflow(total, count, &total);
+  });
 }
 
 void check_bucket_total(const MetricBatch& batch, size_t more) {
@@ -281,7 +286,10 @@ std::string_view add_exponential(MetricBatch& batch, const MetricHead& metric,
     return "a bucket index is outside the range of a double";
   }
   check_bucket_total(batch, histogram.positive.size() + histogram.negative.size());
-  histogram.count = count_in(histogram);
+  histogram.count = raw.zero_count;
+  if (!add_counts(raw.positive.counts, histogram.count) ||
+      !add_counts(raw.negative.counts, histogram.count))
+    return kCountsOverflow;
   if (histogram.count != raw.count && (point.flags & 1) == 0)
     return "count is not the sum of the bucket counts";
   histogram.has_min_max = raw.has_min && raw.has_max && histogram.count > 0;
@@ -309,6 +317,8 @@ std::string_view add_explicit(MetricBatch& batch, const MetricHead& metric, cons
     }
   }
   check_bucket_total(batch, counts.size());
+  uint64_t total = 0;
+  if (!add_counts(counts, total)) return kCountsOverflow;
   Histogram histogram = from_explicit_bounds(raw.bounds, counts, raw.sum);
   if (histogram.count != raw.count && (point.flags & 1) == 0)
     return "count is not the sum of the bucket counts";
@@ -342,12 +352,15 @@ std::string_view add_summary(MetricBatch& batch, const MetricHead& metric, const
     own.attributes.end = attribute_mark(batch);
     if (auto reason = add_gauge(batch, metric, own, value); !reason.empty()) return reason;
   }
+  // As Prometheus names a summary's series: the unit stands before "_sum" and "_count", and nothing
+  // behind. Names of counters get "_total", so these are gauges here; rate() sees no difference.
+  const std::string base = prometheus_metric_name(metric.name, metric.unit, false);
   MetricHead total = metric;
-  total.name = batch.keep(std::string(metric.name) + "_sum");
-  if (auto reason = add_sum(batch, total, point, raw.sum, 2, true); !reason.empty()) return reason;
-  total.name = batch.keep(std::string(metric.name) + "_count");
   total.unit = {};
-  return add_sum(batch, total, point, static_cast<double>(raw.count), 2, true);
+  total.name = batch.keep(base + "_sum");
+  if (auto reason = add_gauge(batch, total, point, raw.sum); !reason.empty()) return reason;
+  total.name = batch.keep(base + "_count");
+  return add_gauge(batch, total, point, static_cast<double>(raw.count));
 }
 
 }  // namespace hms::telemetry::otlp

@@ -94,7 +94,7 @@ TEST_CASE("otlp protobuf: explicit bounds, packed and not") {
   CHECK(decoded.batch.histograms[2].quantile(0.5) == doctest::Approx(2).epsilon(0.03));
 }
 
-TEST_CASE("otlp protobuf: a summary gives a gauge for each quantile, and two counters") {
+TEST_CASE("otlp protobuf: a summary gives a series for each quantile, its sum and its count") {
   const auto decoded = metrics({metric_of("rpc", 11, {[](pbf_writer& p) {
                                             p.add_fixed64(4, 10);
                                             p.add_double(5, 2.5);
@@ -112,9 +112,9 @@ TEST_CASE("otlp protobuf: a summary gives a gauge for each quantile, and two cou
   CHECK(text(batch, batch.points[1].attributes, "quantile") == "0.99");
   CHECK(text(batch, batch.points[1].attributes, "route") == "/x");
   CHECK(batch.points[1].value == doctest::Approx(9.9));
-  CHECK(batch.points[2].name == "rpc_sum");
-  CHECK(batch.points[2].kind == PointKind::counter);
-  CHECK(batch.points[3].name == "rpc_count");
+  CHECK(batch.points[2].name == "rpc_seconds_sum");
+  CHECK(batch.points[2].value == 2.5);
+  CHECK(batch.points[3].name == "rpc_seconds_count");
   CHECK(batch.points[3].value == 10);
   CHECK(text(batch, batch.points[3].attributes, "quantile") == "(absent)");
 }
@@ -285,6 +285,12 @@ TEST_CASE(
             .find("bucketCounts") != std::string::npos);
   CHECK(reason_of("histogram", R"("count":1,"bucketCounts":[-1,2])").find("bucketCounts") !=
         std::string::npos);
+  // Counts that wrap round to the count.
+  constexpr const char* kWraps = R"("bucketCounts":["18446744073709551615",1])";
+  CHECK(reason_of(exponential, R"("count":0,"positive":{)" + std::string(kWraps) + "}")
+            .find("more than 64 bits hold") != std::string::npos);
+  CHECK(reason_of("histogram", R"("count":0,"explicitBounds":[1],)" + std::string(kWraps))
+            .find("more than 64 bits hold") != std::string::npos);
   CHECK(reason_of("gauge", R"("asInt":1,"timeUnixNano":-5)").find("timeUnixNano") !=
         std::string::npos);
   CHECK(reason_of("sum", R"("asInt":-1,"startTimeUnixNano":"-5")").find("startTimeUnixNano") !=
@@ -297,7 +303,7 @@ TEST_CASE("otlp json: metrics of every kind") {
       {"sum":{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{"asDouble":1.5,"attributes":[{"key":"k","value":{"stringValue":"v"}}]}]},"name":"s"},
       {"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[{"count":"3","sum":4,"bucketCounts":["1",2],"explicitBounds":[1],"min":0.5,"max":2}]}},
       {"name":"e","exponentialHistogram":{"aggregationTemporality":1,"dataPoints":[{"count":3,"sum":4,"scale":6,"zeroCount":"1","positive":{"offset":0,"bucketCounts":["1","1"]}}]}},
-      {"name":"q","summary":{"dataPoints":[{"count":"2","sum":1,"quantileValues":[{"quantile":0.5,"value":3}]}]}},
+      {"name":"q","unit":"s","summary":{"dataPoints":[{"count":"2","sum":1,"quantileValues":[{"quantile":0.5,"value":3}]}]}},
       {"name":"bad","sum":{"dataPoints":[{"asInt":1}]}}
       ]}]}]})",
                                 OtlpFormat::json);
@@ -317,6 +323,11 @@ TEST_CASE("otlp json: metrics of every kind") {
   CHECK(batch.histograms.at(batch.points[4].histogram).positive ==
         std::vector<Histogram::Bucket>{{0, 2}});
   CHECK(batch.points[5].name == "q");
-  CHECK(batch.points[7].name == "q_count");
+  CHECK(batch.points[5].unit == "s");
+  // The unit stands before them, and nothing is added behind.
+  CHECK(batch.points[6].name == "q_seconds_sum");
+  CHECK(batch.points[7].name == "q_seconds_count");
+  CHECK(batch.points[7].unit.empty());
+  CHECK(batch.points[7].kind == PointKind::gauge);
   CHECK(batch.resources.at(0).service_name == "unknown_service");
 }
