@@ -3,6 +3,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/utilities/backup_engine.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -71,6 +72,40 @@ Result<std::vector<BackupReport>> list(rocksdb::BackupEngineReadOnly& engine,
   return reports;
 }
 
+/// Files of a backup whose list (meta/ID) is gone, or whose making was cut short; empty: none. It
+/// is not among the backups, so that nothing else here would miss it.
+std::string files_without_list(const std::string& directory,
+                               const std::vector<BackupReport>& reports) {
+  std::error_code fault;
+  for (const auto& entry : std::filesystem::directory_iterator(directory + "/private", fault)) {
+    const std::string id = entry.path().filename().string();
+    const bool listed = std::any_of(reports.begin(), reports.end(), [&](const BackupReport& one) {
+      return std::to_string(one.id) == id;
+    });
+    if (!listed)
+      return "backup directory " + directory + ": private/" + id +
+             " is of a backup whose list meta/" + id +
+             " is missing: lost, or its making was cut short; the next backup removes the rest";
+  }
+  return {};
+}
+
+Result<std::vector<BackupReport>> compare_with_checksums(const std::string& directory) {
+  auto engine = open_read_only(directory);
+  if (!engine.ok()) return std::move(engine).error();
+  auto reports = list(**engine, directory);
+  if (!reports.ok()) return reports;
+  for (const BackupReport& report : *reports) {
+    const rocksdb::Status status = (*engine)->VerifyBackup(report.id, true);
+    if (!status.ok()) {
+      Error error = backup_error(status, directory);
+      error.detail += " (backup " + std::to_string(report.id) + ")";
+      return error;
+    }
+  }
+  return reports;
+}
+
 }  // namespace
 
 Result<BackupReport> make_backup(rocksdb::DB& db, const std::string& directory) {
@@ -100,18 +135,10 @@ Result<std::vector<BackupReport>> list_backups(const std::string& directory) {
 }
 
 Result<std::vector<BackupReport>> verify_backups(const std::string& directory) {
-  auto engine = open_read_only(directory);
-  if (!engine.ok()) return std::move(engine).error();
-  auto reports = list(**engine, directory);
+  auto reports = compare_with_checksums(directory);
   if (!reports.ok()) return reports;
-  for (const BackupReport& report : *reports) {
-    const rocksdb::Status status = (*engine)->VerifyBackup(report.id, true);
-    if (!status.ok()) {
-      Error error = backup_error(status, directory);
-      error.detail += " (backup " + std::to_string(report.id) + ")";
-      return error;
-    }
-  }
+  if (std::string lost = files_without_list(directory, *reports); !lost.empty())
+    return Error{Code::corrupt, net::Side::self, false, std::move(lost)};
   return reports;
 }
 
@@ -122,8 +149,11 @@ Result<BackupReport> restore_backup(const std::string& directory, const std::str
                  "data directory " + data +
                      " is not empty; restore into a new one, so that nothing is overwritten"};
   }
-  auto reports = verify_backups(directory);
+  auto reports = compare_with_checksums(directory);
   if (!reports.ok()) return std::move(reports).error();
+  // The sound ones are worth restoring; whoever does shall know that there was another.
+  if (const std::string lost = files_without_list(directory, *reports); !lost.empty())
+    net::log_warn("a backup is not there", {{"error", lost}});
   auto engine = open_read_only(directory);
   if (!engine.ok()) return std::move(engine).error();
   const BackupReport newest = reports->back();

@@ -81,6 +81,19 @@ class Backup(hms.TestCase):
             self.assertIn(os.path.basename(victim), done.stderr)
         self.assertFalse(os.path.exists(self.restored))
 
+    def test_a_backup_that_has_lost_its_list_is_missed(self):
+        for first in (0, 10):
+            self.ingest(first, 10)
+            self.back_up()
+        os.remove(os.path.join(self.kept, "meta", "2"))
+        checked = self.run_command("verify", "--from", self.kept)
+        self.assertEqual(checked.returncode, 1, checked.stdout)
+        self.assertIn("private/2 is of a backup whose list meta/2 is missing", checked.stderr)
+        # The other one is sound: restored, with a word about the one that is not there.
+        restored = self.run_command("restore", "--from", self.kept, "--data", self.restored)
+        self.assertEqual(restored.returncode, 0, restored.stderr)
+        self.assertIn("meta/2 is missing", restored.stdout + restored.stderr)
+
     def test_wrong_use_teaches(self):
         for arguments, code, sentence in ((("backup",), 2, "backup needs --collector URL"), (("verify", "--from", self.kept + "x"), 1, "no such directory"),
                                           (("restore", "--from"), 2, "wrong or incomplete flag"), (("restore", "--from", self.kept), 2, "restore needs --data")):
