@@ -76,20 +76,25 @@ void QueryParameters::fail(std::string_view name, std::string_view why) {
   if (fault_.empty()) fault_ = "parameter \"" + std::string(name) + "\": " + std::string(why);
 }
 
-uint64_t QueryParameters::integer(std::string_view name, uint64_t fallback, uint64_t most) {
+uint64_t QueryParameters::whole_number(std::string_view name, uint64_t fallback, uint64_t least,
+                                       uint64_t most) {
   const std::string given = text(name);
   if (given.empty()) return fallback;
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-  if (error == std::errc() && end == given.data() + given.size() && value <= most) return value;
-  fail(name, "must be a whole number from 0 to " + std::to_string(most));
+  if (error == std::errc() && end == given.data() + given.size() && value >= least && value <= most)
+    return value;
+  fail(name,
+       "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most));
   return fallback;
 }
 
+uint64_t QueryParameters::integer(std::string_view name, uint64_t fallback, uint64_t most) {
+  return whole_number(name, fallback, 0, most);
+}
+
 uint64_t QueryParameters::limit(std::string_view name, uint64_t fallback, uint64_t most) {
-  const uint64_t value = integer(name, fallback, most);
-  if (value == 0) fail(name, "must be a whole number from 1 to " + std::to_string(most));
-  return value;
+  return whole_number(name, fallback, 1, most);
 }
 
 uint64_t QueryParameters::time_nanos(std::string_view name, uint64_t fallback) {

@@ -29,6 +29,8 @@ class QueryParameters {
   [[nodiscard]] const std::string& fault() const noexcept { return fault_; }
 
  private:
+  uint64_t whole_number(std::string_view name, uint64_t fallback, uint64_t least, uint64_t most);
+
   const net::Request& request_;
   std::string fault_;
 };
