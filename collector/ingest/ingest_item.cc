@@ -265,8 +265,6 @@ Fault check_object(const json& payload, const char* field, bool scalars_only, co
   return {};
 }
 
-std::string day_text(uint64_t nanos) { return std::to_string(nanos / 86'400'000'000'000ULL); }
-
 }  // namespace
 
 // ---------------------------------------------------------------- shared fields
@@ -287,9 +285,8 @@ Fault ItemReader::read_time(const json& payload, const char* field, uint64_t& ou
   }
   if (!time) return fault(field, "expected an ISO 8601 time or Unix milliseconds");
   if (*time < bounds_.oldest) {
-    return fault(field, "is " + day_text(bounds_.now - *time) + " days old; records of the last " +
-                            day_text(bounds_.now - bounds_.oldest) +
-                            " days are kept (times are Unix milliseconds)");
+    return fault(field, "is of a day before " + bounds_.oldest_day() +
+                            ", the oldest that records are kept of (times are Unix milliseconds)");
   }
   if (*time > bounds_.newest)
     return fault(field, "is more than a day ahead of the collector's clock");

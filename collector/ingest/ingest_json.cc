@@ -1,11 +1,14 @@
 #include "collector/ingest/ingest_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "collector/ingest/ingest_item.h"
 #include "collector/ingest/json_items.h"
+#include "collector/store/series_bounds.h"
+#include "telemetry/time_text.h"
 
 namespace hms::collector {
 namespace {
@@ -17,6 +20,7 @@ using nlohmann::json;
 
 constexpr uint64_t kMaxItems = 200'000;
 constexpr uint64_t kDayNanos = 86'400'000'000'000ULL;
+constexpr uint64_t kNanosPerMilli = 1'000'000;
 
 /// The library's sentence without its own preface: "... - invalid literal; last read: 'x'" gives
 /// "invalid literal; last read: 'x'".
@@ -69,8 +73,14 @@ Error not_json_error(NotJson fault, NotJson* told) {
 }  // namespace
 
 TimeBounds TimeBounds::around(uint64_t now, uint32_t retention_days) noexcept {
-  const uint64_t kept = retention_days * kDayNanos;
-  return {now, now > kept ? now - kept : 0, now + kDayNanos};
+  const int64_t oldest =
+      oldest_kept_millis(static_cast<int64_t>(now / kNanosPerMilli), retention_days);
+  return {now, static_cast<uint64_t>(std::max<int64_t>(oldest, 0)) * kNanosPerMilli,
+          now + kDayNanos};
+}
+
+std::string TimeBounds::oldest_day() const {
+  return telemetry::rfc3339(static_cast<int64_t>(oldest / kNanosPerMilli)).substr(0, 10);
 }
 
 Result<ParsedIngest> parse_ingest(std::string_view body, const TimeBounds& bounds,

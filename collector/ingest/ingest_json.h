@@ -24,8 +24,11 @@ namespace hms::collector {
 /// must not open days to come.
 struct TimeBounds {
   uint64_t now = 0, oldest = 0, newest = 0;  // Unix nanoseconds, inclusive
+  /// Whole UTC days besides today, and a day ahead.
   [[nodiscard]] static TimeBounds around(uint64_t now, uint32_t retention_days) noexcept;
   [[nodiscard]] bool holds(uint64_t t) const noexcept { return t >= oldest && t <= newest; }
+  /// "2026-10-23": of what is older nothing is kept.
+  [[nodiscard]] std::string oldest_day() const;
 };
 
 struct RejectedItem {

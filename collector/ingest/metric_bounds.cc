@@ -5,12 +5,15 @@
 
 #include "collector/store/series_bounds.h"
 #include "collector/store/series_chunk.h"
+#include "telemetry/time_text.h"
 
 namespace hms::collector {
 namespace {
 
 constexpr int64_t kDay = 86'400'000;
 constexpr int kFinestScale = 8, kCoarsestScale = -4;  // those the store keeps
+
+std::string utc_day(int64_t millis) { return telemetry::rfc3339(millis).substr(0, 10); }
 
 size_t buckets_kept(const telemetry::Histogram& histogram) {
   if (histogram.scale <= kFinestScale) return histogram.positive.size() + histogram.negative.size();
@@ -35,7 +38,7 @@ MetricBounds::MetricBounds(uint64_t now_unix_nanos, uint32_t retention_days, Clo
 PointFault MetricBounds::time_fault(uint64_t unix_nanos) {
   const auto t = static_cast<int64_t>(unix_nanos / 1'000'000);
   if (t > now_millis_ + kMaxPointAheadMillis) return PointFault::ahead;
-  if (t <= now_millis_ - retention_days_ * kDay) return PointFault::old;
+  if (t < oldest_kept_millis(now_millis_, retention_days_)) return PointFault::old;
   if (closed_days_ && t / kDay < now_millis_ / kDay) {
     if (!closed_) closed_ = closed_days_();
     if (closed_->contains(static_cast<uint32_t>(t / kDay))) return PointFault::closed_day;
@@ -61,7 +64,8 @@ std::string MetricBounds::describe(PointFault fault) const {
     case PointFault::none:
       break;
     case PointFault::old:
-      return "older than the " + std::to_string(retention_days_) + " days that metrics are kept";
+      return "of a day before " + utc_day(oldest_kept_millis(now_millis_, retention_days_)) +
+             ", the oldest that metrics are kept of";
     case PointFault::ahead:
       return "more than 5 minutes ahead of the collector's clock";
     case PointFault::closed_day:

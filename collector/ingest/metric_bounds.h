@@ -27,7 +27,7 @@ class MetricBounds {
   [[nodiscard]] PointFault time_fault(uint64_t unix_nanos);
   [[nodiscard]] static PointFault value_fault(const telemetry::MetricBatch& batch,
                                               const telemetry::MetricPointView& point);
-  /// What such a point is, to stand behind "is": "older than the 30 days that metrics are kept".
+  /// What such a point is, to stand behind "is": "of a day before 2026-10-23, the oldest that ...".
   [[nodiscard]] std::string describe(PointFault fault) const;
 
  private:

@@ -132,24 +132,24 @@ struct LeftOut {
   std::string message;
 };
 
-LeftOut left_out_for_time(uint64_t records) {
+LeftOut left_out_for_time(uint64_t records, const TimeBounds& bounds) {
   if (records == 0) return {};
-  return {records,
-          std::to_string(records) +
-              " are older than what is kept, or more than a day ahead of the collector's clock"};
+  return {records, std::to_string(records) + " are of a day before " + bounds.oldest_day() +
+                       ", the oldest that records are kept of, or more than a day ahead of the "
+                       "collector's clock"};
 }
 
 LeftOut enforce(telemetry::TraceBatch& batch, const TimeBounds& bounds, MetricBounds&) {
-  return left_out_for_time(leave_out(
-      batch.spans, [&](const telemetry::SpanView& s) { return bounds.holds(s.start_unix_nanos); }));
+  const auto kept = [&](const telemetry::SpanView& s) { return bounds.holds(s.start_unix_nanos); };
+  return left_out_for_time(leave_out(batch.spans, kept), bounds);
 }
 
 LeftOut enforce(telemetry::LogBatch& batch, const TimeBounds& bounds, MetricBounds&) {
   for (auto& log : batch.logs) {
     if (log.time_unix_nanos == 0) log.time_unix_nanos = bounds.now;
   }
-  return left_out_for_time(leave_out(
-      batch.logs, [&](const telemetry::LogView& l) { return bounds.holds(l.time_unix_nanos); }));
+  const auto kept = [&](const telemetry::LogView& l) { return bounds.holds(l.time_unix_nanos); };
+  return left_out_for_time(leave_out(batch.logs, kept), bounds);
 }
 
 LeftOut enforce(telemetry::MetricBatch& batch, const TimeBounds& bounds, MetricBounds& metrics) {

@@ -1,4 +1,5 @@
-// series_bounds.h: what the series store takes of a point, for those who tell senders of it.
+// series_bounds.h: which times are taken of a record, for those who keep it and those who tell
+// senders of it.
 #pragma once
 
 #include <cstdint>
@@ -7,5 +8,12 @@ namespace hms::collector {
 
 /// How far a point may be ahead of its arrival.
 inline constexpr int64_t kMaxPointAheadMillis = 300'000;
+
+/// The first moment of what is kept: whole UTC days besides today (docs/retention.md), for logs,
+/// spans and points alike.
+[[nodiscard]] constexpr int64_t oldest_kept_millis(int64_t now_millis, uint32_t days) noexcept {
+  constexpr int64_t kDay = 86'400'000;
+  return (now_millis / kDay - days) * kDay;
+}
 
 }  // namespace hms::collector

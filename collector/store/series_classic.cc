@@ -78,6 +78,15 @@ double count_at_most(const telemetry::Histogram& histogram, double bound) {
   return static_cast<double>(count);
 }
 
+/// As many points as were left out before `next`, evenly spread behind the one before and as large.
+/// A window ends at none of them; a rate counts them to know how close its points stand.
+void put_stand_ins(std::vector<Sample>& samples, const HistogramSample& next) {
+  const Sample before = samples.back();
+  const int64_t gap = next.t_millis - before.t_millis;
+  for (int64_t i = 1; i <= next.left_out; ++i)
+    samples.push_back({before.t_millis + gap * i / (int64_t{next.left_out} + 1), before.value});
+}
+
 }  // namespace
 
 std::optional<ClassicName> classic_name(std::string_view name) {
@@ -152,6 +161,8 @@ std::vector<Series> classic_series(const Series& histogram, const ClassicName& n
     series.labels = std::move(labels);
     series.samples = histogram.samples;  // stale markers
     for (const HistogramSample& sample : histogram.histograms) {
+      if (sample.left_out > 0 && &sample != &histogram.histograms.front())
+        put_stand_ins(series.samples, sample);
       const telemetry::Histogram& value = *sample.value;
       const double number = name.part == ClassicPart::sum     ? value.sum
                             : name.part == ClassicPart::count ? static_cast<double>(value.count)

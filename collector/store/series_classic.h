@@ -43,6 +43,7 @@ struct ClassicQuestion {
                                                             const ClassicQuestion& question);
 
 /// The classic series of one histogram series (only those whose `le` is in `bounds`, for buckets).
+/// Points that were thinned out have stand-ins, so that there are as many as without thinning.
 [[nodiscard]] std::vector<Series> classic_series(const Series& histogram, const ClassicName& name,
                                                  const std::vector<std::string>& bounds);
 /// Their labels only.

@@ -2,6 +2,7 @@
 // read in series_read.cc. See series_store_impl.h.
 #include <algorithm>
 
+#include "collector/store/series_bounds.h"
 #include "collector/store/series_classic.h"
 #include "collector/store/series_store_impl.h"
 
@@ -14,7 +15,8 @@ constexpr size_t kSliceSeries = 16;  // read by one thread at a time
 
 int64_t SeriesStoreImpl::oldest_kept() const {
   const int64_t now = now_millis_.load(std::memory_order_relaxed);
-  return now == 0 || options_.keep_expired ? INT64_MIN : now - options_.retention_days * kDayMillis;
+  if (now == 0 || options_.keep_expired) return INT64_MIN + 1;
+  return oldest_kept_millis(now, options_.retention_days);
 }
 
 std::vector<SeriesPtr> SeriesStoreImpl::find(const std::vector<CompiledMatcher>& matchers) const {
@@ -30,21 +32,15 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<Label
   auto compiled = compile_matchers(matchers);
   if (!compiled) return compiled.error();
   // A day is dropped whole; points that are past the retention before that are not shown.
-  if (limits.hide_expired) start_millis = std::max(start_millis, oldest_kept());
+  if (limits.hide_expired) start_millis = std::max(start_millis, oldest_kept() - 1);
   auto found = select_series(*compiled, start_millis, end_millis, limits);
   if (found && found->empty()) {
     const auto question = classic_question(*compiled);
     if (question && !question->bounds.empty()) {
       auto inner = compile_matchers(question->matchers);
       if (!inner) return inner.error();
-      // Numbers do not say how many points were left out before them: five a window do instead, as
-      // in roll-ups.
-      SelectLimits finer = limits;
-      finer.histograms.length_millis =
-          limits.histograms.length_millis % 5 == 0 ? limits.histograms.length_millis / 5 : 0;
-      // Who asks for sums of numbers needs all of these, too.
-      if (limits.sums.length_millis > 0) finer.histograms = finer.sums = {};
-      auto histograms = select_series(*inner, start_millis, end_millis, finer);
+      auto histograms =
+          select_for_classic(*inner, start_millis, end_millis, limits, question->bounds.size());
       if (!histograms) return histograms;
       for (const Series& histogram : *histograms) {
         if (histogram.histograms.empty()) continue;
@@ -56,6 +52,32 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<Label
   if (found)
     std::sort(found->begin(), found->end(),
               [](const Series& a, const Series& b) { return a.labels < b.labels; });
+  return found;
+}
+
+net::Result<std::vector<Series>> SeriesStoreImpl::select_for_classic(
+    const std::vector<CompiledMatcher>& matchers, int64_t start, int64_t end,
+    const SelectLimits& limits, size_t bounds) const {
+  SelectLimits own = limits;
+  // Who asks for sums of numbers needs all of these, too.
+  if (limits.sums.length_millis > 0) own.histograms = own.sums = {};
+  auto found = select_series(matchers, start, end, own);
+  if (!found) return found;
+  uint64_t points = 0;
+  for (const Series& series : *found) {
+    for (const HistogramSample& point : series.histograms) points += 1 + point.left_out;
+  }
+  // A number stands in for each point that was left out, so that rates reach as far as from all.
+  // Where these would take too much of what the question may hold (a hundred routes over a month),
+  // the ends of five parts of each interval do instead, and rates may reach a little further.
+  const int64_t length = own.histograms.length_millis;
+  if (length == 0 || length % 5 != 0 || points * bounds <= limits.max_samples / 4) return found;
+  own.histograms.length_millis = length / 5;
+  found = select_series(matchers, start, end, own);
+  if (!found) return found;
+  for (Series& series : *found) {
+    for (HistogramSample& point : series.histograms) point.left_out = 0;
+  }
   return found;
 }
 
@@ -106,7 +128,7 @@ net::Result<std::vector<LabelSet>> SeriesStoreImpl::series(
     const SelectLimits& limits) const {
   auto compiled = compile_matchers(matchers);
   if (!compiled) return compiled.error();
-  if (limits.hide_expired) start_millis = std::max(start_millis, oldest_kept());
+  if (limits.hide_expired) start_millis = std::max(start_millis, oldest_kept() - 1);
   const auto present = [&](const StoredSeries& one) {
     {
       const std::lock_guard lock(stripe(one.id));

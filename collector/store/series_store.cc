@@ -58,7 +58,7 @@ void SeriesStoreImpl::stage(const AcceptedBatch& batch, const telemetry::MetricP
                         ? arrived_millis_
                         : static_cast<int64_t>(point.time_unix_nanos / 1'000'000);
   if (t > arrived_millis_ + kMaxPointAheadMillis ||
-      t <= arrived_millis_ - options_.retention_days * kDayMillis)
+      t < oldest_kept_millis(arrived_millis_, options_.retention_days))
     return reject();
   if (sealed_days_.contains(static_cast<uint32_t>(t / kDayMillis))) return reject();
   const bool delta = point.temporality == telemetry::Temporality::delta;

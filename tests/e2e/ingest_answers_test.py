@@ -12,6 +12,11 @@ DAY = 86_400
 NANOS = 10**9
 
 
+def oldest_day(days):
+    """Of whole UTC days besides today."""
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - days * DAY))
+
+
 def metric(name, value, seconds_ago, **fields):
     return {"type": "metric", "payload": {"name": name, "value": value, "service": "shop", "ts": int((time.time() - seconds_ago) * 1000), **fields}}
 
@@ -54,13 +59,13 @@ class Metrics(IngestAnswers):
         self.assertEqual(told["accepted"], 2)
         self.assertEqual([(r["index"], r["field"]) for r in told["rejected"]], [(0, "ts"), (2, "ts"), (3, "ts")])
         self.assertIn("5 minutes ahead", told["rejected"][0]["error"])
-        self.assertIn("2 days", told["rejected"][1]["error"])
+        self.assertIn(f"of a day before {oldest_day(2)}, the oldest that metrics are kept of", told["rejected"][1]["error"])
         self.assertEqual(self.names(at, "ahead", "kept", "old", "day_ahead", "yesterday"), {"kept", "yesterday"})
         self.assertEqual(self.rejected(at, "/ingest"), 3)
 
     def test_otlp_points_that_are_not_kept_are_a_partial_success(self):
         at = self.collector("--retention-metrics", "2")
-        for name, seconds_ago, why in (("ahead", -600, "5 minutes ahead"), ("old", 3 * DAY, "2 days")):
+        for name, seconds_ago, why in (("ahead", -600, "5 minutes ahead"), ("old", 3 * DAY, "of a day before " + oldest_day(2))):
             reply = hms.post_json(at, "/v1/metrics", gauge(name, seconds_ago))
             self.assertEqual(reply.status, 200, reply)
             partial = reply.json()["partialSuccess"]

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import sys
 import time
 import urllib.parse
@@ -177,6 +179,41 @@ class PrometheusApi(hms.TestCase):
         refused("series", 400, "bad_data", "no match[] parameter provided")
         refused("series", 400, "bad_data", "expected a series selector", match="rate(queue_depth[5m])")
         refused("query", 422, "execution", "too many samples", query="sum_over_time(vector(1)[10000h:1ms])")
+
+    def test_a_question_that_nobody_waits_for_ends_inside_its_steps(self):
+        # One series, and hours of work: 10,001 windows of 259,200 points.
+        hostile = {"query": "mad_over_time(vector(time())[3d:1s])", "start": self.end - 10_000, "end": self.end, "step": 1}
+        status, reply = self.ask("query_range", timeout="500ms", **hostile)
+        self.assertEqual((status, reply["errorType"]), (503, "timeout"), reply)
+        self.assertIn("query timed out in expression evaluation after 500ms", reply["error"])
+
+        def hostile_callers():
+            head = f"GET /api/v1/query_range?{urllib.parse.urlencode(hostile)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            callers = [socket.create_connection(hms.split_address(self.collector.address("listen"))) for _ in range(4)]
+            for caller in callers:
+                caller.sendall(head)
+            return callers
+
+        # Whoever leaves gives the worker back: the next question has its turn.
+        for caller in hostile_callers():
+            caller.close()
+        self.assertEqual(self.value("vector(1)"), 1)
+        # SIGTERM finds them at work, and their callers leave: the program ends.
+        callers = hostile_callers()
+        self.collector.signal(signal.SIGTERM)
+        for caller in callers:
+            caller.close()
+        self.assertEqual(self.collector.wait(), 0)
+
+    def test_a_summary_has_the_names_that_dashboards_ask_for(self):
+        points = [{"timeUnixNano": str((self.end - 60 + i * 10) * NANOS), "count": str(100 + 10 * i), "sum": 50.0 + 2 * i, "quantileValues": [{"quantile": 0.5, "value": 0.2}]} for i in range(7)]
+        body = {"resourceMetrics": [{"resource": {"attributes": attributes(service__name="claims")},
+                                     "scopeMetrics": [{"metrics": [{"name": "rpc.time", "unit": "s", "summary": {"dataPoints": points}}]}]}]}
+        reply = hms.post_json(self.collector.address("otlp"), "/v1/metrics", body)
+        self.assertEqual((reply.status, reply.body.strip()), (200, b"{}"))
+        self.assertEqual(self.value('rpc_time_seconds{quantile="0.5"}'), 0.2)
+        self.assertEqual(self.value("rpc_time_seconds_count"), 160)
+        self.assertAlmostEqual(self.value("rate(rpc_time_seconds_sum[50s]) / rate(rpc_time_seconds_count[50s])"), 0.2, delta=1e-9)
 
     def test_what_was_stored_is_there_after_a_kill(self):
         self.feed()

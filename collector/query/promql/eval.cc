@@ -50,7 +50,7 @@ Evaluator::Evaluator(const SeriesSource& source, const QueryOptions& options, in
                           1'000'000),
       budget_(options.max_samples, options.shared_samples) {}
 
-net::Result<void> Evaluator::check() const {
+net::Result<void> Evaluator::still_wanted() const {
   if (options_.cancelled && options_.cancelled()) {
     return net::Error{net::Code::canceled, net::Side::downstream, false,
                       "query was canceled in expression evaluation"};
@@ -63,16 +63,26 @@ net::Result<void> Evaluator::check() const {
   return {};
 }
 
+bool Stint::look() {
+  if (outcome_) outcome_ = evaluator_.still_wanted();
+  if (outcome_) points_ = 0;  // otherwise every further question comes here
+  return outcome_.ok();
+}
+
 net::Result<void> Evaluator::for_each_slice(size_t count,
-                                            const std::function<void(size_t)>& work) const {
+                                            const std::function<void(size_t, Stint&)>& work) const {
   const size_t slices = (count + kSliceSeries - 1) / kSliceSeries;
   std::vector<net::Result<void>> done(slices);
   for_each_index(options_.parallel, slices, [&](size_t slice) {
     const size_t end = std::min(count, (slice + 1) * kSliceSeries);
+    Stint stint(*this);
     for (size_t i = slice * kSliceSeries; i < end && done[slice]; ++i) {
-      done[slice] = check();
-      if (done[slice]) work(i);
+      done[slice] = still_wanted();
+      if (!done[slice]) return;
+      work(i, stint);
+      if (!stint.goes_on(0)) break;
     }
+    if (done[slice]) done[slice] = std::move(stint).outcome();
   });
   for (auto& slice : done) {
     if (!slice) return slice;
@@ -106,7 +116,7 @@ void Evaluator::inform(const Expr& at, std::string sentence) {
 }
 
 net::Result<Evaluated> Evaluator::eval(const Expr& expr, const Grid& grid) {
-  if (auto going_on = check(); !going_on) return going_on.error();
+  if (auto wanted = still_wanted(); !wanted) return wanted.error();
   if (!options_.shared_results) return evaluate(expr, grid);
   const std::string key = options_.shared_results->key_of(expr, grid);
   if (key.empty()) return evaluate(expr, grid);
@@ -163,6 +173,7 @@ net::Result<Evaluated> Evaluator::negate(const Expr& expr, const Grid& grid) {
   if (!answer) return answer;
   for (double& value : answer->scalars) value = -value;
   for (EvalSeries& series : answer->series) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     drop_name(series.labels);
     for (double& value : series.values) {
       if (!is_absent(value)) value = -value;
@@ -211,7 +222,10 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
   if (need == Need::ends) limits.interval_millis = common_interval(first, step, range_millis);
   const bool sums = need == Need::sums || need == Need::sums_and_ends;
   if (sums && windows.length_millis >= kLeastSummed) limits.sums = windows;
-  if (need == Need::ends || need == Need::sums_and_ends) limits.histograms = windows;
+  // Numbers made from histograms (classic series) are thinned with them: without sums, a deviation
+  // needs them all.
+  if (need == Need::ends || (need == Need::sums_and_ends && limits.sums.length_millis > 0))
+    limits.histograms = windows;
   limits.parallel = options_.parallel;
   limits.warn = [this](const std::string& sentence) {
     if (warnings_.size() < 10) warnings_.insert(sentence);
@@ -219,7 +233,7 @@ net::Result<std::vector<Series>> Evaluator::fetch(const Expr& expr, const Grid& 
   auto found = source_.select(expr.matchers, first - range_millis, last, limits);
   if (!found) {
     if (found.error().code == net::Code::canceled) {
-      if (auto why = check(); !why) return why.error();
+      if (auto wanted = still_wanted(); !wanted) return wanted.error();
     }
     return found.error();
   }
@@ -244,7 +258,7 @@ net::Result<Evaluated> Evaluator::selector(const Expr& expr, const Grid& grid, b
   const std::optional<int64_t> fixed = fixed_time(expr);
   Evaluated out;
   for (Series& series : *found) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     if (auto paid = charge(out.charge, grid.size); !paid) return paid.error();
     EvalSeries column;
     column.values.assign(grid.size, absent_value());
@@ -297,6 +311,7 @@ net::Result<RangeData> Evaluator::range_data(const Expr& expr, const Grid& grid,
   auto found = fetch(selected, grid, inner.range_millis, out.charge, need);
   if (!found) return found.error();
   for (Series& series : *found) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     RangeSeries points;
     points.labels = std::move(series.labels);
     points.samples = std::move(series.samples);
@@ -334,7 +349,7 @@ net::Result<RangeData> Evaluator::subquery_data(const Expr& expr, const Grid& gr
   Answer values = eval(*expr.children[0], inner);
   if (!values) return values.error();
   for (EvalSeries& series : values->series) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     if (auto paid = charge(out.charge, inner.size); !paid) return paid.error();
     RangeSeries points;
     points.labels = std::move(series.labels);
@@ -357,18 +372,21 @@ net::Result<std::vector<double>> Evaluator::scalar_argument(const Expr& expr, co
   return std::move(answer->scalars);
 }
 
-net::Result<void> Evaluator::join_equal(std::vector<EvalSeries>& series) {
+net::Result<void> Evaluator::join_equal(std::vector<EvalSeries>& series) const {
   std::unordered_map<std::string, size_t> seen;
   seen.reserve(series.size());
   std::vector<EvalSeries> out;
   out.reserve(series.size());
+  Stint stint(*this);
   for (EvalSeries& one : series) {
+    if (!stint.goes_on(1 + one.labels.size())) return std::move(stint).outcome();
     const auto [it, fresh] = seen.try_emplace(label_key(one.labels), out.size());
     if (fresh) {
       out.push_back(std::move(one));
       continue;
     }
     EvalSeries& into = out[it->second];
+    if (!stint.goes_on(one.values.size())) return std::move(stint).outcome();
     for (size_t i = 0; i < one.values.size(); ++i) {
       if (!one.present(i)) continue;
       if (into.present(i))

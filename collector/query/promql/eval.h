@@ -17,6 +17,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -171,6 +172,30 @@ struct RangeData {
   }
 };
 
+class Evaluator;
+
+/// Counts what a loop looks at, and asks Evaluator::still_wanted() every so much of it: a single
+/// series of a single question can be hours of work. One thread's.
+class Stint {
+ public:
+  explicit Stint(const Evaluator& evaluator) : evaluator_(evaluator) {}
+  /// After work on about so many points. False: give up, outcome() says why.
+  [[nodiscard]] bool goes_on(uint64_t points) {
+    points_ += points;
+    return points_ < kPointsBetweenLooks || look();
+  }
+  [[nodiscard]] net::Result<void> outcome() && { return std::move(outcome_); }
+
+ private:
+  /// Some milliseconds of sorting; a look costs less than a microsecond.
+  static constexpr uint64_t kPointsBetweenLooks = 50'000;
+  bool look();
+
+  const Evaluator& evaluator_;
+  uint64_t points_ = 0;
+  net::Result<void> outcome_;
+};
+
 class Evaluator {
  public:
   Evaluator(const SeriesSource& source, const QueryOptions& options, int64_t query_start,
@@ -185,6 +210,10 @@ class Evaluator {
   }
   [[nodiscard]] std::vector<std::string> infos() const { return {infos_.begin(), infos_.end()}; }
   [[nodiscard]] uint64_t samples_read() const noexcept { return samples_read_; }
+  /// Errors: canceled (the caller has left), timeout (the question's time is up). Asked once a node
+  /// and a series, and by a Stint inside loops over steps that cost more than a few nanoseconds
+  /// each. Any thread.
+  [[nodiscard]] net::Result<void> still_wanted() const;
 
  private:
   using Answer = net::Result<Evaluated>;
@@ -206,6 +235,13 @@ class Evaluator {
   Answer scalar_scalar(const Expr& expr, Evaluated left, const Evaluated& right);
   Answer vector_scalar(const Expr& expr, Evaluated vector, const Evaluated& scalar, bool swapped);
   Answer vector_vector(const Expr& expr, Evaluated left, Evaluated right, const Grid& grid);
+  /// The series of one side, by the labels that they are matched by.
+  using Groups = std::unordered_map<std::string, std::vector<uint32_t>>;
+  /// Errors: unsupported if two series of a group of the `one` side are there at a step at which
+  /// the other side has any series, whether they have a partner or not.
+  net::Result<void> one_a_group(const Expr& expr, const std::vector<EvalSeries>& many,
+                                const std::vector<EvalSeries>& one, const Groups& groups,
+                                const Grid& grid) const;
   Answer set_operation(const Expr& expr, Evaluated left, Evaluated right, const Grid& grid);
 
   // eval_aggregate.cc
@@ -242,15 +278,14 @@ class Evaluator {
 
   // tools
   net::Result<std::vector<double>> scalar_argument(const Expr& expr, const Grid& grid);
-  /// Errors: canceled, timeout. Asked once a series or so.
-  [[nodiscard]] net::Result<void> check() const;
-  /// work(i) for each i below `count`, on several threads if there are; check() now and then.
-  [[nodiscard]] net::Result<void> for_each_slice(size_t count,
-                                                 const std::function<void(size_t)>& work) const;
+  /// work(i, stint) for each i below `count`, on several threads if there are. Errors: as
+  /// still_wanted(), asked before each and by `stint`, whose end it is for `work` to heed.
+  [[nodiscard]] net::Result<void> for_each_slice(
+      size_t count, const std::function<void(size_t, Stint&)>& work) const;
   [[nodiscard]] net::Result<void> charge(Charge& to, uint64_t amount);
   /// Joins series that have come to have the same labels. Errors: unsupported if two have a value
   /// at one step.
-  [[nodiscard]] net::Result<void> join_equal(std::vector<EvalSeries>& series);
+  [[nodiscard]] net::Result<void> join_equal(std::vector<EvalSeries>& series) const;
   void warn(const Expr& at, std::string sentence);
   void inform(const Expr& at, std::string sentence);
 

@@ -121,6 +121,10 @@ double finished(AggregateOp op, Group& group, size_t i, double parameter) {
   return 0;
 }
 
+size_t buckets_of(const FloatHistogram& histogram) {
+  return 1 + histogram.positive.size() + histogram.negative.size();
+}
+
 bool adds_histograms(AggregateOp op) { return op == AggregateOp::sum || op == AggregateOp::avg; }
 bool counts_histograms(AggregateOp op) {
   return op == AggregateOp::count || op == AggregateOp::group;
@@ -147,8 +151,9 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
   std::vector<Group> groups;
   Charge held;
   bool ignored_histograms = false;
+  Stint adding(*this);
   for (const EvalSeries& series : input->series) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     LabelSet labels = group_labels(expr, series.labels);
     const auto [it, fresh] = index.try_emplace(label_key(labels), groups.size());
     if (fresh) {
@@ -169,6 +174,8 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
     }
     for (size_t i = 0; i < grid.size; ++i) {
       if (series.has_histogram(i)) {
+        if (!adding.goes_on(buckets_of(*series.histograms[i])))
+          return std::move(adding).outcome().error();
         if (adds_histograms(op)) {
           add_histogram(group, i, series.histograms[i]);
         } else if (counts_histograms(op)) {
@@ -192,6 +199,7 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
 
   Evaluated out;
   bool mixed = false;
+  Stint stint(*this);
   for (Group& group : groups) {
     EvalSeries series;
     series.labels = std::move(group.labels);
@@ -199,6 +207,8 @@ net::Result<Evaluated> Evaluator::aggregate(const Expr& expr, const Grid& grid) 
     bool any = false;
     for (size_t i = 0; i < grid.size; ++i) {
       if (group.numbers[i] == 0 && group.histograms[i] == 0) continue;
+      if (!stint.goes_on(op == AggregateOp::quantile ? group.numbers[i] : 1))
+        return std::move(stint).outcome().error();
       if (adds_histograms(op) && group.histograms[i] > 0) {
         if (group.numbers[i] > 0) {
           mixed = true;
@@ -234,12 +244,14 @@ net::Result<Evaluated> Evaluator::select_k(const Expr& expr, const Grid& grid, E
   std::vector<uint32_t> order;  // of an instant answer
   std::vector<uint32_t> candidates;
   bool ignored_histograms = false;
+  Stint stint(*this);
   for (const std::vector<uint32_t>* group : in_order) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     for (size_t i = 0; i < grid.size; ++i) {
       if (std::isnan(k[i])) return execution_error("parameter value is NaN");
       if (k[i] >= 9.2e18 || k[i] <= -9.2e18)
         return execution_error("scalar value " + number_text(k[i]) + " overflows int64");
+      if (!stint.goes_on(1 + group->size())) return std::move(stint).outcome().error();
       if (k[i] < 1) continue;
       candidates.clear();
       for (const uint32_t s : *group) {
@@ -288,15 +300,22 @@ net::Result<Evaluated> Evaluator::select_k(const Expr& expr, const Grid& grid, E
 net::Result<Evaluated> Evaluator::count_values(const Expr& expr, const Grid& grid,
                                                const Evaluated& input, const std::string& label) {
   if (label.empty()) return execution_error("invalid label name \"\" in count_values");
+  // The label is set before the grouping is looked at: `without` can take it away again.
+  const bool taken_away =
+      expr.without && (label == "__name__" ||
+                       std::binary_search(expr.grouping.begin(), expr.grouping.end(), label));
   Evaluated out;
   std::unordered_map<std::string, size_t> index;
+  Stint stint(*this);
   for (const EvalSeries& series : input.series) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     const LabelSet base = group_labels(expr, series.labels);
     for (size_t i = 0; i < grid.size; ++i) {
       if (is_absent(series.values[i])) continue;
+      // Writing a number and looking labels up is as much work as a look at dozens of points.
+      if (!stint.goes_on(64)) return std::move(stint).outcome().error();
       LabelSet labels = base;
-      set_label(labels, label, number_text(series.values[i]));
+      if (!taken_away) set_label(labels, label, number_text(series.values[i]));
       const auto [it, fresh] = index.try_emplace(label_key(labels), out.series.size());
       if (fresh) {
         if (auto paid = charge(out.charge, grid.size); !paid) return paid.error();

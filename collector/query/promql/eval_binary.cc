@@ -14,9 +14,13 @@ namespace {
 
 bool keeps_name(const Expr& expr) { return is_comparison(expr.op) && !expr.return_bool; }
 
+LabelSet matched_labels(const LabelSet& labels, const Matching& matching) {
+  return matching.on ? keep_labels(labels, matching.labels)
+                     : without_labels(labels, matching.labels);
+}
+
 std::string signature(const LabelSet& labels, const Matching& matching) {
-  return label_key(matching.on ? keep_labels(labels, matching.labels)
-                               : without_labels(labels, matching.labels));
+  return label_key(matched_labels(labels, matching));
 }
 
 /// What one step of an operator gives: nothing, a number or a histogram.
@@ -95,19 +99,29 @@ LabelSet result_labels(const Expr& expr, const LabelSet& many, const LabelSet& o
   return out;
 }
 
-net::Error duplicate_match(const LabelSet& first, const LabelSet& second, bool right_side) {
+net::Error duplicate_match(const Expr& expr, const LabelSet& first, const LabelSet& second) {
+  const Matching& matching = expr.matching;
+  const bool right_side = matching.cardinality != Cardinality::one_to_many;
   return execution_error(
-      "found duplicate series for the match group on the " +
-      std::string(right_side ? "right" : "left") + " hand-side of the operation: [" +
+      "found duplicate series for the match group " + labels_text(matched_labels(first, matching)) +
+      " on the " + std::string(right_side ? "right" : "left") + " hand-side of the operation: [" +
       labels_text(first) + ", " + labels_text(second) +
       "];many-to-many matching not allowed: matching labels must be unique on one side");
 }
 
-/// The series of one side that share a signature.
-using Groups = std::unordered_map<std::string, std::vector<uint32_t>>;
+std::vector<bool> steps_present(const std::vector<EvalSeries>& series, size_t steps) {
+  std::vector<bool> out(steps);
+  for (const EvalSeries& one : series) {
+    for (size_t i = 0; i < steps; ++i) {
+      if (one.present(i)) out[i] = true;
+    }
+  }
+  return out;
+}
 
-Groups group_by_signature(const std::vector<EvalSeries>& series, const Matching& matching) {
-  Groups out;
+std::unordered_map<std::string, std::vector<uint32_t>> group_by_signature(
+    const std::vector<EvalSeries>& series, const Matching& matching) {
+  std::unordered_map<std::string, std::vector<uint32_t>> out;
   out.reserve(series.size());
   for (size_t i = 0; i < series.size(); ++i)
     out[signature(series[i].labels, matching)].push_back(static_cast<uint32_t>(i));
@@ -140,7 +154,9 @@ net::Result<Evaluated> Evaluator::combine_sides(const Expr& expr, Answer left, A
 
 net::Result<Evaluated> Evaluator::scalar_scalar(const Expr& expr, Evaluated left,
                                                 const Evaluated& right) {
+  Stint stint(*this);
   for (size_t i = 0; i < left.scalars.size(); ++i) {
+    if (!stint.goes_on(1)) return std::move(stint).outcome().error();
     left.scalars[i] = combine_numbers(expr, left.scalars[i], right.scalars[i]).value;
   }
   return left;
@@ -149,9 +165,11 @@ net::Result<Evaluated> Evaluator::scalar_scalar(const Expr& expr, Evaluated left
 net::Result<Evaluated> Evaluator::vector_scalar(const Expr& expr, Evaluated vector,
                                                 const Evaluated& scalar, bool swapped) {
   bool incompatible = false;
+  Stint stint(*this);
   for (EvalSeries& series : vector.series) {
     if (!keeps_name(expr)) drop_name(series.labels);
     for (size_t i = 0; i < series.values.size(); ++i) {
+      if (!stint.goes_on(1)) return std::move(stint).outcome().error();
       if (!series.present(i)) continue;
       const double other = scalar.scalars[i];
       if (const FloatHistogramPtr histogram = series.histogram(i)) {
@@ -176,6 +194,27 @@ net::Result<Evaluated> Evaluator::vector_scalar(const Expr& expr, Evaluated vect
   return vector;
 }
 
+net::Result<void> Evaluator::one_a_group(const Expr& expr, const std::vector<EvalSeries>& many,
+                                         const std::vector<EvalSeries>& one, const Groups& groups,
+                                         const Grid& grid) const {
+  Stint stint(*this);
+  std::vector<bool> asked;  // the steps at which the other side has anything; made when needed
+  for (const auto& [key, group] : groups) {
+    if (group.size() < 2) continue;
+    if (asked.empty()) asked = steps_present(many, grid.size);
+    std::vector<const EvalSeries*> there(grid.size);
+    for (const uint32_t member : group) {
+      if (!stint.goes_on(grid.size)) return std::move(stint).outcome();
+      for (size_t i = 0; i < grid.size; ++i) {
+        if (!asked[i] || !one[member].present(i)) continue;
+        if (there[i] != nullptr) return duplicate_match(expr, there[i]->labels, one[member].labels);
+        there[i] = &one[member];
+      }
+    }
+  }
+  return {};
+}
+
 net::Result<Evaluated> Evaluator::vector_vector(const Expr& expr, Evaluated left, Evaluated right,
                                                 const Grid& grid) {
   const bool one_left = expr.matching.cardinality == Cardinality::one_to_many;
@@ -183,11 +222,14 @@ net::Result<Evaluated> Evaluator::vector_vector(const Expr& expr, Evaluated left
   Evaluated& many = one_left ? right : left;
   Evaluated& one = one_left ? left : right;
   const Groups groups = group_by_signature(one.series, expr.matching);
+  if (auto unique = one_a_group(expr, many.series, one.series, groups, grid); !unique)
+    return unique.error();
   Evaluated out;
   std::unordered_map<std::string, size_t> results;
   bool incompatible = false;
+  Stint stint(*this);
   for (const EvalSeries& series : many.series) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     const auto group = groups.find(signature(series.labels, expr.matching));
     if (group == groups.end()) continue;
     for (size_t c = 0; c < group->second.size(); ++c) {
@@ -196,11 +238,8 @@ net::Result<Evaluated> Evaluator::vector_vector(const Expr& expr, Evaluated left
       const std::string key = label_key(labels);
       size_t target = SIZE_MAX;
       for (size_t i = 0; i < grid.size; ++i) {
+        if (!stint.goes_on(1)) return std::move(stint).outcome().error();
         if (!series.present(i) || !partner.present(i)) continue;
-        for (size_t other = c + 1; other < group->second.size(); ++other) {
-          const EvalSeries& rival = one.series[group->second[other]];
-          if (rival.present(i)) return duplicate_match(partner.labels, rival.labels, !one_left);
-        }
         const StepResult result = one_left ? combine(expr, partner, series, i, incompatible)
                                            : combine(expr, series, partner, i, incompatible);
         if (!result.present) continue;
@@ -244,6 +283,7 @@ net::Result<Evaluated> Evaluator::set_operation(const Expr& expr, Evaluated left
   const std::vector<EvalSeries>& deciding = is_or ? left.series : right.series;
   std::unordered_map<std::string, std::vector<bool>> present;
   for (const EvalSeries& series : deciding) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     std::vector<bool>& steps = present[signature(series.labels, expr.matching)];
     steps.resize(grid.size);
     for (size_t i = 0; i < grid.size; ++i) {
@@ -253,7 +293,7 @@ net::Result<Evaluated> Evaluator::set_operation(const Expr& expr, Evaluated left
   const bool keep_when = expr.op == BinaryOp::set_and;
   Evaluated& filtered = is_or ? right : left;
   for (EvalSeries& series : filtered.series) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     const auto steps = present.find(signature(series.labels, expr.matching));
     for (size_t i = 0; i < grid.size; ++i) {
       const bool there = steps != present.end() && steps->second[i];

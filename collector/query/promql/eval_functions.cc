@@ -44,8 +44,9 @@ double mapped(FunctionId id, double value, double first, double second) {
     case FunctionId::round:
       return round_to(value, first);
     case FunctionId::clamp:
-      return std::isnan(first) || std::isnan(second) ? std::nan("")
-                                                     : std::max(first, std::min(second, value));
+      return std::isnan(first) || std::isnan(second) || std::isnan(value)
+                 ? std::nan("")
+                 : std::max(first, std::min(second, value));
     case FunctionId::clamp_min:
       return std::isnan(first) || std::isnan(value) ? std::nan("") : std::max(first, value);
     case FunctionId::clamp_max:
@@ -88,7 +89,7 @@ double date_part(FunctionId id, double unix_seconds) {
   // seconds and gives nonsense there.
   if (!(std::fabs(unix_seconds) < 9e15)) return std::nan("");
   using namespace std::chrono;
-  const auto whole = static_cast<int64_t>(std::floor(unix_seconds));
+  const auto whole = static_cast<int64_t>(unix_seconds);  // toward zero, as Prometheus does
   const int64_t day_number = whole >= 0 ? whole / 86400 : -((-whole + 86399) / 86400);
   const int64_t second_of_day = whole - day_number * 86400;
   if (id == FunctionId::minute) return static_cast<double>(second_of_day / 60 % 60);
@@ -198,10 +199,12 @@ net::Result<Evaluated> Evaluator::map_function(const Expr& expr, const Grid& gri
     if (!values) return values.error();
     (argument == 1 ? first : second) = std::move(*values);
   }
+  Stint stint(*this);
   for (EvalSeries& series : input->series) {
     drop_name(series.labels);
     drop_histograms(series);
     for (size_t i = 0; i < grid.size; ++i) {
+      if (!stint.goes_on(1)) return std::move(stint).outcome().error();
       double& value = series.values[i];
       if (is_absent(value)) continue;
       // An empty clamp range lets nothing through.
@@ -234,9 +237,11 @@ net::Result<Evaluated> Evaluator::time_function(const Expr& expr, const Grid& gr
   const bool of_samples = id == FunctionId::timestamp && argument.kind == NodeKind::vector_selector;
   Answer input = of_samples ? selector(argument, grid, true) : eval(argument, grid);
   if (!input) return input;
+  Stint stint(*this);
   for (EvalSeries& series : input->series) {
     drop_name(series.labels);
     for (size_t i = 0; i < grid.size; ++i) {
+      if (!stint.goes_on(1)) return std::move(stint).outcome().error();
       double& value = series.values[i];
       if (is_date(id)) {
         if (!is_absent(value)) value = date_part(id, value);
@@ -257,6 +262,7 @@ net::Result<Evaluated> Evaluator::to_scalar(const Expr& expr, const Grid& grid) 
   if (!out) return out;
   std::vector<uint32_t> seen(grid.size);
   for (const EvalSeries& series : input->series) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     for (size_t i = 0; i < grid.size; ++i) {
       if (is_absent(series.values[i])) continue;
       out->scalars[i] = ++seen[i] == 1 ? series.values[i] : std::nan("");
@@ -283,6 +289,7 @@ net::Result<Evaluated> Evaluator::absent(const Expr& expr, const Grid& grid) {
   column.labels = absent_labels(*expr.children[0]);
   column.values.assign(grid.size, 1);
   for (const EvalSeries& series : input->series) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     for (size_t i = 0; i < grid.size; ++i) {
       if (series.present(i)) column.values[i] = absent_value();
     }
@@ -307,6 +314,7 @@ net::Result<Evaluated> Evaluator::label_replace(const Expr& expr, const Grid& gr
   Answer input = eval(*expr.children[0], grid);
   if (!input) return input;
   for (EvalSeries& series : input->series) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     std::string value;
     if (!regex->replace(value_of(series.labels, source), replacement, value)) continue;
     if (value.size() > kMaxLabelBytes)
@@ -325,6 +333,7 @@ net::Result<Evaluated> Evaluator::label_join(const Expr& expr, const Grid& grid)
   Answer input = eval(*expr.children[0], grid);
   if (!input) return input;
   for (EvalSeries& series : input->series) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     std::string value;
     for (size_t i = 3; i < expr.children.size(); ++i) {
       if (i > 3) value += separator;

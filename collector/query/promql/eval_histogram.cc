@@ -160,14 +160,17 @@ net::Result<void> Evaluator::figures_of(
   }
   const size_t first = out.size();
   out.resize(first + histograms.size());
-  return for_each_slice(histograms.size(), [&](size_t s) {
+  return for_each_slice(histograms.size(), [&](size_t s, Stint& stint) {
     const EvalSeries& series = *histograms[s];
     EvalSeries& column = out[first + s];
     column.labels = series.labels;
     drop_name(column.labels);
     column.values.assign(steps, absent_value());
     for (size_t i = 0; i < steps; ++i) {
-      if (series.histograms[i]) column.values[i] = figure_at(*series.histograms[i], i);
+      if (!series.histograms[i]) continue;
+      const FloatHistogram& histogram = *series.histograms[i];
+      if (!stint.goes_on(1 + histogram.positive.size() + histogram.negative.size())) return;
+      column.values[i] = figure_at(histogram, i);
     }
   });
 }
@@ -204,12 +207,14 @@ net::Result<Evaluated> Evaluator::histogram_quantile(const Expr& expr, const Gri
   if (!done) return done.error();
   bool bad_bound = false;
   bool repaired = false;
+  Stint stint(*this);
   for (ClassicGroup& group : classic_groups(input->series, bad_bound)) {
-    if (auto going_on = check(); !going_on) return going_on.error();
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     EvalSeries column;
     column.labels = std::move(group.labels);
     column.values.assign(grid.size, absent_value());
     for (size_t i = 0; i < grid.size; ++i) {
+      if (!stint.goes_on(1 + group.buckets.size())) return std::move(stint).outcome().error();
       std::vector<ClassicBucket> buckets = buckets_at(group, i);
       if (!buckets.empty()) column.values[i] = classic_quantile((*q)[i], buckets, repaired);
     }
@@ -237,11 +242,13 @@ net::Result<Evaluated> Evaluator::histogram_fraction(const Expr& expr, const Gri
       });
   if (!done) return done.error();
   bool bad_bound = false;
+  Stint stint(*this);
   for (ClassicGroup& group : classic_groups(input->series, bad_bound)) {
     EvalSeries column;
     column.labels = std::move(group.labels);
     column.values.assign(grid.size, absent_value());
     for (size_t i = 0; i < grid.size; ++i) {
+      if (!stint.goes_on(1 + group.buckets.size())) return std::move(stint).outcome().error();
       const std::vector<ClassicBucket> buckets = buckets_at(group, i);
       if (!buckets.empty()) column.values[i] = classic_fraction((*lower)[i], (*upper)[i], buckets);
     }

@@ -18,6 +18,13 @@ bool needs_counter(FunctionId id) {
   return id == FunctionId::rate || id == FunctionId::increase || id == FunctionId::irate;
 }
 
+/// What a window costs to look through, in points; a histogram is worth many.
+size_t points_in(const Window& window) {
+  constexpr size_t kPointsPerHistogram = 32;
+  return 1 + window.samples.size() + window.sums.size() +
+         kPointsPerHistogram * window.histograms.size();
+}
+
 /// Slides a window over one series. `windows` are handed out with rising steps.
 class Slider {
  public:
@@ -75,8 +82,8 @@ struct RangeCall {
   const std::vector<std::vector<double>>& parameters;
   std::atomic<bool> mixed{false};  // a window had numbers and histograms
 
-  /// False: no step has a value.
-  bool column_of(const RangeSeries& series, EvalSeries& column) {
+  /// False: no step has a value, or `stint` has ended.
+  bool column_of(const RangeSeries& series, EvalSeries& column, Stint& stint) {
     column.values.assign(grid.size, absent_value());
     if (is_number_rate(id, series, data))
       return number_rates(id, series, data, grid, column.values);
@@ -85,8 +92,11 @@ struct RangeCall {
     bool any = false;
     Outcome outcome;
     for (size_t i = 0; i < grid.size; ++i) {
-      if (!data.fixed_at || i == 0 || !parameters.empty() || id == FunctionId::predict_linear)
-        outcome = at_step(slider.at(grid.at(i)), i);
+      if (!data.fixed_at || i == 0 || !parameters.empty() || id == FunctionId::predict_linear) {
+        const Window window = slider.at(grid.at(i));
+        if (!stint.goes_on(points_in(window))) return false;
+        outcome = at_step(window, i);
+      }
       if (!outcome.present) continue;
       any = true;
       if (outcome.histogram) {
@@ -154,9 +164,9 @@ net::Result<Evaluated> Evaluator::range_function(const Expr& expr, const Grid& g
   RangeCall work{id, *data, grid, parameters};
   std::vector<EvalSeries> columns(data->series.size());
   std::vector<char> any(columns.size());
-  auto done = for_each_slice(columns.size(), [&](size_t i) {
+  auto done = for_each_slice(columns.size(), [&](size_t i, Stint& stint) {
     RangeSeries& series = data->series[i];
-    any[i] = work.column_of(series, columns[i]) ? 1 : 0;
+    any[i] = work.column_of(series, columns[i], stint) ? 1 : 0;
     if (any[i] == 0) return;
     columns[i].labels = std::move(series.labels);
     if (!keeps) drop_name(columns[i].labels);
@@ -187,6 +197,7 @@ net::Result<Evaluated> Evaluator::absent_over_time(const Expr& expr, const Grid&
   if (!data) return data.error();
   std::vector<bool> present(grid.size);
   for (const RangeSeries& series : data->series) {
+    if (auto wanted = still_wanted(); !wanted) return wanted.error();
     Resets none;
     none.taken.resize(series.samples.size());
     none.histogram.resize(series.histograms.size());

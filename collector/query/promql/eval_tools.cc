@@ -78,18 +78,19 @@ LabelSet absent_labels(const Expr& argument) {
   if (selector->kind == NodeKind::matrix_selector) selector = selector->children[0].get();
   LabelSet out;
   if (selector->kind != NodeKind::vector_selector) return out;
-  std::vector<std::string> spoiled;
+  // Prometheus goes by the order: a second matcher of a label takes it away, an equality behind
+  // another kind gives it.
+  std::vector<std::string> given;
   for (const LabelMatcher& matcher : selector->matchers) {
     if (matcher.name == kName) continue;
-    const bool seen = std::any_of(out.begin(), out.end(),
-                                  [&](const auto& label) { return label.first == matcher.name; });
+    const bool seen = std::find(given.begin(), given.end(), matcher.name) != given.end();
     if (matcher.kind == LabelMatcher::Kind::equal && !seen) {
       set_label(out, matcher.name, matcher.value);
+      given.push_back(matcher.name);
     } else {
-      spoiled.push_back(matcher.name);
+      set_label(out, matcher.name, "");
     }
   }
-  for (const std::string& name : spoiled) set_label(out, name, "");
   return out;
 }
 
@@ -97,13 +98,18 @@ double quantile_of(double q, std::vector<double>& values) {
   if (values.empty() || std::isnan(q)) return std::nan("");
   if (q < 0) return -std::numeric_limits<double>::infinity();
   if (q > 1) return std::numeric_limits<double>::infinity();
-  std::sort(values.begin(), values.end(),
-            [](double a, double b) { return std::isnan(a) ? !std::isnan(b) : a < b; });
   const double n = static_cast<double>(values.size());
   const double rank = q * (n - 1);
   const auto lower = static_cast<size_t>(std::max(0.0, std::floor(rank)));
   const size_t upper = std::min(values.size() - 1, lower + 1);
   const double weight = rank - std::floor(rank);
+  // Only two of them have to be in their places: a window of 43,200 points costs a fifth of
+  // sorting.
+  const auto before = [](double a, double b) { return std::isnan(a) ? !std::isnan(b) : a < b; };
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(lower);
+  std::nth_element(values.begin(), middle, values.end(), before);
+  if (upper != lower)
+    std::iter_swap(middle + 1, std::min_element(middle + 1, values.end(), before));
   return values[lower] * (1 - weight) + values[upper] * weight;
 }
 

@@ -138,9 +138,15 @@ double sum_of(std::span<const Sample> samples) {
   return sum.value();
 }
 
+std::vector<double> values_of(std::span<const Sample> samples) {
+  std::vector<double> out;
+  out.reserve(samples.size());
+  for (const Sample& sample : samples) out.push_back(sample.value);
+  return out;
+}
+
 double median_distance(std::span<const Sample> samples) {
-  std::vector<double> values;
-  for (const Sample& sample : samples) values.push_back(sample.value);
+  std::vector<double> values = values_of(samples);
   const double median = quantile_of(0.5, values);
   for (double& value : values) value = std::fabs(value - median);
   return quantile_of(0.5, values);
@@ -263,8 +269,7 @@ Outcome compute(FunctionId id, const Window& window, const Parameters& parameter
     case FunctionId::mad_over_time:
       return number_outcome(median_distance(samples));
     case FunctionId::quantile_over_time: {
-      std::vector<double> values;
-      for (const Sample& sample : samples) values.push_back(sample.value);
+      std::vector<double> values = values_of(samples);
       return number_outcome(quantile_of(parameters.first, values));
     }
     default:

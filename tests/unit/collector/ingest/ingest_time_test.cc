@@ -21,6 +21,7 @@ TEST_CASE("ingest_time: ISO 8601 as programs write it") {
   CHECK(parse_iso_time("2026-11-22T11:22:50+02") == second);
   CHECK(parse_iso_time("2026-11-22T09:22Z") == second - 50'000'000'000ULL);
   CHECK(parse_iso_time("2026-11-22") == 20'779ULL * 86'400 * 1'000'000'000ULL);
+  CHECK(parse_iso_time("2026-11-21T24:00:00Z") == parse_iso_time("2026-11-22"));  // the next day
   CHECK(parse_iso_time("1970-01-01T00:00:00Z") == 0);
 }
 
@@ -32,7 +33,7 @@ TEST_CASE("ingest_time: what is no time is refused") {
                           "2026-13-01",
                           "2026-02-30",
                           "2026-11-22T",
-                          "2026-11-22T24:00:00Z",
+                          "2026-11-22T24:00:01Z",
                           "2026-11-22T09:60:00Z",
                           "2026-11-22T09:22:61Z",
                           "2026-11-22T09:22:50.Z",

@@ -101,6 +101,29 @@ TEST_CASE("receiver: spans outside of the kept time are left out and told as par
                   .has_something_to_store);
 }
 
+TEST_CASE("receiver: whole UTC days are taken besides today, of every kind and in every form") {
+  constexpr uint64_t kDay = 86'400'000'000'000ULL;
+  constexpr uint64_t kOldest = (kNow / kDay - 30) * kDay;  // 2026-10-23
+  CHECK(accepted(otlp_json(IngestPath::traces, one_span(kOldest))).has_something_to_store);
+  const Received old = accepted(otlp_json(IngestPath::traces, one_span(kOldest - 1)));
+  CHECK_FALSE(old.has_something_to_store);
+  CHECK(old.reply.body.find("of a day before 2026-10-23, the oldest that records are kept of") !=
+        std::string::npos);
+  const auto item = [](const char* type, uint64_t t) {
+    return std::string(R"({"type":")") + type + R"(","payload":{"msg":"m","name":"n","value":1,)" +
+           R"("ts":)" + std::to_string(t / 1'000'000) + "}}";
+  };
+  for (const char* type : {"log", "metric"}) {
+    const Received got =
+        accepted(ingest("[" + item(type, kOldest) + "," + item(type, kOldest - 1'000'000) + "]"));
+    const json told = json::parse(got.reply.body);
+    CHECK(told.at("accepted") == 1);
+    REQUIRE(told.at("rejected").size() == 1);
+    CHECK(told.at("rejected")[0].at("error").get<std::string>().find("before 2026-10-23") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("receiver: a metric of a day that takes no more points is refused, and its sender told") {
   constexpr uint64_t kDay = 86'400'000'000'000ULL;
   ReceiverOptions options;

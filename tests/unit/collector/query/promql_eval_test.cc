@@ -209,7 +209,13 @@ TEST_CASE("promql: vectors match by their labels") {
   CHECK(ask(source, "requests_total / on(job) limit", t)
             .find("multiple matches for labels: many-to-one matching must be explicit") == 0);
   CHECK(ask(source, "limit / on(job) requests_total", t)
-            .find("found duplicate series for the match group on the right hand-side") == 0);
+            .find("found duplicate series for the match group {job=\"api\"} on the right "
+                  "hand-side of the operation: [") == 0);
+  // Also where nothing on the other side would match: the error must not come and go with the data.
+  CHECK(ask(source,
+            "limit + on(kind) label_replace(requests_total, \"kind\", \"a\", \"job\", \".*\")", t)
+            .find("found duplicate series for the match group {kind=\"a\"}") == 0);
+  CHECK(ask(source, "nothing + on(job) requests_total", t).empty());
   CHECK(ask(source, "requests_total > 5", t)
             .find("{__name__=\"requests_total\", code=\"200\", job=\"api\"} 10") == 0);
   CHECK(ask(source, "requests_total > bool 15", t) ==
@@ -326,6 +332,40 @@ TEST_CASE("promql: a range asks for sensible bounds") {
   CHECK(
       ask_range(source, "a[5m]", 0, 10, 1) ==
       "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector");
+}
+
+TEST_CASE("promql: a question of one series ends inside its steps when nobody waits for it") {
+  const MemorySource source = web();
+  // One series each, and 4,000 windows of 1,000 points: asked once a series this went on.
+  for (const char* text :
+       {"quantile_over_time(0.5, vector(1)[1000s:1s])", "mad_over_time(vector(1)[1000s:1s])",
+        "stddev_over_time((limit + 1)[1000s:1s])", "deriv(vector(1)[1000s:1s])",
+        "max_over_time(sum(limit)[1000s:1s])", "sum_over_time(vector(1)[1000s:1s] @ end()) + 1",
+        "count_values(\"v\", vector(time()))", "topk(1, vector(1))", "quantile(0.5, vector(1))",
+        "vector(1) + on() vector(2)", "absent_over_time(limit[1h])"}) {
+    int looked = 0;
+    QueryOptions all;
+    all.cancelled = [&] {
+      ++looked;
+      return false;
+    };
+    const auto parsed = parse(text);
+    REQUIRE(parsed.ok());
+    const PromqlEngine engine(source);
+    REQUIRE(engine.range(**parsed, 0, 4'000'000, 1'000, all).ok());
+    // Wherever it is told, there it ends.
+    const int at_most = looked;
+    QueryOptions gone;
+    looked = 0;
+    gone.cancelled = [&] { return ++looked >= at_most; };
+    const auto value = engine.range(**parsed, 0, 4'000'000, 1'000, gone);
+    REQUIRE_FALSE(value.ok());
+    CHECK(value.error().code == hms::net::Code::canceled);
+    CHECK(looked <= at_most + 1);
+    if (std::string_view(text).find("1000s") != std::string_view::npos &&
+        std::string_view(text).find('@') == std::string_view::npos)
+      CHECK_MESSAGE(looked > 20, text);
+  }
 }
 
 TEST_CASE("promql: limits and cancellation stop a query with a clear sentence") {

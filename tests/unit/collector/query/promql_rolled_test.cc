@@ -149,6 +149,59 @@ TEST_CASE(
   check_all();
 }
 
+TEST_CASE("promql: rates of classic series are those of the histograms that they are made of") {
+  std::mt19937_64 random(5);
+  Fixture f;
+  // Rare and irregular, so that how close together the points stand decides how far a rate reaches.
+  for (int64_t t = kPast; t < kPast + 60 * kHour; t += 1'000 * (1 + random() % 300)) {
+    if (random() % 200 == 0) t += kHour;
+    f.put(Batch().histogram("took", t - 1'000, t, {0.1 + static_cast<double>(random() % 3)}), t);
+  }
+  const PromqlEngine engine(*f.store);
+  const auto answers = [&](const std::string& text, int64_t step) {
+    const auto value =
+        engine.range(**parse(text), kPast, kPast + 70 * kHour, step, engine.defaults());
+    REQUIRE(value.ok());
+    REQUIRE(value->matrix.size() == 1);
+    return value->matrix.front().samples;
+  };
+  const auto check_all = [&] {
+    for (const auto& [range, step] : {std::pair<const char*, int64_t>{"30m", 300'000},
+                                      {"30m", 60'000},
+                                      {"1h", kHour},
+                                      {"90m", 27'000},
+                                      {"12h", 2 * kHour},
+                                      {"7m", 420'000}}) {
+      for (const char* function : {"increase", "rate"}) {
+        const std::string call = std::string(function) + "(took_seconds";
+        const auto native = answers("histogram_count(" + call + "[" + range + "]))", step);
+        for (const char* name : {"_count", "_bucket{le=\"+Inf\"}"}) {
+          const auto classic = answers(call + name + "[" + range + "])", step);
+          REQUIRE(classic.size() == native.size());
+          size_t different = 0;
+          for (size_t i = 0; i < native.size(); ++i)
+            different += close(classic[i].value, native[i].value) ? 0 : 1;
+          CHECK_MESSAGE(different == 0, call, name, "[", range, "] every ", step);
+        }
+        const auto sum = answers(call + "_sum[" + range + "])", step);
+        const auto native_sum = answers("histogram_sum(" + call + "[" + range + "]))", step);
+        REQUIRE(sum.size() == native_sum.size());
+      }
+    }
+    const auto deviation = answers("stddev_over_time(took_seconds_count[4m])", 60'000);
+    const auto of_all =
+        answers("stddev_over_time((last_over_time(took_seconds_count[1s]))[4m:1s])", 60'000);
+    CHECK(deviation.size() == of_all.size());
+    for (size_t i = 0; i < std::min(deviation.size(), of_all.size()); ++i)
+      CHECK(close(deviation[i].value, of_all[i].value));
+  };
+  check_all();
+  f.seal();
+  for (int step = 0; step < 20; ++step) f.maintain(kNow + 11 * 365 * kDay);
+  f.maintain(kNow);
+  check_all();
+}
+
 TEST_CASE("promql: equal values deviate by nothing, also when they are read as sums") {
   MemorySource source;
   source.load(10'000, "constant 0.1x20000", 1);

@@ -345,7 +345,9 @@ TEST_CASE(
   SeriesStoreOptions options;
   options.retention_days = 2;
   Fixture f(options);
-  f.put(Batch().gauge("g", kNow - 2 * kDay + 60'000, 1).gauge("g", kNow, 2));
+  const int64_t today = kNow / kDay * kDay;
+  f.put(Batch().gauge("g", today - 2 * kDay, 1).gauge("g", kNow, 2));
+  f.put(Batch().gauge("g", today - 2 * kDay - 1, 1));  // of the day before: not taken
   SelectLimits limits;
   limits.hide_expired = true;
   const auto points = [&] {
@@ -355,7 +357,9 @@ TEST_CASE(
   };
   f.maintain(kNow);
   CHECK(points() == 2);
-  f.maintain(kNow + 120'000);
+  f.maintain(today + kDay - 1);
+  CHECK(points() == 2);
+  f.maintain(today + kDay);
   CHECK(points() == 1);
   CHECK(f.select("g").front().samples.size() == 2);  // the lake reads all there is
 }
