@@ -156,6 +156,7 @@ json otlp_traces(const std::vector<Trace>& traces) {
     for (const StoredSpan& span : trace.spans) {
       std::vector<std::string> warnings = warnings_of(span);
       if (first && trace.cut) warnings.push_back(cut_warning());
+      if (first) warnings.insert(warnings.end(), trace.warnings.begin(), trace.warnings.end());
       first = false;
       grouped.add(span, warnings);
     }

@@ -1,5 +1,6 @@
 #include "collector/lake/attributes_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -110,17 +111,24 @@ std::string attributes_json(const std::vector<StoredAttribute>& attributes) {
   return out;
 }
 
-std::string attribute_text(const StoredAttribute& attribute) {
-  if (attribute.kind == Kind::text || attribute.kind == Kind::json) return attribute.text;
-  std::string out;
-  if (attribute.kind != Kind::empty) append_value(out, attribute);
-  if (attribute.kind == Kind::real && out.size() > 2 && out.rfind(".0") == out.size() - 2)
-    out.resize(out.size() - 2);
-  return out;
-}
-
 std::vector<StoredAttribute> attributes_of_json(std::string_view text) {
   return attributes_of(parse(text));
+}
+
+bool json_may_name(std::string_view json, std::string_view key) {
+  // A key without characters that JSON may escape stands there as it is.
+  const bool plain = std::all_of(key.begin(), key.end(), [](char c) {
+    return c >= ' ' && c <= '~' && c != '"' && c != '\\' && c != '/';
+  });
+  return !plain || json.find(key) != json.npos;
+}
+
+bool json_has_attribute(std::string_view json, std::string_view key, std::string_view text) {
+  if (!json_may_name(json, key)) return false;
+  const std::vector<StoredAttribute> all = attributes_of_json(json);
+  return std::any_of(all.begin(), all.end(), [&](const StoredAttribute& a) {
+    return a.key == key && attribute_text(a) == text;
+  });
 }
 
 std::string events_json(const std::vector<StoredEvent>& events) {

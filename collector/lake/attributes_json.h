@@ -17,9 +17,12 @@ namespace hms::collector {
 
 void append_attributes_json(std::string& out, const std::vector<StoredAttribute>& attributes);
 [[nodiscard]] std::string attributes_json(const std::vector<StoredAttribute>& attributes);
-/// The value as people write it in a search: "text", "true", "5", "0.5".
-[[nodiscard]] std::string attribute_text(const StoredAttribute& attribute);
 [[nodiscard]] std::vector<StoredAttribute> attributes_of_json(std::string_view text);
+/// Whether the key may be among them: a quick look that rules out most.
+[[nodiscard]] bool json_may_name(std::string_view json, std::string_view key);
+/// Whether one of them has this key, and this value as text.
+[[nodiscard]] bool json_has_attribute(std::string_view json, std::string_view key,
+                                      std::string_view text);
 
 /// [{"time_unix_nano":1,"name":"x","attributes":{}}]; empty text for none.
 [[nodiscard]] std::string events_json(const std::vector<StoredEvent>& events);

@@ -1,15 +1,18 @@
+// federated.cc: one rule for errors, for traces, lines, series and the map alike. What the hot
+// store cannot say is the answer's error. What a part of the lake cannot say is a warning: in the
+// answer's own list, or with the first trace where the answer is a list of traces. Where nothing is
+// left that could carry the warning, it is the error (unavailable, 503). Never is it left out.
 #include "collector/lake/federated.h"
 
 #include <algorithm>
-#include <charconv>
-#include <chrono>
 #include <map>
 #include <set>
-#include <thread>
 #include <tuple>
 #include <unordered_set>
 
 #include "collector/lake/lake_questions.h"
+#include "collector/lake/lake_scan.h"
+#include "collector/lake/steadily.h"
 #include "collector/store/forwarding.h"
 #include "collector/store/series_classic.h"
 #include "collector/store/series_head.h"
@@ -22,23 +25,7 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr int kAttempts = 4;  // days move minutes apart
-constexpr int kMovePatience = 5'000;
 constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
-
-/// Asks until no day moved meanwhile.
-template <class Ask>
-auto steadily(const Lake& lake, const Ask& ask) {
-  for (int attempt = 1;; ++attempt) {
-    uint64_t before = lake.version();
-    for (int waited = 0; before % 2 != 0 && waited < kMovePatience; ++waited) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // dropping a day takes a few
-      before = lake.version();
-    }
-    auto answer = ask();
-    if (lake.version() == before || attempt == kAttempts) return answer;
-  }
-}
 
 // ---------------------------------------------------------------- spans
 
@@ -62,7 +49,16 @@ class FederatedSpans final : public Forwarding<SpanStore> {
 
   Result<Trace> trace(const telemetry::TraceId& id) const override {
     if (lake_.empty()) return hot_.trace(id);
-    return steadily(lake_, [&] { return joined(id); });
+    return steadily(lake_, [&] {
+      LakeWarnings warnings;
+      auto trace = joined(id, warnings);
+      if (!trace.ok()) return trace;
+      trace.value().warnings = warnings.sentences();
+      if (!trace.value().spans.empty()) return trace;
+      if (warnings.sentences().empty()) return hot_.trace(id);  // says that there is none
+      return Result<Trace>(
+          nothing_but(warnings, "trace " + telemetry::to_hex(id) + " is not among the hot days"));
+    });
   }
 
   Result<std::vector<Trace>> search(const TraceQuery& query,
@@ -84,27 +80,52 @@ class FederatedSpans final : public Forwarding<SpanStore> {
   }
 
  private:
-  Result<Trace> joined(const telemetry::TraceId& id) const {
+  /// Adds what the lake has of the trace. Some spans of it may be there already.
+  void add_lake_part(Trace& trace, LakeWarnings& warnings) const {
+    std::optional<uint32_t> near_day;
+    if (!trace.spans.empty()) near_day = first_day(trace);
+    lake_trace(lake_, trace, near_day, warnings);
+    tidy(trace);
+  }
+
+  /// Without spans if there are none. Errors: the hot store's.
+  Result<Trace> joined(const telemetry::TraceId& id, LakeWarnings& warnings) const {
     auto hot = hot_.trace(id);
     if (!hot.ok() && hot.error().code != Code::not_found) return hot;
-    const Error not_hot = hot.ok() ? Error{} : hot.error();
     Trace trace;
     if (hot.ok()) trace = std::move(hot).value();
     trace.id = id;
-    std::optional<uint32_t> near_day;
-    if (!trace.spans.empty())
-      near_day = static_cast<uint32_t>(trace.spans.front().start_unix_nanos / kNanosPerDay);
-    LakeWarnings warnings;
-    lake_trace(lake_, trace, near_day, warnings);
-    trace.warnings = warnings.sentences();
-    if (!trace.spans.empty()) {
-      tidy(trace);
-      return trace;
-    }
-    if (trace.warnings.empty()) return not_hot;
+    add_lake_part(trace, warnings);
+    return trace;
+  }
+
+  static Error nothing_but(const LakeWarnings& warnings, const std::string& what) {
     return Error{Code::unavailable, net::Side::upstream, true,
-                 "trace " + telemetry::to_hex(id) + " is not among the hot days, and " +
-                     trace.warnings.front()};
+                 what + ", and " + warnings.sentences().front()};
+  }
+  static uint32_t first_day(const Trace& trace) {
+    return static_cast<uint32_t>(trace.spans.front().start_unix_nanos / kNanosPerDay);
+  }
+
+  /// Whether a trace of the hot days may go on in the lake: a span's parent is not there, or it
+  /// came within an hour of a day that is. Most traces of a search are neither, and cost nothing.
+  static bool reaches_lake(const Trace& trace, const std::vector<uint32_t>& days) {
+    constexpr uint64_t kNear = 3'600'000'000'000ULL;
+    const uint64_t first = trace.spans.front().start_unix_nanos;
+    const uint64_t last = trace.spans.back().start_unix_nanos;  // by start
+    const auto within = [&](uint64_t distance) {
+      return std::any_of(days.begin(), days.end(), [&](uint32_t day) {
+        return day_touches(day, first - std::min(first, distance),
+                           last + std::min(UINT64_MAX - last, distance));
+      });
+    };
+    if (within(kNear)) return true;
+    if (!within(kNanosPerDay)) return false;
+    std::unordered_set<telemetry::SpanId> here;
+    for (const StoredSpan& span : trace.spans) here.insert(span.span_id);
+    return std::any_of(trace.spans.begin(), trace.spans.end(), [&here](const StoredSpan& span) {
+      return !span.parent_span_id.is_zero() && !here.contains(span.parent_span_id);
+    });
   }
 
   Result<std::vector<Trace>> searched(const TraceQuery& query,
@@ -115,28 +136,51 @@ class FederatedSpans final : public Forwarding<SpanStore> {
     LakeWarnings warnings;
     auto hits = lake_search(lake_, query, cancelled, warnings);
     if (!hits.ok()) return std::move(hits).error();
-    std::unordered_set<telemetry::TraceId> known;
-    for (const Trace& trace : out) known.insert(trace.id);
-    for (const LakeTraceHit& hit : hits.value()) {
-      if (!known.insert(hit.id).second) continue;
-      if (cancelled && cancelled())
-        return Error{Code::canceled, net::Side::downstream, false, "search cancelled"};
-      auto whole = joined(hit.id);
-      if (whole.ok()) out.push_back(std::move(whole).value());
-    }
+    if (auto added = add_lake_parts(out, hits.value(), cancelled, warnings); !added.ok())
+      return std::move(added).error();
     std::stable_sort(out.begin(), out.end(), [](const Trace& a, const Trace& b) {
       return a.spans.front().start_unix_nanos > b.spans.front().start_unix_nanos;
     });
     if (out.size() > query.limit) out.resize(query.limit);
-    // A list has no place of its own for a warning.
     if (out.empty() && !warnings.sentences().empty())
-      return Error{Code::unavailable, net::Side::upstream, true,
-                   "no trace was found among the hot days, and " + warnings.sentences().front()};
+      return nothing_but(warnings, "no trace was found among the hot days");
     if (!out.empty()) {
       for (const std::string& sentence : warnings.sentences())
         out.front().warnings.push_back(sentence);
     }
     return out;
+  }
+
+  /// Makes whole what was found in the hot days, and adds what was found in the lake only. A look
+  /// into the lake for each of at most `limit` traces of both.
+  Result<void> add_lake_parts(std::vector<Trace>& traces, const std::vector<LakeTraceHit>& hits,
+                              const std::function<bool()>& cancelled,
+                              LakeWarnings& warnings) const {
+    const std::vector<uint32_t> days = lake_.days();
+    std::unordered_set<telemetry::TraceId> left;
+    for (const LakeTraceHit& hit : hits) left.insert(hit.id);
+    const auto stopped = [&] { return cancelled && cancelled(); };
+    const Error cancel{Code::canceled, net::Side::downstream, false, "search cancelled"};
+    std::set<uint32_t> unreadable_near;  // a lake that does not answer is not asked for each trace
+    for (Trace& trace : traces) {
+      const bool hit = left.erase(trace.id) > 0;
+      if (!hit && !reaches_lake(trace, days)) continue;
+      if (stopped()) return cancel;
+      const uint32_t day = first_day(trace);
+      if (unreadable_near.contains(day)) continue;
+      LakeWarnings own;
+      add_lake_part(trace, own);
+      if (!own.sentences().empty()) unreadable_near.insert(day);
+      for (const std::string& sentence : own.sentences()) warnings.add(sentence);
+    }
+    for (const LakeTraceHit& hit : hits) {
+      if (left.erase(hit.id) == 0) continue;
+      if (stopped()) return cancel;
+      auto whole = joined(hit.id, warnings);
+      if (!whole.ok()) return std::move(whole).error();
+      if (!whole.value().spans.empty()) traces.push_back(std::move(whole).value());
+    }
+    return {};
   }
 
   const Lake& lake_;
@@ -169,123 +213,6 @@ class FederatedEdges final : public Forwarding<ServiceEdgeStore> {
     for (const ServiceEdge& edge : hot->edges)
       sum.add_whole({edge.from, edge.to}, edge.requests, edge.errors, edge.duration);
     return ServiceMap{sum.take(), warnings.sentences()};
-  }
-
-  const Lake& lake_;
-};
-
-// ---------------------------------------------------------------- logs
-
-// A cursor over both: "l.<time>.<day>.<row>.<the hot store's own, or empty>", numbers hexadecimal.
-// What the hot store gave alone stays its own.
-constexpr std::string_view kCursorMark = "l.";
-
-struct LogCursor {
-  LakeLogPlace place;
-  std::string hot;
-};
-
-std::string cursor_text(const LogCursor& cursor) {
-  std::string out(kCursorMark);
-  for (const uint64_t part : {cursor.place.time, uint64_t{cursor.place.day}, cursor.place.row}) {
-    char digits[20];
-    const auto [end, error] = std::to_chars(digits, digits + sizeof digits, part, 16);
-    out.append(digits, end);
-    out += '.';
-  }
-  return out + cursor.hot;
-}
-
-std::optional<LogCursor> parse_cursor(std::string_view text) {
-  LogCursor out;
-  if (text.substr(0, kCursorMark.size()) != kCursorMark) {
-    out.hot = text;
-    return out;
-  }
-  text.remove_prefix(kCursorMark.size());
-  uint64_t parts[3] = {};
-  for (uint64_t& part : parts) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), part, 16);
-    if (error != std::errc() || end == text.data() + text.size() || *end != '.')
-      return std::nullopt;
-    text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
-  }
-  if (parts[1] > UINT32_MAX) return std::nullopt;
-  out.place = {parts[0], static_cast<uint32_t>(parts[1]), parts[2]};
-  out.hot = text;
-  return out;
-}
-
-// The hot store's cursor of "nothing is left there": kept apart from "from the beginning".
-constexpr std::string_view kHotEnded = "end";
-
-class FederatedLogs final : public Forwarding<LogStore> {
- public:
-  FederatedLogs(LogStore& hot, const Lake& lake) : Forwarding(hot), lake_(lake) {}
-
-  Result<LogPage> search(const LogQuery& query,
-                         const std::function<bool()>& cancelled) const override {
-    if (lake_.empty()) return hot_.search(query, cancelled);
-    return steadily(lake_, [&] { return searched(query, cancelled); });
-  }
-
- private:
-  Result<LogPage> searched(const LogQuery& asked, const std::function<bool()>& cancelled) const {
-    LogQuery query = asked;
-    query.limit = std::clamp<uint32_t>(query.limit, 1, 5'000);
-    if (query.end_unix_nanos == 0) query.end_unix_nanos = UINT64_MAX;
-    const auto cursor = parse_cursor(query.cursor);
-    if (!cursor)
-      return Error{Code::bad_message, net::Side::downstream, false,
-                   "cursor is not one that /ops/logs gave"};
-    LogPage hot;
-    if (cursor->hot != kHotEnded) {
-      query.cursor = cursor->hot;
-      auto page = hot_.search(query, cancelled);
-      if (!page.ok()) return page;
-      hot = std::move(page).value();
-    }
-    LakeWarnings warnings;
-    auto lines = lake_logs(lake_, query, cursor->place, query.limit + 1, cancelled, warnings);
-    if (!lines.ok()) return std::move(lines).error();
-    auto joined = join(query, *cursor, std::move(hot), std::move(lines).value(), cancelled);
-    if (joined.ok()) joined.value().warnings = warnings.sentences();
-    return joined;
-  }
-
-  /// The newest `limit` of both, and where to go on.
-  Result<LogPage> join(LogQuery& query, const LogCursor& cursor, LogPage hot,
-                       std::vector<std::pair<LakeLogPlace, StoredLog>> lake,
-                       const std::function<bool()>& cancelled) const {
-    LogPage out;
-    size_t from_hot = 0, from_lake = 0;
-    while (out.logs.size() < query.limit &&
-           (from_hot < hot.logs.size() || from_lake < lake.size())) {
-      const bool take_hot = from_lake == lake.size() ||
-                            (from_hot < hot.logs.size() &&
-                             hot.logs[from_hot].time_unix_nanos >= lake[from_lake].first.time);
-      if (take_hot)
-        out.logs.push_back(std::move(hot.logs[from_hot++]));
-      else
-        out.logs.push_back(std::move(lake[from_lake++].second));
-    }
-    const bool hot_left = from_hot < hot.logs.size() || !hot.cursor.empty();
-    if (!hot_left && from_lake == lake.size()) return out;
-    LogCursor next = cursor;
-    if (from_lake > 0) next.place = lake[from_lake - 1].first;
-    if (!hot_left) {
-      next.hot = kHotEnded;
-    } else if (from_hot == hot.logs.size()) {
-      next.hot = hot.cursor;
-    } else if (from_hot > 0) {
-      // Its cursor names the end of a page: ask for a page that ends where we did.
-      query.limit = static_cast<uint32_t>(from_hot);
-      auto shorter = hot_.search(query, cancelled);
-      if (!shorter.ok()) return shorter;
-      next.hot = shorter.value().cursor;
-    }
-    out.cursor = cursor_text(next);
-    return out;
   }
 
   const Lake& lake_;
@@ -401,9 +328,6 @@ class FederatedSeries final : public SeriesSource {
 
 std::unique_ptr<SpanStore> federate_spans(SpanStore& hot, const Lake& lake) {
   return std::make_unique<FederatedSpans>(hot, lake);
-}
-std::unique_ptr<LogStore> federate_logs(LogStore& hot, const Lake& lake) {
-  return std::make_unique<FederatedLogs>(hot, lake);
 }
 std::unique_ptr<ServiceEdgeStore> federate_edges(ServiceEdgeStore& hot, const Lake& lake) {
   return std::make_unique<FederatedEdges>(hot, lake);

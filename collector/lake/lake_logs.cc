@@ -1,10 +1,13 @@
 // lake_logs.cc: log lines of the lake, newest first.
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "collector/lake/attributes_json.h"
 #include "collector/lake/lake_questions.h"
 #include "collector/lake/lake_scan.h"
+#include "collector/store/log_level.h"
+#include "collector/store/log_match.h"
 
 namespace hms::collector {
 namespace {
@@ -16,13 +19,33 @@ namespace at = log_column;
 
 using Line = std::pair<LakeLogPlace, StoredLog>;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+/// The attributes of a row, read from their JSON once, and only if they decide.
+class RowAttributes final : public LogLineAttributes {
+ public:
+  explicit RowAttributes(std::string_view json) : json_(json) {}
 
-/// `needle` is in lower case already.
-bool contains_folded(std::string_view text, std::string_view needle) {
-  return std::search(text.begin(), text.end(), needle.begin(), needle.end(),
-                     [](char a, char b) { return lower(a) == b; }) != text.end();
-}
+  bool has(std::string_view key, std::string_view text) const override {
+    const auto fits = [&](const StoredAttribute& a) {
+      return a.key == key && attribute_text(a) == text;
+    };
+    if (!json_may_name(json_, key)) return false;  // most rows end here
+    return std::any_of(own().begin(), own().end(), fits) ||
+           std::any_of(log_->resource_attributes.begin(), log_->resource_attributes.end(), fits);
+  }
+  bool any_contains(std::string_view folded) const override {
+    return std::any_of(own().begin(), own().end(), [folded](const StoredAttribute& a) {
+      return contains_folded(a.text, folded);
+    });
+  }
+
+ private:
+  const std::vector<StoredAttribute>& own() const {
+    if (!log_) set_attributes(log_.emplace(), json_);
+    return log_->attributes;
+  }
+  const std::string_view json_;
+  mutable std::optional<StoredLog> log_;
+};
 
 class LogSearch {
  public:
@@ -34,9 +57,7 @@ class LogSearch {
         limit_(limit),
         cancelled_(cancelled),
         warnings_(warnings),
-        text_(query.text) {
-    std::transform(text_.begin(), text_.end(), text_.begin(), lower);
-  }
+        match_(query) {}
 
   Result<std::vector<Line>> run() {
     std::vector<uint32_t> days = lake_.days();
@@ -80,7 +101,7 @@ class LogSearch {
     auto groups = groups_of(lake_, manifest, LakeTable::logs, lower_bound(), upper_bound(),
                             [this](const RowGroupMeta& meta) {
                               return may_hold(meta, at::service, query_.service) &&
-                                     may_hold(meta, at::level, query_.level) &&
+                                     may_hold_level(meta.columns[at::level]) &&
                                      may_hold(meta, at::severity, query_.severity);
                             });
     if (!groups.ok()) return std::move(groups).error();
@@ -104,6 +125,11 @@ class LogSearch {
   static bool may_hold(const RowGroupMeta& meta, size_t column, const std::string& wanted) {
     return wanted.empty() || meta.columns[column].may_hold(wanted);
   }
+  /// Levels stand there as they were sent.
+  bool may_hold_level(const ColumnChunkMeta& levels) const {
+    return match_.folded().level.empty() || !levels.has_bounds ||
+           level_between(match_.folded().level, levels.min, levels.max);
+  }
   int64_t lower_bound() const {
     return static_cast<int64_t>(std::min<uint64_t>(query_.start_unix_nanos, INT64_MAX - 1)) + 1;
   }
@@ -116,7 +142,8 @@ class LogSearch {
   Result<void> look_into(uint32_t day, const LakeGroup& group) {
     std::vector<ColumnValues> columns(group.file->meta().columns.size());
     std::vector<size_t> needed{at::service, at::time, at::level, at::severity, at::trace_id};
-    if (!text_.empty()) needed.insert(needed.end(), {at::message, at::attributes});
+    if (!query_.text.empty()) needed.push_back(at::message);
+    if (!query_.text.empty() || !query_.attributes.empty()) needed.push_back(at::attributes);
     for (const size_t column : needed) {
       auto values = group.file->read(group.index, column);
       if (!values.ok()) return std::move(values).error();
@@ -150,17 +177,12 @@ class LogSearch {
   bool fits(const std::vector<ColumnValues>& columns, size_t i) const {
     const auto time = static_cast<uint64_t>(columns[at::time].integers[i]);
     if (time <= query_.start_unix_nanos || time > query_.end_unix_nanos) return false;
-    const auto differs = [&](const std::string& wanted, size_t column) {
-      return !wanted.empty() && columns[column].texts[i] != wanted;
+    const auto text = [&](size_t column) {
+      return columns[column].texts.empty() ? std::string_view() : columns[column].texts[i];
     };
-    if (differs(query_.service, at::service) || differs(query_.level, at::level) ||
-        differs(query_.severity, at::severity))
-      return false;
-    if (text_.empty() || contains_folded(columns[at::message].texts[i], text_)) return true;
-    for (const StoredAttribute& a : attributes_of_json(columns[at::attributes].texts[i])) {
-      if (contains_folded(a.text, text_)) return true;
-    }
-    return false;
+    const LogLine line{text(at::service), text(at::level), text(at::severity), text(at::message),
+                       query_.trace_id};  // rows of other traces were left out already
+    return match_.fits(line, RowAttributes(text(at::attributes)));
   }
 
   void keep(const LakeLogPlace& place, const std::vector<ColumnValues>& columns, size_t i) {
@@ -174,7 +196,7 @@ class LogSearch {
   const size_t limit_;
   const std::function<bool()>& cancelled_;
   LakeWarnings& warnings_;
-  std::string text_;
+  const LogMatch match_;
   uint64_t looked_at_ = 0;
   std::set<Line, NewerFirst> found_;
 };

@@ -7,6 +7,7 @@
 #include "collector/lake/attributes_json.h"
 #include "collector/lake/lake_questions.h"
 #include "collector/lake/lake_scan.h"
+#include "collector/store/span_match.h"
 
 namespace hms::collector {
 namespace {
@@ -60,7 +61,7 @@ class GroupSearch {
     if (!query_.operation.empty()) needed.push_back(at::name);
     if (query_.min_duration_nanos > 0 || query_.max_duration_nanos > 0)
       needed.push_back(at::duration);
-    if (query_.error || !query_.tags.empty()) needed.push_back(at::status);
+    if (query_.error) needed.push_back(at::status);
     if (!query_.tags.empty()) {
       needed.push_back(at::attributes);
       needed.push_back(at::resource);
@@ -74,32 +75,19 @@ class GroupSearch {
   }
 
   bool fits(size_t i) const {
-    const auto start = static_cast<uint64_t>(columns_[at::start].integers[i]);
-    if (start < query_.start_unix_nanos || start > query_.end_unix_nanos) return false;
-    if (!query_.service.empty() && columns_[at::service].texts[i] != query_.service) return false;
-    if (!query_.operation.empty() && columns_[at::name].texts[i] != query_.operation) return false;
-    if (query_.min_duration_nanos > 0 || query_.max_duration_nanos > 0) {
-      const int64_t signed_duration = columns_[at::duration].integers[i];
-      const auto duration = static_cast<uint64_t>(std::max<int64_t>(signed_duration, 0));
-      if (duration < query_.min_duration_nanos) return false;
-      if (query_.max_duration_nanos > 0 && duration > query_.max_duration_nanos) return false;
-    }
-    if (query_.error && (columns_[at::status].texts[i] == "error") != *query_.error) return false;
-    return std::all_of(query_.tags.begin(), query_.tags.end(),
-                       [this, i](const auto& tag) { return has_tag(i, tag); });
-  }
-
-  bool has_tag(size_t i, const std::pair<std::string, std::string>& tag) const {
-    if (tag.first == "error")
-      return (columns_[at::status].texts[i] == "error") == (tag.second == "true");
-    for (const size_t column : {at::attributes, at::resource}) {
-      const std::string_view json = columns_[column].texts[i];
-      if (json.find(tag.first) == std::string_view::npos) continue;  // most rows end here
-      for (const StoredAttribute& attribute : attributes_of_json(json)) {
-        if (attribute.key == tag.first && attribute_text(attribute) == tag.second) return true;
-      }
-    }
-    return false;
+    if (!start_fits(query_, static_cast<uint64_t>(columns_[at::start].integers[i]))) return false;
+    const auto text = [&](size_t column) {
+      return columns_[column].texts.empty() ? std::string_view() : columns_[column].texts[i];
+    };
+    const int64_t duration =
+        columns_[at::duration].integers.empty() ? 0 : columns_[at::duration].integers[i];
+    return span_fits(query_,
+                     {text(at::service), text(at::name), text(at::status) == "error",
+                      static_cast<uint64_t>(std::max<int64_t>(duration, 0))},
+                     [&](std::string_view key, std::string_view wanted) {
+                       return json_has_attribute(text(at::attributes), key, wanted) ||
+                              json_has_attribute(text(at::resource), key, wanted);
+                     });
   }
 
   const TraceQuery& query_;

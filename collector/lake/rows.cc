@@ -354,6 +354,18 @@ void span_row(const StoredSpan& span, RowWriter& row, std::string& key) {
   append_id(key, span.span_id);
 }
 
+/// A line's own attribute of that name would be mistaken for its resource, and gives way to it.
+std::string log_attributes_json(const StoredLog& log) {
+  if (log.resource_attributes.empty()) return attributes_json(log.attributes);
+  std::vector<StoredAttribute> all = log.attributes;
+  std::erase_if(all, [](const StoredAttribute& a) { return a.key == kResourceKey; });
+  StoredAttribute& resource = all.emplace_back();
+  resource.key = kResourceKey;
+  resource.kind = telemetry::AttributeValue::Kind::json;
+  resource.text = attributes_json(log.resource_attributes);
+  return attributes_json(all);
+}
+
 void log_row(const StoredLog& log, RowWriter& row, std::string& key) {
   const std::string_view route = route_of(log.attributes);
   row.clear();
@@ -367,7 +379,7 @@ void log_row(const StoredLog& log, RowWriter& row, std::string& key) {
   id_text(row, log.trace_id);
   id_text(row, log.span_id);
   row.text(log.trace_text);
-  row.text(attributes_json(log.attributes));
+  row.text(log_attributes_json(log));
   begin_key(key, log.service, route, log.time_unix_nanos);
   key += std::string_view(log.message).substr(0, 64);  // the same order at every attempt
 }
@@ -456,8 +468,17 @@ StoredLog log_of(const std::vector<ColumnValues>& columns, size_t index) {
   log.trace_id = trace_of(text(at::trace_id));
   log.span_id = span_id_of(text(at::span_id));
   log.trace_text = text(at::x_trace);
-  log.attributes = attributes_of_json(text(at::attributes));
+  set_attributes(log, text(at::attributes));
   return log;
+}
+
+void set_attributes(StoredLog& log, std::string_view json) {
+  log.attributes = attributes_of_json(json);
+  std::erase_if(log.attributes, [&log](const StoredAttribute& a) {
+    if (a.key != kResourceKey || a.kind != telemetry::AttributeValue::Kind::json) return false;
+    log.resource_attributes = attributes_of_json(a.text);
+    return true;
+  });
 }
 
 HistogramSample histogram_of(const std::vector<ColumnValues>& columns, size_t index) {

@@ -77,6 +77,9 @@ void put_row(const TableSpec& spec, std::string_view row, ParquetWriter& out);
 void row_of_columns(const TableSpec& spec, const std::vector<ColumnValues>& columns, size_t index,
                     RowWriter& out);
 
+/// A line's `attributes` hold those of its resource as one more, an object of this name.
+inline constexpr std::string_view kResourceKey = "@resource";
+
 // From the hot store to rows. `key` is what the row is sorted by.
 void span_row(const StoredSpan& span, RowWriter& row, std::string& key);
 void log_row(const StoredLog& log, RowWriter& row, std::string& key);
@@ -92,6 +95,8 @@ void edge_row(int64_t begin_millis, const EdgeNames& names, const EdgeTotals& to
 // And back. `columns`: all of the table's, read with the same first row.
 [[nodiscard]] StoredSpan span_of(const std::vector<ColumnValues>& columns, size_t index);
 [[nodiscard]] StoredLog log_of(const std::vector<ColumnValues>& columns, size_t index);
+/// Of the cell `attributes`: the line's own and, under kResourceKey, those of its resource.
+void set_attributes(StoredLog& log, std::string_view json);
 [[nodiscard]] HistogramSample histogram_of(const std::vector<ColumnValues>& columns, size_t index);
 [[nodiscard]] LabelSet labels_of(std::string_view json);
 struct LakeEdge {

@@ -1,7 +1,6 @@
 #include "collector/store/log_match.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "collector/store/log_level.h"
 #include "collector/store/stored_attribute.h"
@@ -9,29 +8,47 @@
 namespace hms::collector {
 namespace {
 
-/// `needle` is folded already. Goes from one possible first byte to the next.
-bool contains_folded(std::string_view text, std::string_view needle) {
-  if (needle.size() > text.size()) return false;
-  const size_t last = text.size() - needle.size();
-  const char first = needle.front();
-  for (size_t at = 0; at <= last; ++at) {
-    if (fold(text[at]) != first) continue;
-    size_t i = 1;
-    while (i < needle.size() && fold(text[at + i]) == needle[i]) ++i;
-    if (i == needle.size()) return true;
-  }
-  return false;
-}
+class BatchAttributes final : public LogLineAttributes {
+ public:
+  BatchAttributes(const telemetry::LogBatch& batch, const telemetry::LogView& log)
+      : batch_(batch), log_(log) {}
 
-bool any_attribute_contains(const telemetry::LogBatch& batch, telemetry::AttributeRange range,
-                            std::string_view needle) {
-  const auto attributes = attributes_in(batch, range);
-  return std::any_of(attributes.begin(), attributes.end(), [needle](const telemetry::Attribute& a) {
-    return contains_folded(a.value.text, needle);
-  });
+  bool has(std::string_view key, std::string_view text) const override {
+    return has_attribute(batch_, log_.attributes, key, text) ||
+           has_attribute(batch_, batch_.resources[log_.resource].attributes, key, text);
+  }
+  bool any_contains(std::string_view folded) const override {
+    const auto attributes = attributes_in(batch_, log_.attributes);
+    return std::any_of(
+        attributes.begin(), attributes.end(),
+        [folded](const telemetry::Attribute& a) { return contains_folded(a.value.text, folded); });
+  }
+
+ private:
+  const telemetry::LogBatch& batch_;
+  const telemetry::LogView& log_;
+};
+
+bool differs(std::string_view wanted, std::string_view is) {
+  return !wanted.empty() && is != wanted;
 }
 
 }  // namespace
+
+/// Goes from one possible first byte to the next.
+bool contains_folded(std::string_view text, std::string_view folded) {
+  if (folded.size() > text.size()) return false;
+  if (folded.empty()) return true;
+  const size_t last = text.size() - folded.size();
+  const char first = folded.front();
+  for (size_t at = 0; at <= last; ++at) {
+    if (fold(text[at]) != first) continue;
+    size_t i = 1;
+    while (i < folded.size() && fold(text[at + i]) == folded[i]) ++i;
+    if (i == folded.size()) return true;
+  }
+  return false;
+}
 
 LogMatch::LogMatch(const LogQuery& query) : query_(query) {
   query_.level = level_key(query_.level);
@@ -43,23 +60,22 @@ LogMatch::LogMatch(const LogQuery& query) : query_(query) {
   for (const auto& [key, value] : query_.attributes) needs_.need_attribute(key, value);
 }
 
-bool LogMatch::fits(const telemetry::LogBatch& batch, const telemetry::LogView& log) const {
-  const telemetry::ResourceView& resource = batch.resources[log.resource];
-  if (!query_.service.empty() && resource.service_name != query_.service) return false;
-  if (!query_.level.empty() && level_key(log.level) != query_.level) return false;
-  if (!query_.severity.empty() && log.severity != query_.severity) return false;
-  if (!query_.trace_id.is_zero() && log.trace_id != query_.trace_id) return false;
+bool LogMatch::fits(const LogLine& line, const LogLineAttributes& attributes) const {
+  if (differs(query_.service, line.service) || differs(query_.severity, line.severity))
+    return false;
+  if (!query_.level.empty() && level_key(line.level) != query_.level) return false;
+  if (!query_.trace_id.is_zero() && line.trace_id != query_.trace_id) return false;
   for (const auto& [key, value] : query_.attributes) {
-    if (!has_attribute(batch, log.attributes, key, value) &&
-        !has_attribute(batch, resource.attributes, key, value))
-      return false;
+    if (!attributes.has(key, value)) return false;
   }
-  return query_.text.empty() || text_fits(batch, log);
+  return query_.text.empty() || contains_folded(line.message, query_.text) ||
+         attributes.any_contains(query_.text);
 }
 
-bool LogMatch::text_fits(const telemetry::LogBatch& batch, const telemetry::LogView& log) const {
-  return contains_folded(log.message, query_.text) ||
-         any_attribute_contains(batch, log.attributes, query_.text);
+bool LogMatch::fits(const telemetry::LogBatch& batch, const telemetry::LogView& log) const {
+  return fits({batch.resources[log.resource].service_name, log.level, log.severity, log.message,
+               log.trace_id},
+              BatchAttributes(batch, log));
 }
 
 }  // namespace hms::collector

@@ -42,6 +42,16 @@ std::string attribute_text(const telemetry::AttributeValue& value) {
   return "";
 }
 
+std::string attribute_text(const StoredAttribute& attribute) {
+  telemetry::AttributeValue value;
+  value.kind = attribute.kind;
+  value.text = attribute.text;
+  value.boolean = attribute.boolean;
+  value.integer = attribute.integer;
+  value.real = attribute.real;
+  return attribute_text(value);
+}
+
 bool has_attribute(const telemetry::BatchStorage& batch, telemetry::AttributeRange range,
                    std::string_view key, std::string_view text) {
   for (const telemetry::Attribute& a : attributes_in(batch, range)) {

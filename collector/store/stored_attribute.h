@@ -30,6 +30,7 @@ struct StoredAttribute {
                                                              telemetry::AttributeRange range);
 /// As questions name a value: texts as they are, true, 42, 0.5.
 [[nodiscard]] std::string attribute_text(const telemetry::AttributeValue& value);
+[[nodiscard]] std::string attribute_text(const StoredAttribute& attribute);
 /// Whether one of the attributes has this key and this value as text.
 [[nodiscard]] bool has_attribute(const telemetry::BatchStorage& batch,
                                  telemetry::AttributeRange range, std::string_view key,
