@@ -86,7 +86,8 @@ void DataPath::accept(std::unique_ptr<net::Stream> stream, telemetry::Direction 
     ++count.loops_refused;
     return stream->mark_for_reset();
   }
-  const Protocol protocol = config().inbound_protocol;
+  const Protocol protocol =
+      direction == telemetry::Direction::inbound ? config().inbound_protocol : Protocol::detect;
   Endpoint* const service =
       protocol == Protocol::http ? nullptr : raw_destination(direction, redirected);
   const PortKind kind = service == nullptr          ? PortKind::http

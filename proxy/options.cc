@@ -225,6 +225,9 @@ Config load_config(const Options& options, net::YamlErrors& errors) {
   if (options.config_path) read_config(*options.config_path, config, errors);
   overlay(options, config, errors);
   check_config(config, errors);
+  // A route's policy is asked of requests: bytes that nobody understood would pass it by.
+  if (config.inbound_protocol == Protocol::detect && has_inbound_route_policy(config))
+    config.inbound_protocol = Protocol::http;
   return config;
 }
 

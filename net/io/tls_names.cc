@@ -23,6 +23,15 @@ std::string_view text_of(const ASN1_STRING* text) noexcept {
           static_cast<size_t>(ASN1_STRING_length(text))};
 }
 
+/// What a DNS name may be made of: "spiffe://mesh/admin" in that place is none, and must not pass
+/// for a URI.
+bool is_host_name(std::string_view text) noexcept {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '*';
+  });
+}
+
 void add_visible(std::vector<std::string>& list, std::string_view text) {
   if (is_visible(text) && list.size() < kMostNames) list.emplace_back(text);
 }
@@ -99,7 +108,7 @@ CertificateNames names_of(const X509* certificate) {
                                     : "(not a URI)");
       }
     } else if (name->type == GEN_DNS) {
-      add_visible(names.dns, text_of(name->d.dNSName));
+      if (is_host_name(text_of(name->d.dNSName))) add_visible(names.dns, text_of(name->d.dNSName));
     } else if (name->type == GEN_IPADD) {
       const std::string_view bytes = text_of(name->d.iPAddress);
       char text[INET6_ADDRSTRLEN] = "";

@@ -249,12 +249,18 @@ void read_config_text(std::string_view text, const std::string& file_name, Confi
   read_document(net::parse_yaml(text, file_name, errors), reader);
 }
 
+bool has_inbound_route_policy(const Config& config) {
+  return std::any_of(config.routes.begin(), config.routes.end(), [](const RouteConfig& route) {
+    return !route.allow.empty() && route.listener != ListenerChoice::outbound;
+  });
+}
+
 void check_config(const Config& config, YamlErrors& errors) {
-  const bool lists =
-      !config.inbound_allow.empty() ||
-      std::any_of(config.routes.begin(), config.routes.end(), [](const RouteConfig& route) {
-        return !route.allow.empty() && route.listener != ListenerChoice::outbound;
-      });
+  const bool routes_have_lists = has_inbound_route_policy(config);
+  if (routes_have_lists && config.inbound_protocol == Protocol::tcp)
+    errors.add({"", 0, 0, "/listeners/inbound/protocol",
+                "tcp knows no routes: a route's allow cannot hold; use listeners.inbound.allow"});
+  const bool lists = !config.inbound_allow.empty() || routes_have_lists;
   if (lists && (!config.inbound_tls || config.inbound_tls->verify == net::TlsVerify::none))
     errors.add({"", 0, 0, "/listeners/inbound/allow",
                 "a list of identities needs listeners.inbound.tls with verify: required (or "

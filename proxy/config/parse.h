@@ -20,6 +20,9 @@ void read_config(const std::string& path, Config& config, net::YamlErrors& error
 void read_config_text(std::string_view text, const std::string& file_name, Config& config,
                       net::YamlErrors& errors);
 
+/// Whether a route of the inbound listener has a list of callers of its own.
+[[nodiscard]] bool has_inbound_route_policy(const Config& config);
+
 /// What only shows when everything is merged: unknown upstream names, impossible weights,
 /// addresses. Faults as sentences.
 void check_config(const Config& config, net::YamlErrors& errors);

@@ -140,6 +140,23 @@ class Inbound(Tls):
         for path in ("/public", "/p;v=1/x", "/100%25", "/a%20b", "/.well-known/x", "/administrator"):
             self.assertEqual((path, call("other", path).status), (path, 200))
 
+    def test_a_routes_list_holds_for_a_request_that_comes_in_pieces(self):
+        for name in ("cart", "other"):
+            self.make(name)
+        self.origin = self.use(hms.RawOrigin())
+        config = (f"listeners: {{inbound: {{tls: {self.tls('shop', verify='required')}}}}}\ntimeouts: {{detect: 1ms}}\n"
+                  "routes:\n  - {match: {path: /admin}, allow: ['spiffe://local/cart']}\n")
+        proxy = self.proxy(config, "--app", self.origin.address)
+        caller = self.use(TlsCaller(proxy.address("inbound"), self.context("other")))
+        caller.send(b"GET")
+        # Had the beginning been passed on as no HTTP, the service would have a connection.
+        caller.send(b" /admin HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(caller.read_reply().status, 403)
+        self.assertEqual(hms.get_json(proxy.address("admin"), "/config")["listeners"]["inbound"]["protocol"], "http")
+        code, _, errors = hms.run("hms-proxy", "--config", self.config(config.replace("inbound: {", "inbound: {protocol: tcp, ")), "--check")
+        self.assertEqual(code, 2)
+        self.assertIn("tcp knows no routes", errors)
+
     def test_a_list_without_mutual_tls_is_refused(self):
         for listener in ("{allow: ['spiffe://local/cart']}", f"{{allow: ['spiffe://local/cart'], tls: {self.tls('shop')}}}"):
             code, _, errors = hms.run("hms-proxy", "--config", self.config(f"listeners: {{inbound: {listener}}}\n"), "--check")

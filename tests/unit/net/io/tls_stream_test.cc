@@ -302,6 +302,19 @@ TEST_CASE("tls_stream: ALPN agrees on a common protocol, or the handshake fails"
   }
 }
 
+TEST_CASE("tls_stream: a DNS name that is written like a URI is no identity") {
+  TlsPair pair;
+  const auto caller = pair.authority.issue("caller", {.names = "DNS:spiffe://mesh/admin"});
+  pair.server.verify = TlsVerify::required;
+  pair.server.ca_file = pair.authority.file();
+  pair.client.certificate_file = caller.certificate_file;
+  pair.client.key_file = caller.key_file;
+  pair.connect();
+  REQUIRE(pair.failure.empty());
+  CHECK(pair.down->peer_identity().verified);
+  CHECK(pair.down->peer_identity().name.empty());
+}
+
 TEST_CASE("tls_stream: the second connection resumes the session, also with mutual TLS") {
   TlsPair pair;
   const auto caller = pair.authority.issue("caller", {.names = "URI:spiffe://mesh/cart"});
