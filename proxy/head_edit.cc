@@ -33,7 +33,7 @@ constexpr uint64_t kNeverNominated =
     bit(KnownHeader::transfer_encoding) | bit(KnownHeader::trailer) | bit(KnownHeader::via) |
     bit(KnownHeader::expect) | bit(KnownHeader::authorization) | bit(KnownHeader::cookie) |
     bit(KnownHeader::content_type) | bit(KnownHeader::content_encoding) |
-    bit(KnownHeader::x_request_id) | kForwarded;
+    bit(KnownHeader::x_request_id) | bit(KnownHeader::idempotency_key) | kForwarded;
 
 /// Calls `take(token)` for each token of a comma-separated list until it returns true.
 template <class Take>

@@ -1,5 +1,8 @@
 #include "net/http/head_guard.h"
 
+#include <algorithm>
+#include <cstddef>
+
 #include "net/http/characters.h"
 
 namespace hms::net {
@@ -165,6 +168,19 @@ std::optional<HttpFault> check_fields(const MessageHead& head) noexcept {
   return std::nullopt;
 }
 
+/// Each field of the head is looked for in the list: sixty thousand commas would cost tens of
+/// milliseconds. Nobody names more than a few.
+std::optional<HttpFault> check_connection(const MessageHead& head) noexcept {
+  constexpr auto kMostMembers = 32;
+  std::ptrdiff_t members = 0;
+  for (uint16_t i = 0; head.has(KnownHeader::connection) && i < head.field_count; ++i) {
+    if (head.fields[i].known != KnownHeader::connection) continue;
+    const std::string_view list = head.value(head.fields[i]);
+    members += 1 + std::count(list.begin(), list.end(), ',');
+  }
+  return members > kMostMembers ? std::optional(fault(400, "connection_members")) : std::nullopt;
+}
+
 /// Framing once more, from the fields alone (frame_head has its own reading of them).
 std::optional<HttpFault> check_framing(const MessageHead& head) noexcept {
   const bool length = head.has(KnownHeader::content_length);
@@ -188,6 +204,7 @@ std::optional<HttpFault> check_framing(const MessageHead& head) noexcept {
 std::optional<HttpFault> guard_head(const MessageHead& head) noexcept {
   if (auto broken = check_start_line(head)) return broken;
   if (auto broken = check_fields(head)) return broken;
+  if (auto broken = check_connection(head)) return broken;
   if (auto broken = check_framing(head)) return broken;
   if (!head.is_request) return std::nullopt;
   std::optional<Authority> host;

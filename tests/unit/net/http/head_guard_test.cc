@@ -57,6 +57,10 @@ TEST_CASE("head_guard: folds, empty names and bare line ends are found in the ra
   CHECK(site("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n") == "two_hosts");
   CHECK(site("GET / HTTP/1.1\r\nX: a\r\n\r\n") == "no_host");
   CHECK(site("GET /#x HTTP/1.1\r\nHost: a\r\n\r\n") == "fragment");
+  const std::string commas(31, ',');
+  CHECK(site("GET / HTTP/1.1\r\nHost: a\r\nConnection: x" + commas + "\r\n\r\n") == "accepted");
+  CHECK(site("GET / HTTP/1.1\r\nHost: a\r\nConnection: x" + commas + "\r\nConnection: y\r\n\r\n") ==
+        "connection_members");
   CHECK(site("GET  / HTTP/1.1\r\nHost: a\r\n\r\n") == "target_characters");
   CHECK(site("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n") == "target_and_host_differ");
   CHECK(site("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n") == "head_end");
