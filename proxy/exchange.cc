@@ -73,7 +73,7 @@ void Exchange::reply_locally(LocalError error, std::string_view detail) {
   const bool body_follows =
       head_seen_ && !request_complete_ && request_codec_->head().body != BodyKind::none;
   if (!head_seen_ || body_follows || !caller_keep_alive_ || data_.draining() ||
-      session_->peer_sent_eof())
+      session_->asks_no_more())
     close_after_ = true;
   const std::string text =
       format_local_reply({.error = error,
@@ -97,7 +97,10 @@ void Exchange::reply_locally(LocalError error, std::string_view detail) {
 // === the caller half-closes or leaves
 
 void Exchange::on_downstream_eof() {
-  if (!reply_started_ && !caller_minor_0_) probe_.arm(kProbeAfter);
+  if (reply_started_) return;
+  // An HTTP/1.0 caller knows no interim replies, and one that leaves later is past the probes.
+  session_->stream().watch_peer();
+  if (!caller_minor_0_) probe_.arm(kProbeAfter);
 }
 
 /// A caller that half-closed still reads; one that is gone answers an interim reply with a reset.

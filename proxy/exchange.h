@@ -118,6 +118,7 @@ class Exchange final : public UpstreamUser {
   bool retry_on_status();
   bool may_repeat() const noexcept;
   bool budget_allows();
+  bool service_saw_nothing() noexcept;
   void drop_upstream();
   void note_failure();
   void reply_locally(LocalError error, std::string_view detail);
@@ -148,6 +149,7 @@ class Exchange final : public UpstreamUser {
   uint64_t start_nanos_ = 0;
   Timers times_;
   uint64_t request_bytes_ = 0, reply_bytes_ = 0;
+  uint64_t sent_before_ = 0;  // on this connection, by the exchanges before
   uint64_t thrown_away_ = 0;  // of an upload that nobody wants
   uint32_t attempts_ = 0;
   uint32_t addresses_tried_ = 0;  // in this attempt, after the first one

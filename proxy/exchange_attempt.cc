@@ -125,7 +125,7 @@ void Exchange::ask_endpoint() {
   // A service that keeps closing right after its replies, unannounced: what could not be repeated
   // does not take the chance.
   const bool avoid_reuse = endpoint_->quiet_closes > 0 && !may_repeat();
-  auto connection = avoid_reuse ? nullptr : data_.pool().lease(*endpoint_);
+  auto connection = avoid_reuse ? nullptr : data_.pool().lease(*endpoint_, !may_repeat());
   if (connection)
     use(std::move(connection));
   else
@@ -136,7 +136,7 @@ void Exchange::resolve_and_connect(std::string_view authority) {
   std::string target(authority);
   if (target.empty()) return reply_locally(LocalError::no_route, "no host");
   const bool has_port = target.back() != ']' && target.rfind(':') != std::string::npos &&
-                        target.rfind(':') > target.rfind(']') + 1;
+                        target.rfind(':') >= target.rfind(']') + 1;  // no ']': 0
   if (!has_port) target += target.back() == ':' ? "80" : ":80";
   auto parsed = net::parse_host_port(target);
   if (!parsed.ok()) return reply_locally(LocalError::no_route, parsed.error().detail);
@@ -241,6 +241,7 @@ void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {
   upstream_ = std::move(connection);
   upstream_->set_user(this);
   reused_ = upstream_->requests > 0;
+  sent_before_ = upstream_->stream().bytes_written();
   upstream_eof_ = reply_bytes_seen_ = tail_sent_ = false;
   if (reply_codec_dirty_) reply_codec_->start_over(data_.http_limits());
   reply_codec_dirty_ = true;  // until its message has ended well
@@ -270,11 +271,16 @@ bool Exchange::budget_allows() {
          data_.retry_floor.take(data_.loop().now_millis());
 }
 
+/// A service that read the request and died sends FIN like one that was just closing an idle
+/// connection. But the FIN of the latter acknowledges nothing of the request.
+bool Exchange::service_saw_nothing() noexcept {
+  return upstream_->stream().bytes_acknowledged() <= sent_before_;
+}
+
 bool Exchange::retry_after_failure(bool clean_end) {
   if (!replayable_ || reply_started_) return false;
-  // A kept-alive connection that the service was just closing. Its FIN came before anything else:
-  // the request was not worked on (docs/http.md).
-  if (reused_ && !stale_retried_ && (clean_end || may_repeat())) {
+  // A kept-alive connection that the service was just closing (docs/http.md).
+  if (reused_ && !stale_retried_ && (may_repeat() || (clean_end && service_saw_nothing()))) {
     stale_retried_ = true;
     ++data_.count.retries_stale;
     ++endpoint_->stale;

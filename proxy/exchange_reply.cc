@@ -142,7 +142,7 @@ void Exchange::forward_reply_head() {
   // A final answer instead of 100: will the body come, or the next request in its place?
   if (!request_complete_ && request_bytes_ == 0 && request_codec_->head().has(KnownHeader::expect))
     close_after_ = true;
-  if (!caller_keep_alive_ || data_.draining() || session_->peer_sent_eof()) close_after_ = true;
+  if (!caller_keep_alive_ || data_.draining() || session_->asks_no_more()) close_after_ = true;
   edit.close = close_after_;
   edit.say_keep_alive = caller_minor_0_ && !close_after_;
   added_.clear();
@@ -251,7 +251,7 @@ void Exchange::on_upstream_eof() {
 
 void Exchange::on_upstream_closed(const net::Error& error) {
   if (reply_complete_) return lose_upload();
-  if (!reply_bytes_seen_ && retry_after_failure(false)) return;
+  if (!reply_bytes_seen_ && retry_after_failure(error.code == net::Code::closed)) return;
   note_failure();
   on_reply_fault(
       error.code == net::Code::reset ? LocalError::upstream_reset : LocalError::upstream_closed,

@@ -129,6 +129,7 @@ void Session::process_stash() {
   else
     stash_->erase(0, stash_->size() - input.size());
   if (stash_ == nullptr || stash_->size() <= kStashBytes) resume(pipelined);
+  if (peer_eof_ && stash_ == nullptr) take_end();
 }
 
 void Session::process(std::string_view& input) {
@@ -188,6 +189,11 @@ std::string Session::take_stash() {
 void Session::on_eof() {
   peer_eof_ = true;
   if (closing_) return;  // on_closed follows once our own FIN is out
+  take_end();
+}
+
+/// The caller sends no more than what was looked at.
+void Session::take_end() {
   if (exchange_ == nullptr) {
     if (stash_ == nullptr) close_gracefully();
     return;
@@ -239,10 +245,7 @@ void Session::exchange_ended(bool keep_alive, bool caller_closes) {
     return;
   }
   schedule(data_.config().timeouts.idle);
-  if (!processing_ && stash_ != nullptr) {
-    process_stash();
-    if (!finished_ && !closing_ && peer_eof_ && exchange_ == nullptr) close_gracefully();
-  }
+  if (!processing_ && stash_ != nullptr) process_stash();
 }
 
 void Session::refuse(LocalError error, std::string_view detail) {

@@ -49,6 +49,8 @@ class Session final : public net::StreamHandler, private net::Alarm {
   [[nodiscard]] uint32_t peer_identity_id();
   [[nodiscard]] std::string_view peer_identity();
   [[nodiscard]] bool peer_sent_eof() const noexcept { return peer_eof_; }
+  /// The caller sent FIN, and no further request lies here.
+  [[nodiscard]] bool asks_no_more() const noexcept { return peer_eof_ && stash_ == nullptr; }
 
   enum Pause : uint8_t { upstream_slow = 1, connecting = 2, pipelined = 4, unwatched = 8 };
   void pause(Pause reason);
@@ -85,6 +87,7 @@ class Session final : public net::StreamHandler, private net::Alarm {
 
   void process(std::string_view& input);
   void process_stash();
+  void take_end();
   void after_first_read();
   void on_alarm() override;
   void refuse(LocalError error, std::string_view detail);

@@ -83,6 +83,13 @@ class Stream {
   }
   [[nodiscard]] virtual uint64_t bytes_read() const noexcept = 0;
   [[nodiscard]] virtual uint64_t bytes_written() const noexcept = 0;
+  /// How many of them the peer's kernel has acknowledged. What its FIN did not acknowledge, its
+  /// program never saw; after a reset the count proves nothing (a reset overtakes
+  /// acknowledgements).
+  [[nodiscard]] virtual uint64_t bytes_acknowledged() noexcept { return bytes_written(); }
+  /// For a peer that sent FIN and may be gone for good: the kernel asks it now and then (TCP
+  /// keep-alive), so that `on_closed` comes within about two minutes.
+  virtual void watch_peer() noexcept {}
   /// The stream as TLS (tls_stream.h), or null if it is plain.
   [[nodiscard]] virtual TlsStream* tls() noexcept { return nullptr; }
 };

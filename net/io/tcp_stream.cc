@@ -1,7 +1,9 @@
 #include "net/io/tcp_stream.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -402,6 +404,23 @@ size_t TcpStream::queued_bytes() const noexcept {
 }
 
 uint64_t TcpStream::bytes_written() const noexcept { return bytes_accepted_ - queued_bytes(); }
+
+uint64_t TcpStream::bytes_acknowledged() noexcept {
+  if (in_burst_ != 0) loop_.impl().burst.send();
+  int unacknowledged = 0;  // of what the kernel has (tcp(7), SIOCOUTQ)
+  if (ioctl(descriptor(), SIOCOUTQ, &unacknowledged) != 0) return bytes_written();
+  return bytes_written() - std::min(bytes_written(), static_cast<uint64_t>(unacknowledged));
+}
+
+void TcpStream::watch_peer() noexcept {
+  // A closed socket answers with an acknowledgement until its kernel forgets it (tcp_fin_timeout,
+  // 60 s), then with a reset.
+  constexpr int kOn = 1, kIdleSeconds = 15, kSecondsBetween = 15, kUnanswered = 4;
+  setsockopt(descriptor(), IPPROTO_TCP, TCP_KEEPIDLE, &kIdleSeconds, sizeof kIdleSeconds);
+  setsockopt(descriptor(), IPPROTO_TCP, TCP_KEEPINTVL, &kSecondsBetween, sizeof kSecondsBetween);
+  setsockopt(descriptor(), IPPROTO_TCP, TCP_KEEPCNT, &kUnanswered, sizeof kUnanswered);
+  setsockopt(descriptor(), SOL_SOCKET, SO_KEEPALIVE, &kOn, sizeof kOn);
+}
 
 void TcpStream::shutdown_write() {
   if (shutdown_asked_) return;

@@ -70,6 +70,8 @@ class TcpStream final : public Stream, private Deferred {
   [[nodiscard]] std::optional<SocketAddress> original_destination() const noexcept override;
   [[nodiscard]] uint64_t bytes_read() const noexcept override { return bytes_read_; }
   [[nodiscard]] uint64_t bytes_written() const noexcept override;
+  [[nodiscard]] uint64_t bytes_acknowledged() noexcept override;
+  void watch_peer() noexcept override;
 
   [[nodiscard]] TcpNode* node() noexcept { return node_; }
   /// For the Acceptor, straight after its callback: if the new owner resumed reading, one recv now,

@@ -46,6 +46,10 @@ class OpensslTlsStream final : public TlsStream,
   [[nodiscard]] uint64_t bytes_written() const noexcept override {
     return wire_.inner->bytes_written();
   }
+  [[nodiscard]] uint64_t bytes_acknowledged() noexcept override {
+    return wire_.inner->bytes_acknowledged();
+  }
+  void watch_peer() noexcept override { wire_.inner->watch_peer(); }
 
   // TlsStream
   [[nodiscard]] bool established() const noexcept override { return established_; }

@@ -8,8 +8,9 @@ namespace {
 Code code_of(int status) noexcept {
   switch (status) {
     case UV_ECONNRESET:
-    case UV_EPIPE:
       return Code::reset;
+    // A reset too, but from a peer that had sent FIN before: Linux tells the two apart.
+    case UV_EPIPE:
     case UV_EOF:
     case UV_ENOTCONN:
     case UV_ESHUTDOWN:

@@ -87,15 +87,16 @@ Endpoint& Pool::endpoint(const net::SocketAddress& address,
   return *entry;
 }
 
-std::unique_ptr<UpstreamConnection> Pool::lease(Endpoint& endpoint) {
+std::unique_ptr<UpstreamConnection> Pool::lease(Endpoint& endpoint, bool look_first) {
   while (!endpoint.idle.empty()) {
     auto connection = std::move(endpoint.idle.back());
     endpoint.idle.pop_back();
     const uint64_t age = loop_.now_millis() - connection->idle_since_millis;
     const bool young = age < idle_limit(endpoint);
-    // Read from in this very turn of the loop: there was no time for an end that the reading would
-    // not have seen.
-    if (young && (age == 0 || connection->stream().idle_and_open())) {
+    // Read from in this very turn of the loop: there was hardly time for an end that the reading
+    // would not have seen.
+    const bool fresh = age == 0 && !look_first;
+    if (young && (fresh || connection->stream().idle_and_open())) {
       ++endpoint.reused;
       return connection;
     }

@@ -33,7 +33,8 @@ class Pool {
                      const std::shared_ptr<net::TlsSource>& tls = nullptr,
                      const std::string& server_name = {});
   /// A warm connection, or nothing. `connection->requests > 0` tells that it was used before.
-  [[nodiscard]] std::unique_ptr<UpstreamConnection> lease(Endpoint& endpoint);
+  /// `look_first`: peek even if there was hardly time for the service to close it.
+  [[nodiscard]] std::unique_ptr<UpstreamConnection> lease(Endpoint& endpoint, bool look_first);
   /// Opens one; the callback comes later, once.
   [[nodiscard]] std::unique_ptr<net::Connector> open(Endpoint& endpoint, net::Millis timeout,
                                                      net::Connector::OnConnect on_connect);

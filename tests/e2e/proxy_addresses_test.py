@@ -4,6 +4,7 @@ The proxy runs in a mount namespace of its own with another /etc/hosts, which ne
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import unittest
@@ -54,6 +55,21 @@ class Addresses(hms.TestCase):
         proxy = self.proxy("--app", f"dual:{hms.free_port()}")
         reply = hms.get(proxy.address("inbound"), "/")
         self.assertEqual((reply.status, reply.header("x-hms-error")), (502, "connect_failed"))
+
+
+class Literals(hms.TestCase):
+    def test_the_service_calls_an_ipv6_address_with_its_port(self):
+        listener = self.use(socket.create_server(("::1", 0), family=socket.AF_INET6))
+        authority = "[::1]:%d" % listener.getsockname()[1]
+        proxy = self.start("hms-proxy", *PORTS)
+        for target in ("/", f"http://{authority}/"):
+            caller = self.use(hms.RawCaller(proxy.address("outbound")))
+            caller.send(f"GET {target} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+            service, _ = listener.accept()
+            with service:
+                service.recv(65_536)
+                service.sendall(hms.response(200))
+                self.assertEqual(caller.read_reply().status, 200)
 
 
 if __name__ == "__main__":

@@ -367,6 +367,33 @@ class Aborts(Corners):
             self.assertIn('error_type="client_disconnect"', text)
             self.assertNotIn('http_response_status_code="0"', text)
 
+    def test_pipelined_requests_are_all_answered_to_a_caller_that_half_closed(self):
+        half_closed = threading.Event()
+
+        def script(connection):
+            while True:
+                head = connection.read_head()
+                if not head:
+                    return
+                half_closed.wait(hms.PATIENCE)
+                connection.send(hms.response(200, head.split(b" ")[1]))
+
+        for last, expected in ((b"", []), (b"GET /cut HT", [400])):
+            half_closed.clear()
+            caller = self.caller(self.proxy(script=script))
+            caller.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i for i in range(3)) + last)
+            caller.socket.shutdown(socket.SHUT_WR)
+            self.wait_for(lambda: self.origin.bytes_received().endswith(b"\r\n\r\n"))
+            half_closed.set()
+            replies = []
+            while len(replies) < 3 + len(expected):
+                reply = caller.read_reply()
+                if reply.status != 100:
+                    replies.append(reply)
+            self.assertEqual([r.body for r in replies[:3]], [b"/0", b"/1", b"/2"])
+            self.assertEqual([r.status for r in replies[3:]], expected)
+            self.assertTrue(caller.closed_by_peer())
+
     def test_a_caller_that_half_closes_still_gets_its_reply(self):
         def script(connection):
             connection.read_head()

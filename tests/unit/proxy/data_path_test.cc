@@ -161,14 +161,28 @@ TEST_CASE("data_path: a stale kept-alive connection is retried once on a fresh o
   caller->arrive(kGet);
   FakeStream* service = world.connect();
   service->arrive(kOk);
+  const uint64_t service_saw = service->bytes_written();
   caller->arrive("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo");
   caller->arrive("dy");
+  service->unacknowledged = service->bytes_written() - service_saw;
   service->arrive_eof();
   FakeStream* fresh = world.connect();
   CHECK(fresh->written.ends_with("\r\n\r\nbody"));
   fresh->arrive(kOk);
   CHECK(caller->written.find("HTTP/1.1 502") == std::string::npos);
   CHECK(world.data->counters().retries_stale == 1);
+}
+
+TEST_CASE("data_path: a POST that the service read before it ended is not sent again") {
+  World world;
+  FakeStream* caller = world.call();
+  caller->arrive(kGet);
+  FakeStream* service = world.connect();
+  service->arrive(kOk);
+  caller->arrive("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+  service->arrive_eof();
+  CHECK(world.waiting.empty());
+  CHECK(caller->written.find("x-hms-error: upstream_closed") != std::string::npos);
 }
 
 TEST_CASE("data_path: a reset under a POST is not repeated, under a GET it is") {

@@ -12,7 +12,8 @@ class FakeStream final : public hms::net::Stream {
  public:
   std::string written;
   size_t write_calls = 0;
-  size_t queued = 0;  // what the test says is still in the queue
+  size_t queued = 0;          // what the test says is still in the queue
+  size_t unacknowledged = 0;  // and what the peer's kernel has not seen yet
   bool keep_written = true;
   bool fin_sent = false;
   bool reset = false;
@@ -71,6 +72,7 @@ class FakeStream final : public hms::net::Stream {
   [[nodiscard]] const hms::net::SocketAddress& local() const noexcept override { return address_; }
   [[nodiscard]] uint64_t bytes_read() const noexcept override { return read_; }
   [[nodiscard]] uint64_t bytes_written() const noexcept override { return bytes_; }
+  [[nodiscard]] uint64_t bytes_acknowledged() noexcept override { return bytes_ - unacknowledged; }
 
  private:
   hms::net::SocketAddress address_;

@@ -331,6 +331,30 @@ TEST_CASE("tcp stream: an idle connection is open; with bytes or an end it is no
   CHECK(other.up_saw.closed == 0);
 }
 
+TEST_CASE("tcp stream: a FIN that acknowledges nothing came from a peer that saw nothing") {
+  Pair late;
+  late.connect();
+  const uint64_t before = late.up->bytes_written();
+  late.down.reset();
+  while (late.up->idle_and_open()) late.settle();  // its FIN is here, and not read yet
+  late.up->write("too late");
+  late.up->resume_reading();
+  // The reset that answers the write may overtake the end; a reset alone would be Code::reset.
+  REQUIRE(late.until([&] { return late.up_saw.eof || late.up_saw.closed == 1; }));
+  CHECK(late.up_saw.code != Code::reset);
+  CHECK(late.up->bytes_acknowledged() == before);
+
+  Pair read;
+  read.connect();
+  read.up->resume_reading();
+  read.down->resume_reading();
+  read.up->write("read, and then it ends");
+  REQUIRE(read.until([&] { return !read.down_saw.bytes.empty(); }));
+  read.down.reset();
+  REQUIRE(read.until([&] { return read.up_saw.eof; }));
+  CHECK(read.up->bytes_acknowledged() == read.up->bytes_written());
+}
+
 TEST_CASE("tcp stream: it may be destroyed in every one of its callbacks") {
   ignore_sigpipe();
   for (const int where : {0, 1, 2, 3}) {
