@@ -88,9 +88,10 @@ void Session::resume(Pause reason) {
   if ((pauses_ & reason) == 0) return;
   pauses_ = static_cast<uint8_t>(pauses_ & ~reason);
   if (pauses_ != 0) return;
-  // The time in which we did not read is ours.
-  if (progress_ != nullptr) progress_->read_moved_millis = data_.loop().now_millis();
   stream_->resume_reading();
+  // The time in which we did not read is ours.
+  if (exchange_ != nullptr && exchange_->head_seen() && !exchange_->request_complete())
+    expect_body();
 }
 
 // === bytes
@@ -149,8 +150,10 @@ void Session::process(std::string_view& input) {
     H1Codec& codec = exchange_->request_codec();
     const H1Codec::Step step = codec.next(input);
     if (step == H1Codec::Step::need_more) {
-      schedule(exchange_->head_seen() ? data_.config().timeouts.body_stall
-                                      : data_.config().timeouts.header);
+      if (exchange_->head_seen())
+        expect_body();
+      else
+        schedule(data_.config().timeouts.header);
       break;
     }
     switch (step) {
@@ -260,7 +263,6 @@ void Session::close_gracefully() {
   since_millis_ = data_.loop().now_millis();
   progress() = {.read = stream_->bytes_read(),
                 .written = stream_->bytes_written(),
-                .read_moved_millis = progress().read_moved_millis,
                 .write_moved_millis = since_millis_};
   stash_ = nullptr;
   stream_->shutdown_write();
@@ -319,6 +321,12 @@ Session::Progress& Session::progress() {
 void Session::expect_reader() {
   if (progress().write_moved_millis == 0) progress().write_moved_millis = data_.loop().now_millis();
   schedule(data_.config().timeouts.write_stall);
+}
+
+void Session::expect_body() {
+  if (closing_) return;
+  since_millis_ = data_.loop().now_millis();
+  schedule(data_.config().timeouts.body_stall);
 }
 
 void Session::schedule(net::Millis within) {
@@ -381,11 +389,7 @@ void Session::on_alarm() {
     return close_gracefully();
   }
   const bool body_open = !exchange_->request_complete() && pauses_ == 0;
-  if (read != last.read || !body_open) {
-    last.read = read;
-    last.read_moved_millis = now;
-  }
-  const uint64_t body_due = stall_due(last.read_moved_millis, timeouts.body_stall);
+  const uint64_t body_due = due_after(timeouts.body_stall);
   if (reader_stalled) {
     ++data_.count.stalled_readers;
     Exchange* stalled = exchange_;

@@ -69,6 +69,8 @@ class Session final : public net::StreamHandler, private net::Alarm {
   void schedule(net::Millis within);
   /// Bytes wait for the caller to read them: it has `timeouts.write_stall` for each step.
   void expect_reader();
+  /// More of the request's body is to come: it has `timeouts.body_stall` for each step.
+  void expect_body();
   /// Inside a read: what an exchange wants to send to the service waits for the rest of the read.
   [[nodiscard]] bool processing() const noexcept { return processing_; }
   [[nodiscard]] bool refused() const noexcept { return refused_; }
@@ -98,13 +100,16 @@ class Session final : public net::StreamHandler, private net::Alarm {
   Exchange* exchange_ = nullptr;
   std::unique_ptr<Destination> destination_;
   std::unique_ptr<std::string> stash_;  // bytes of further requests; null: none
-  uint64_t since_millis_ = 0;           // idle, or when the head began, or when closing began
+  // When it fell idle, when the head began, when something of the body last came, or when closing
+  // began.
+  uint64_t since_millis_ = 0;
   /// What the timer saw move. Nothing of an idle session does: it has none before the first look.
   struct Progress {
-    uint64_t read = 0, written = 0;  // bytes, at the timer's last look; when closing began
-    // When a look last saw them change; 0 while nothing waits to be written. So a stall is called
-    // one after its own time, however often another one's time makes the timer look.
-    uint64_t read_moved_millis = 0, write_moved_millis = 0;
+    uint64_t read = 0;     // bytes, when closing began
+    uint64_t written = 0;  // bytes, at the timer's last look
+    // When a look last saw them change; 0 while nothing waits to be written. A reader that stalls
+    // is told after one to two of its times.
+    uint64_t write_moved_millis = 0;
   };
   [[nodiscard]] Progress& progress();
   std::unique_ptr<Progress> progress_;

@@ -508,6 +508,26 @@ TEST_CASE("data_path: a slow reader has its own time, whatever the body's is") {
   CHECK(world.data->counters().stalled_readers == 0);
 }
 
+TEST_CASE("data_path: a body that stalls after we had stopped reading is called a stall") {
+  Config config;
+  config.timeouts.body_stall = hms::net::Millis{50};
+  World world(config);
+  FakeStream* caller = world.call();
+  caller->arrive("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
+  // Longer than the stall's time, in which the connection was ours to wait for.
+  const uint64_t until = world.loop.now_millis() + 120;
+  hms::net::Timer look(world.loop, [&] { look.arm(hms::net::Millis{20}); });
+  look.arm(hms::net::Millis{20});
+  REQUIRE(world.loop.run_until([&] { return world.loop.now_millis() >= until; },
+                               hms::net::Millis{10'000}));
+  look.disarm();
+  CHECK(caller->written.empty());
+  world.connect();
+  CHECK(world.loop.run_until([&] { return world.data->counters().stalled_bodies == 1; },
+                             hms::net::Millis{10'000}));
+  CHECK(caller->written.starts_with("HTTP/1.1 408"));
+}
+
 TEST_CASE("data_path: when a service was seen to close counts more than what it says") {
   World world;
   FakeStream* caller = world.call();
