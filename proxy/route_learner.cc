@@ -177,6 +177,10 @@ uint32_t RouteLearner::route(std::string_view service, std::string_view path, bo
 uint32_t RouteLearner::settle_leaf(Service& service, Node& leaf, const std::string& name) {
   if (leaf.route != 0) return leaf.route;
   if (service.templates >= kMaxTemplates) return other_;
+  std::set<uint64_t>& named = named_[service.name];
+  const uint64_t hash = hash_text(seed_, name);
+  if (named.size() >= kMaxNames && named.count(hash) == 0) return other_;
+  named.insert(hash);
   leaf.route = names_.intern(name);
   ++service.templates;
   return leaf.route;
@@ -201,7 +205,9 @@ uint32_t RouteLearner::look_up(Service& service, std::string_view path, bool may
     if (literal) key = node->collapsed && !segment.empty() ? std::string_view("{value}") : segment;
     Node* child = node->find(key);
     if (child == nullptr) {
-      if (!may_learn || service.templates >= kMaxTemplates) return other_;
+      if (!may_learn || service.templates >= kMaxTemplates ||
+          named_[service.name].size() >= kMaxNames)
+        return other_;
       if (literal && !node->collapsed && !segment.empty() && ++node->literals > kMaxChildren) {
         // Too many names for a part of the program: they are values. What was learned below is
         // learned anew under {value}.

@@ -4,14 +4,18 @@
 // A trie of path segments per service. A segment that is a number, UUID, hex text, date, e-mail or
 // long random text becomes a placeholder at once; a node that grows more than 32 different literal
 // children becomes `{value}`. New templates are only learned from replies that were not 404, so a
-// scanner names nothing. Limits: 200 templates a service (beyond: "other", counted), 64 services,
-// 16 segments, 64 bytes a literal; a cache of 2,048 paths makes the hot path one look-up.
-// Worst-case memory about 1 MiB a worker. Thread: the worker's.
+// scanner names nothing. Limits: 200 templates a service at a time, 400 ever, those included
+// that went when names turned out to be values (beyond: "other", counted), 64 services, 16
+// segments, 64 bytes a literal; a cache of 2,048 paths makes the hot path one look-up. Worst-case
+// memory about 1 MiB a worker. Thread: the worker's.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +36,7 @@ using LearnedRoutesPtr = std::shared_ptr<const LearnedRoutes>;
 class RouteLearner {
  public:
   static constexpr size_t kMaxTemplates = 200;
+  static constexpr size_t kMaxNames = 400;  // their series stay when templates are folded
   static constexpr size_t kMaxChildren = 32;
   static constexpr size_t kMaxServices = 64;
   static constexpr size_t kMaxSegments = 16;
@@ -75,6 +80,8 @@ class RouteLearner {
 
   telemetry::NameTable& names_;
   std::vector<std::unique_ptr<Service>> services_;
+  // By service: hashes of the names it ever had here. Kept when `adopt` replaces the services.
+  std::map<std::string, std::set<uint64_t>, std::less<>> named_;
   std::vector<CacheEntry> cache_;
   uint32_t generation_ = 1;
   uint32_t other_;

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+#include <string>
+
 using namespace hms::proxy;
 using hms::telemetry::NameTable;
 
@@ -80,6 +83,25 @@ TEST_CASE("route_learner: templates, services and depth are bounded") {
   CHECK(other(deep).ends_with("/{rest}"));
   for (int i = 0; i < 100; ++i) (void)other.learner.route("host" + std::to_string(i), "/a", true);
   CHECK(other.learner.templates().size() <= RouteLearner::kMaxServices + 1);
+}
+
+TEST_CASE("route_learner: names that were folded count, so that there are never too many series") {
+  const auto letters = [](int number) {
+    return std::string{static_cast<char>('a' + number / 26), static_cast<char>('a' + number % 26),
+                       'w'};
+  };
+  Learner learn;
+  CHECK(learn("/first/name") == "/first/name");
+  std::set<std::string> names;
+  for (int top = 0; top < 30; ++top) {
+    for (int below = 0; below < 34; ++below)  // the last ones fold the others into {value}
+      names.insert(learn("/" + letters(top) + "/" + letters(below)));
+    if (top == 15) learn.learner.adopt(learn.learner.learned());
+  }
+  CHECK(learn.learner.templates().size() < RouteLearner::kMaxTemplates);
+  CHECK(names.size() <= RouteLearner::kMaxNames);
+  CHECK(names.count("other") == 1);
+  CHECK(learn("/first/name") == "/first/name");
 }
 
 TEST_CASE("route_learner: what is not a path is other") {
