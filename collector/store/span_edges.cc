@@ -16,7 +16,6 @@
 namespace hms::collector {
 namespace {
 
-using telemetry::SpanId;
 using telemetry::SpanKind;
 
 constexpr uint64_t kSecondNanos = 1'000'000'000ULL;
@@ -73,7 +72,7 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
     }
   };
   [[nodiscard]] std::vector<uint32_t> services_of(const telemetry::TraceBatch& batch);
-  void answer_waiting(const telemetry::SpanId& parent, uint32_t service);
+  void answer_waiting(uint64_t parent, uint32_t service);
   void add_call(const telemetry::SpanView& span, uint32_t service, uint64_t arrived);
   void trim_waiting(uint32_t now_seconds);
   void count(uint32_t from, const Call& call);
@@ -95,7 +94,7 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   std::set<Family> sealed_;
   uint64_t arrived_ = 0;  // the newest batch, Unix nanoseconds
   SpanParents parents_;
-  std::unordered_multimap<SpanId, Waiting> waiting_;  // calls whose caller is not known yet
+  std::unordered_multimap<uint64_t, Waiting> waiting_;  // calls whose caller is not known yet
   std::map<std::string, uint32_t, std::less<>> numbers_;
   std::vector<std::string> names_ = {""};  // by number
   /// A row that was counted in since it was last written, and what is not in its totals yet.
@@ -208,7 +207,7 @@ std::vector<uint32_t> SlottedEdgeStore::services_of(const telemetry::TraceBatch&
 }
 
 /// Calls that waited for this span as their parent.
-void SlottedEdgeStore::answer_waiting(const SpanId& parent, uint32_t service) {
+void SlottedEdgeStore::answer_waiting(uint64_t parent, uint32_t service) {
   const auto [first, last] = waiting_.equal_range(parent);
   for (auto it = first; it != last; ++it) {
     if (it->second.call.to != service) count(service, it->second.call);
@@ -232,10 +231,10 @@ void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t servic
   if (serves || root) count(0, call);
   if (root) return;
   const auto seconds = static_cast<uint32_t>(arrived / 1'000'000'000);
-  const auto parent = parents_.find(span.parent_span_id, seconds);
+  const uint64_t key = span_key(span.trace_id, span.parent_span_id);
+  const auto parent = parents_.find(key, seconds);
   if (!parent) {
-    if (waiting_.size() < kMaxWaiting)
-      waiting_.emplace(span.parent_span_id, Waiting{call, seconds});
+    if (waiting_.size() < kMaxWaiting) waiting_.emplace(key, Waiting{call, seconds});
   } else if (*parent != service) {
     count(*parent, call);
   }
@@ -272,10 +271,14 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
     const auto seconds = static_cast<uint32_t>(batch.arrived_unix_nanos / 1'000'000'000);
     const auto& spans = batch.traces->spans;
     for (size_t i = 0; i < spans.size(); ++i) {
-      if (i + kExpectAhead < spans.size()) parents_.expect(spans[i + kExpectAhead].span_id);
+      if (i + kExpectAhead < spans.size()) {
+        const telemetry::SpanView& ahead = spans[i + kExpectAhead];
+        parents_.expect(span_key(ahead.trace_id, ahead.span_id));
+      }
       const telemetry::SpanView& span = spans[i];
-      parents_.put(span.span_id, of[span.resource], seconds);
-      if (!waiting_.empty()) answer_waiting(span.span_id, of[span.resource]);
+      const uint64_t key = span_key(span.trace_id, span.span_id);
+      parents_.put(key, of[span.resource], seconds);
+      if (!waiting_.empty()) answer_waiting(key, of[span.resource]);
     }
   }
   for (size_t i = 0; i < group.size(); ++i) {

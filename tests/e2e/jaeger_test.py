@@ -159,6 +159,28 @@ class Jaeger(hms.TestCase):
         three = self.client.json("/api/v3/traces/" + hexadecimal(0xC3, 32))["result"]["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
         self.assertEqual(three["endTimeUnixNano"], three["startTimeUnixNano"])
 
+    def test_spans_without_ids_are_refused_and_the_others_kept(self):
+        body = {"resourceSpans": [{"scopeSpans": [{"spans": [self.span(0, 5, "no trace"), self.span(0xF1, 0, "no span"), self.span(0xF1, 6, "good")]}]}]}
+        told = hms.post_json(self.client.address, "/v1/traces", body).json()["partialSuccess"]
+        self.assertEqual((told["rejectedSpans"], told["errorMessage"]), ("2", "spans[0]: trace_id is all zero"))
+        [span] = self.client.json("/api/traces/" + hexadecimal(0xF1, 32))["data"][0]["spans"]
+        self.assertEqual(span["operationName"], "good")
+
+    def test_parents_that_make_a_loop_or_are_in_another_trace_are_shown_as_sent(self):
+        self.send("a", self.span(0xF2, 1, "its own parent", parent=1), self.span(0xF2, 2, "x", parent=3), self.span(0xF2, 3, "y", parent=2))
+        self.send("b", self.span(0xF3, 7, "child of a span elsewhere", parent=2))
+        spans = self.client.json("/api/traces/" + hexadecimal(0xF2, 32))["data"][0]["spans"]
+        self.assertEqual({s["spanID"][-1]: s["references"][0]["spanID"][-1] for s in spans}, {"1": "1", "2": "3", "3": "2"})
+        [lost] = self.client.json("/api/traces/" + hexadecimal(0xF3, 32))["data"][0]["spans"]
+        self.assertEqual(lost["references"][0]["traceID"], hexadecimal(0xF3, 32))
+        # No call between services can be told from them.
+        self.assertEqual(hms.get_json(self.client.address, "/ops/map")["edges"], [])
+
+    def test_an_attribute_of_ten_megabytes_is_cut(self):
+        self.send("a", self.span(0xF4, 8, "big", attributes=[text("note", "v" * (10 << 20))]))
+        [span] = self.client.json("/api/traces/" + hexadecimal(0xF4, 32))["data"][0]["spans"]
+        self.assertEqual([len(tag["value"]) for tag in span["tags"] if tag["key"] == "note"], [64 << 10])
+
     def test_a_trace_of_too_many_spans_is_cut_and_says_so(self):
         for begin in range(0, 101_000, 5_000):
             self.send("storm", *(self.span(0xE5, begin + n + 1, "tick") for n in range(5_000)))

@@ -7,11 +7,15 @@ using namespace hms::collector;
 
 namespace {
 
-telemetry::SpanId id_of(uint64_t number) {
+/// Span `number` of trace `trace`, both as small numbers in the last bytes.
+uint64_t key_of(uint8_t trace, uint64_t number) {
+  telemetry::TraceId of;
+  of.bytes[15] = trace;
   telemetry::SpanId id;
-  std::memcpy(id.bytes.data(), &number, sizeof number);
-  return id;
+  for (size_t i = 0; i < 8; ++i) id.bytes[7 - i] = static_cast<uint8_t>(number >> (8 * i));
+  return span_key(of, id);
 }
+uint64_t id_of(uint64_t number) { return key_of(1, number); }
 
 }  // namespace
 
@@ -27,6 +31,7 @@ TEST_CASE(
     parents.put(id_of(1), 8, now + 61);
     CHECK(parents.find(id_of(1), now + 70) == 8U);
     CHECK_FALSE(parents.find(id_of(2), now + 70));
+    CHECK_FALSE(parents.find(key_of(2, 1), now + 70));
   }
 }
 
