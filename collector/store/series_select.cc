@@ -39,8 +39,9 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<Label
     if (question && !question->bounds.empty()) {
       auto inner = compile_matchers(question->matchers);
       if (!inner) return inner.error();
-      auto histograms =
-          select_for_classic(*inner, start_millis, end_millis, limits, question->bounds.size());
+      const bool buckets = question->name.part == ClassicPart::bucket;
+      auto histograms = select_for_classic(*inner, start_millis, end_millis, limits,
+                                           buckets ? question->bounds.size() : 1);
       if (!histograms) return histograms;
       for (const Series& histogram : *histograms) {
         if (histogram.histograms.empty()) continue;
@@ -57,7 +58,7 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select(const std::vector<Label
 
 net::Result<std::vector<Series>> SeriesStoreImpl::select_for_classic(
     const std::vector<CompiledMatcher>& matchers, int64_t start, int64_t end,
-    const SelectLimits& limits, size_t bounds) const {
+    const SelectLimits& limits, size_t made_of_each) const {
   SelectLimits own = limits;
   // Who asks for sums of numbers needs all of these, too.
   if (limits.sums.length_millis > 0) own.histograms = own.sums = {};
@@ -71,7 +72,8 @@ net::Result<std::vector<Series>> SeriesStoreImpl::select_for_classic(
   // Where these would take too much of what the question may hold (a hundred routes over a month),
   // the ends of five parts of each interval do instead, and rates may reach a little further.
   const int64_t length = own.histograms.length_millis;
-  if (length == 0 || length % 5 != 0 || points * bounds <= limits.max_samples / 4) return found;
+  if (length == 0 || length % 5 != 0 || points * made_of_each <= limits.max_samples / 4)
+    return found;
   own.histograms.length_millis = length / 5;
   found = select_series(matchers, start, end, own);
   if (!found) return found;

@@ -211,11 +211,11 @@ class SeriesStoreImpl final : public SeriesStore {
   net::Result<std::vector<Series>> select_series(const std::vector<CompiledMatcher>& matchers,
                                                  int64_t start, int64_t end,
                                                  const SelectLimits& limits) const;
-  /// The histograms that `bounds` classic series each are to be made of.
+  /// The histograms that some classic series each are to be made of.
   net::Result<std::vector<Series>> select_for_classic(const std::vector<CompiledMatcher>& matchers,
                                                       int64_t start, int64_t end,
                                                       const SelectLimits& limits,
-                                                      size_t bounds) const;
+                                                      size_t made_of_each) const;
   /// One question's bounds, and what all threads that read for it have read.
   struct Reading {
     const int64_t start, end;

@@ -82,6 +82,10 @@ class Jaeger(hms.TestCase):
                          {"operations": [{"name": "GET /", "spanKind": "server"}, {"name": "backwards", "spanKind": "server"}]})
         self.assertEqual(self.client.json("/api/v3/operations", service="ui", span_kind="client"), {"operations": []})
         self.assertEqual(self.client.get("/api/v3/operations").status, 400)
+        for limit in ("0", "-1", "1501", "many"):
+            reply = self.client.get("/api/traces", service="claims", limit=limit)
+            self.assertEqual(reply.status, 400)
+            self.assertIn('parameter "limit": must be a whole number from 1 to 1500', str(reply.json()["errors"]), limit)
 
     def test_version_3_gives_a_trace_as_otlp(self):
         self.send_story()

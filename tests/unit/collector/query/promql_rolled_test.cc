@@ -188,6 +188,18 @@ TEST_CASE("promql: rates of classic series are those of the histograms that they
         REQUIRE(sum.size() == native_sum.size());
       }
     }
+    // With little room for points fewer stand in, and a rate reaches about as far.
+    QueryOptions few;
+    few.max_samples = 4'000;
+    const auto roughly = engine.range(**parse("increase(took_seconds_count[12h])"),
+                                      kPast + 12 * kHour, kPast + 48 * kHour, 2 * kHour, few);
+    REQUIRE(roughly.ok());
+    const auto exactly = engine.range(**parse("increase(took_seconds_count[12h])"),
+                                      kPast + 12 * kHour, kPast + 48 * kHour, 2 * kHour, {});
+    REQUIRE(roughly->matrix.at(0).samples.size() == exactly->matrix.at(0).samples.size());
+    for (size_t i = 0; i < exactly->matrix[0].samples.size(); ++i)
+      CHECK(roughly->matrix[0].samples[i].value ==
+            doctest::Approx(exactly->matrix[0].samples[i].value).epsilon(0.05));
     const auto deviation = answers("stddev_over_time(took_seconds_count[4m])", 60'000);
     const auto of_all =
         answers("stddev_over_time((last_over_time(took_seconds_count[1s]))[4m:1s])", 60'000);
