@@ -77,11 +77,11 @@ class DamagedFiles(hms.TestCase):
         self.assertTrue(told["file"].endswith(os.path.basename(path)), told)
         self.assertIn("set-aside", told["file"])
         self.assertTrue(os.path.exists(told["file"]))
-        self.assertEqual(hms.prometheus_values(hms.get(address, "/metrics").body.decode())["hms_collector_storage_files_set_aside"], 1)
+        # The line is written before the file counts.
+        self.wait_for(lambda: hms.prometheus_values(hms.get(address, "/metrics").body.decode())["hms_collector_storage_files_set_aside"] == 1, what="the file in the metrics")
         if told["records_of"].startswith("day-"):
             self.assertEqual(told["records_of"], time.strftime("day-%Y-%m-%d", time.gmtime(self.yesterday)))
-            _, warnings = self.lines(address)
-            self.assertTrue(any(os.path.basename(path) in warning for warning in warnings), warnings)
+            self.wait_for(lambda: any(os.path.basename(path) in warning for warning in self.lines(address)[1]), what="the file in the warnings")
             answer = hms.get_json(address, f"/api/v1/query?query=depth&time={self.yesterday + 100}")
             self.assertTrue(any(os.path.basename(path) in warning for warning in answer["warnings"]), answer.get("warnings"))
         today = hms.get_json(address, f"/ops/logs?start={self.yesterday + DAY}")
