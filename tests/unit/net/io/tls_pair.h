@@ -48,6 +48,15 @@ struct TlsPair {
     if (client_context == nullptr) client_context = context(client);
   }
 
+  /// Mutual TLS: the server wants a certificate, and the caller shows one for `names`.
+  void require_caller(const std::string& names) {
+    const auto caller = authority.issue("caller", {.names = names});
+    server.verify = TlsVerify::required;
+    server.ca_file = authority.file();
+    client.certificate_file = caller.certificate_file;
+    client.key_file = caller.key_file;
+  }
+
   /// Over when both ends are open, or the caller's end failed.
   void connect(const std::string& name = "localhost") {
     make_contexts();

@@ -304,11 +304,7 @@ TEST_CASE("tls_stream: ALPN agrees on a common protocol, or the handshake fails"
 
 TEST_CASE("tls_stream: a DNS name that is written like a URI is no identity") {
   TlsPair pair;
-  const auto caller = pair.authority.issue("caller", {.names = "DNS:spiffe://mesh/admin"});
-  pair.server.verify = TlsVerify::required;
-  pair.server.ca_file = pair.authority.file();
-  pair.client.certificate_file = caller.certificate_file;
-  pair.client.key_file = caller.key_file;
+  pair.require_caller("DNS:spiffe://mesh/admin");
   pair.connect();
   REQUIRE(pair.failure.empty());
   CHECK(pair.down->peer_identity().verified);
@@ -317,11 +313,7 @@ TEST_CASE("tls_stream: a DNS name that is written like a URI is no identity") {
 
 TEST_CASE("tls_stream: the second connection resumes the session, also with mutual TLS") {
   TlsPair pair;
-  const auto caller = pair.authority.issue("caller", {.names = "URI:spiffe://mesh/cart"});
-  pair.server.verify = TlsVerify::required;
-  pair.server.ca_file = pair.authority.file();
-  pair.client.certificate_file = caller.certificate_file;
-  pair.client.key_file = caller.key_file;
+  pair.require_caller("URI:spiffe://mesh/cart");
   pair.connect();
   REQUIRE(pair.failure.empty());
   CHECK_FALSE(pair.down->resumed());
