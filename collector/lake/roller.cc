@@ -229,7 +229,7 @@ Result<LakeManifest> Roller::write(Family day) {
     if (table == LakeTable::logs) fault_point("table");   // spans are written, logs are not
     if (table == LakeTable::edges) fault_point("edges");  // all but the service map
   };
-  auto manifest = write_day(engine_.reader(), series_, day, writer);
+  auto manifest = write_day(*engine_.reader().one_pass(), series_, day, writer);
   fault_point("written");
   return manifest;
 }

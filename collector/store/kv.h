@@ -65,6 +65,12 @@ class KvReader {
   [[nodiscard]] virtual std::shared_ptr<const KvReader> snapshot() const {
     return {std::shared_ptr<void>(), this};
   }
+  /// Reads the newest without leaving what it read in the cache: for work that goes over a whole
+  /// day once, and would fill the cache with what nobody asks for and push out what is asked for.
+  /// Lives no longer than this reader.
+  [[nodiscard]] virtual std::shared_ptr<const KvReader> one_pass() const {
+    return {std::shared_ptr<void>(), this};
+  }
 };
 
 /// A file that could not be read (a wrong checksum, cut, gone) and was taken out of use.

@@ -41,6 +41,19 @@ using net::Result;
 
 constexpr uint64_t kStatsEveryNanos = 1'000'000'000;
 
+/// How a reader of the store reads.
+struct ReadMode {
+  const rocksdb::Snapshot* at = nullptr;  // as of then; nullptr: the newest
+  bool fills_cache = true;
+
+  [[nodiscard]] rocksdb::ReadOptions options() const {
+    rocksdb::ReadOptions out;
+    out.snapshot = at;
+    out.fill_cache = fills_cache;
+    return out;
+  }
+};
+
 // ---------------------------------------------------------------- the store
 
 using Handle = RocksHandle;
@@ -80,27 +93,24 @@ class RocksKv final : public Kv {
   // --- reading
 
   Result<std::string> get(Family family, std::string_view key) const override {
-    return get_at(nullptr, family, key);
+    return get_as({}, family, key);
   }
   Result<void> scan(Family family, std::string_view begin, std::string_view end,
                     const Visitor& visit, bool backwards) const override {
-    return scan_at(nullptr, family, begin, end, visit, backwards);
+    return scan_as({}, family, begin, end, visit, backwards);
   }
   std::shared_ptr<const KvReader> snapshot() const override;
+  std::shared_ptr<const KvReader> one_pass() const override;
 
-  /// As of a snapshot; nullptr: the newest.
-  Result<std::string> get_at(const rocksdb::Snapshot* at, Family family,
-                             std::string_view key) const {
+  Result<std::string> get_as(const ReadMode& mode, Family family, std::string_view key) const {
     const Handle handle = find(family);
     if (!handle) return Error{Code::not_found, net::Side::self, false, ""};
     for (size_t attempt = 0;; ++attempt) {
       std::string value;
-      rocksdb::ReadOptions options;
-      options.snapshot = at;
-      const rocksdb::Status status = db_->Get(options, handle.get(), slice(key), &value);
+      const rocksdb::Status status = db_->Get(mode.options(), handle.get(), slice(key), &value);
       if (status.ok()) return value;
       if (status.IsNotFound()) return Error{Code::not_found, net::Side::self, false, ""};
-      if (auto healed = after_fault(status, at, attempt,
+      if (auto healed = after_fault(status, mode.at, attempt,
                                     "reading " + family_text(family) + " key " + hex(key));
           !healed.ok()) {
         return std::move(healed).error();
@@ -108,7 +118,7 @@ class RocksKv final : public Kv {
     }
   }
 
-  Result<void> scan_at(const rocksdb::Snapshot* at, Family family, std::string_view begin,
+  Result<void> scan_as(const ReadMode& mode, Family family, std::string_view begin,
                        std::string_view end, const Visitor& visit, bool backwards) const {
     const Handle handle = find(family);
     if (!handle) return {};
@@ -116,9 +126,9 @@ class RocksKv final : public Kv {
     for (size_t attempt = 0;; ++attempt) {
       if (!to.empty() && from >= to) return {};
       std::optional<std::string> last;
-      const rocksdb::Status status = scan_once(at, *handle, from, to, visit, backwards, last);
+      const rocksdb::Status status = scan_once(mode, *handle, from, to, visit, backwards, last);
       if (status.ok()) return {};
-      if (auto healed = after_fault(status, at, attempt,
+      if (auto healed = after_fault(status, mode.at, attempt,
                                     "scanning " + family_text(family) + " from " + hex(begin));
           !healed.ok()) {
         return healed;
@@ -133,11 +143,10 @@ class RocksKv final : public Kv {
   }
 
   /// `last`: the last key that was visited before a fault.
-  rocksdb::Status scan_once(const rocksdb::Snapshot* at, rocksdb::ColumnFamilyHandle& handle,
+  rocksdb::Status scan_once(const ReadMode& mode, rocksdb::ColumnFamilyHandle& handle,
                             const std::string& begin, const std::string& end, const Visitor& visit,
                             bool backwards, std::optional<std::string>& last) const {
-    rocksdb::ReadOptions options;
-    options.snapshot = at;
+    rocksdb::ReadOptions options = mode.options();
     const rocksdb::Slice lower(begin), upper(end);
     if (!begin.empty()) options.iterate_lower_bound = &lower;
     if (!end.empty()) options.iterate_upper_bound = &upper;
@@ -423,32 +432,45 @@ class RocksKv final : public Kv {
   mutable uint64_t disk_bytes_ = 0, disk_bytes_at_ = 0;  // stats_mutex_
 };
 
-/// All families as of one moment.
-class RocksSnapshot final : public KvReader {
+/// All families, read in one way.
+class RocksReader : public KvReader {
  public:
-  RocksSnapshot(const RocksKv& kv, std::shared_ptr<rocksdb::DB> db)
-      : kv_(kv), db_(std::move(db)), at_(db_->GetSnapshot()) {}
-  ~RocksSnapshot() override { db_->ReleaseSnapshot(at_); }
-  RocksSnapshot(const RocksSnapshot&) = delete;
-  RocksSnapshot& operator=(const RocksSnapshot&) = delete;
+  RocksReader(const RocksKv& kv, ReadMode mode) : kv_(kv), mode_(mode) {}
 
   Result<std::string> get(Family family, std::string_view key) const override {
-    return kv_.get_at(at_, family, key);
+    return kv_.get_as(mode_, family, key);
   }
   Result<void> scan(Family family, std::string_view begin, std::string_view end,
                     const Visitor& visit, bool backwards) const override {
-    return kv_.scan_at(at_, family, begin, end, visit, backwards);
+    return kv_.scan_as(mode_, family, begin, end, visit, backwards);
   }
   std::vector<Family> days() const override { return kv_.days(); }
 
  private:
   const RocksKv& kv_;
+  const ReadMode mode_;
+};
+
+/// As of one moment, which it holds on to.
+class RocksSnapshot final : public RocksReader {
+ public:
+  RocksSnapshot(const RocksKv& kv, std::shared_ptr<rocksdb::DB> db, const rocksdb::Snapshot* at)
+      : RocksReader(kv, {.at = at}), db_(std::move(db)), at_(at) {}
+  ~RocksSnapshot() override { db_->ReleaseSnapshot(at_); }
+  RocksSnapshot(const RocksSnapshot&) = delete;
+  RocksSnapshot& operator=(const RocksSnapshot&) = delete;
+
+ private:
   const std::shared_ptr<rocksdb::DB> db_;
   const rocksdb::Snapshot* const at_;
 };
 
 std::shared_ptr<const KvReader> RocksKv::snapshot() const {
-  return std::make_shared<RocksSnapshot>(*this, db_);
+  return std::make_shared<RocksSnapshot>(*this, db_, db_->GetSnapshot());
+}
+
+std::shared_ptr<const KvReader> RocksKv::one_pass() const {
+  return std::make_shared<RocksReader>(*this, ReadMode{.fills_cache = false});
 }
 
 }  // namespace

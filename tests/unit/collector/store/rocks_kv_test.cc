@@ -130,6 +130,42 @@ TEST_CASE(
   CHECK(kv->days() == std::vector<Family>{kNextDay});
 }
 
+TEST_CASE("rocks_kv: a reader of one pass sees the same and leaves the cache as it was") {
+  const test::TemporaryDirectory directory;
+  constexpr int kValues = 128;
+  {
+    const auto kv = open(directory.path());
+    for (int i = 0; i < kValues; ++i) {
+      std::string noise;  // nothing to pack
+      uint64_t state = static_cast<uint64_t>(i) + 1;
+      while (noise.size() < 32'768) {
+        state = state * 6'364'136'223'846'793'005ULL + 1'442'695'040'888'963'407ULL;
+        noise.append(reinterpret_cast<const char*>(&state), sizeof(state));
+      }
+      put(*kv, kDay, std::to_string(1'000 + i), noise);
+    }
+  }
+  const auto kv = open(directory.path());  // from its log into table files
+  const auto read_all = [](const KvReader& reader) {
+    uint64_t bytes = 0;
+    REQUIRE(reader
+                .scan(kDay, "", "",
+                      [&](std::string_view, std::string_view value) {
+                        bytes += value.size();
+                        return true;
+                      })
+                .ok());
+    CHECK(reader.get(kDay, "1007").value().size() == 32'768);
+    return bytes;
+  };
+  const auto one_pass = kv->one_pass();
+  const uint64_t before = kv->stats().cache_bytes;
+  CHECK(read_all(*one_pass) == kValues * 32'768);
+  CHECK(kv->stats().cache_bytes < before + 512 * 1024);  // table indexes may stay
+  CHECK(read_all(*kv) == kValues * 32'768);
+  CHECK(kv->stats().cache_bytes > before + 3 * 1024 * 1024);
+}
+
 TEST_CASE("rocks_kv: a second opener is told that the lock is held and what to do") {
   const test::TemporaryDirectory directory;
   const auto kv = open(directory.path());
