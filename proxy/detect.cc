@@ -16,13 +16,11 @@ uint8_t byte_at(std::string_view bytes, size_t at) noexcept {
   return static_cast<uint8_t>(bytes[at]);
 }
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
 /// "HTTP/" anywhere in the line, in any case.
 bool names_http(std::string_view line) noexcept {
   constexpr std::string_view kName = "http/";
   return std::search(line.begin(), line.end(), kName.begin(), kName.end(),
-                     [](char a, char b) { return lower(a) == b; }) != line.end();
+                     [](char a, char b) { return net::lower(a) == b; }) != line.end();
 }
 
 bool is_method_byte(char c) noexcept { return (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; }
@@ -114,7 +112,7 @@ bool unwrap_records(std::string_view bytes, std::string& handshake) {
 std::string shown(std::string_view name) {
   std::string text(name.substr(0, kLongestServerName));
   for (char& c : text) {
-    c = lower(c);
+    c = net::lower(c);
     const bool host = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
                       c == '_' || c == '*';
     if (!host) c = '?';

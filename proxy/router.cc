@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "net/core/host_port.h"
 #include "net/core/random.h"
 #include "net/http/characters.h"
 #include "proxy/head_edit.h"
@@ -67,8 +68,7 @@ uint32_t pick_split(const RoutePlan& route, const net::MessageHead& head,
 std::string_view host_of(const net::MessageHead& head) noexcept {
   std::string_view host = authority_of(head.target);
   if (host.empty()) host = head.get(net::KnownHeader::host);
-  if (!host.empty() && host.front() == '[') return host.substr(0, host.find(']') + 1);
-  return host.substr(0, host.find(':'));
+  return net::split_host_port(host).host;
 }
 
 bool via_names(const net::MessageHead& head, std::string_view name) noexcept {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "net/core/host_port.h"
 #include "net/http/characters.h"
 #include "net/io/address.h"
 
@@ -39,18 +40,14 @@ bool same_authority(std::string_view host, std::string_view origin) noexcept {
          equals_ignoring_case(host.substr(0, host.size() - usual.size()), wanted);
 }
 
-std::string_view without_port(std::string_view host) noexcept {
-  if (!host.empty() && host.front() == '[') return host.substr(0, host.find(']') + 1);
-  return host.substr(0, host.find(':'));
-}
-
 bool is_ours(std::string_view host, const BrowserRules& rules) {
-  const std::string_view name = without_port(host);
+  const std::string_view name = split_host_port(host).host;
   if (name.empty() || SocketAddress::parse(std::string(name) + ":1").ok()) return true;
   if (equals_ignoring_case(name, "localhost")) return true;
   return std::any_of(rules.allowed_origins.begin(), rules.allowed_origins.end(),
                      [name](const std::string& origin) {
-                       return equals_ignoring_case(name, without_port(authority_of_origin(origin)));
+                       return equals_ignoring_case(
+                           name, split_host_port(authority_of_origin(origin)).host);
                      });
 }
 

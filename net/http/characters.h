@@ -1,5 +1,4 @@
-// characters.h: the character classes of RFC 9110 (section 5.6.2, 5.5) and comparisons that ignore
-// ASCII case.
+// characters.h: the character classes of RFC 9110 (section 5.6.2, 5.5).
 //
 // Thread: any. No allocation. One table, built at compile time, so that codec, guard, server and
 // client mean the same by "token".
@@ -9,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+
+#include "net/core/ascii.h"
 
 namespace hms::net {
 
@@ -83,18 +84,6 @@ namespace detail {
     }
   }
   return detail::plain_word(text.data() + last) || all_class(text.substr(last), kFieldValue);
-}
-
-[[nodiscard]] constexpr char lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-[[nodiscard]] constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
-  }
-  return true;
 }
 
 [[nodiscard]] constexpr std::string_view trim_blanks(std::string_view text) noexcept {

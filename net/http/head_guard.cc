@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "net/core/host_port.h"
 #include "net/http/characters.h"
 
 namespace hms::net {
@@ -22,31 +23,21 @@ struct Authority {
 /// "host", "host:port", "[v6]:port". No user info, no list, no blanks. An empty host only when
 /// `may_be_empty`.
 std::optional<Authority> split_authority(std::string_view text, bool may_be_empty) noexcept {
-  Authority result;
-  if (!text.empty() && text.front() == '[') {
-    const size_t close = text.find(']');
-    if (close == std::string_view::npos || close < 3) return std::nullopt;
-    for (const char c : text.substr(1, close - 1)) {
+  const SplitHostPort parts = split_host_port(text);
+  if (parts.bracketed()) {
+    if (!parts.well_bracketed() || parts.inside().size() < 2) return std::nullopt;
+    for (const char c : parts.inside()) {
       const char l = lower(c);
       if (!is_class(c, kDigit) && !(l >= 'a' && l <= 'f') && c != ':' && c != '.') {
         return std::nullopt;
       }
     }
-    result.host = text.substr(0, close + 1);
-    text.remove_prefix(close + 1);
-    if (!text.empty() && text.front() != ':') return std::nullopt;
-    if (!text.empty()) result.port = text.substr(1);
   } else {
-    const size_t colon = text.find(':');
-    result.host = text.substr(0, colon);
-    if (colon != std::string_view::npos) result.port = text.substr(colon + 1);
-    if (!all_class(result.host, kHost)) return std::nullopt;
-    if (result.host.empty() && (!may_be_empty || colon != std::string_view::npos)) {
-      return std::nullopt;
-    }
+    if (!all_class(parts.host, kHost)) return std::nullopt;
+    if (parts.host.empty() && (!may_be_empty || parts.has_port())) return std::nullopt;
   }
-  if (!is_port(result.port)) return std::nullopt;
-  return result;
+  if (!is_port(parts.port())) return std::nullopt;
+  return Authority{parts.host, parts.port()};
 }
 
 bool same_authority(const Authority& a, const Authority& b,

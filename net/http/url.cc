@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "net/core/host_port.h"
 #include "net/http/characters.h"
 
 namespace hms::net {
@@ -57,21 +58,19 @@ Result<void> read_authority(std::string_view authority, Url& url) {
   if (authority.find('@') != std::string_view::npos) {
     return bad("user information in a URL is not supported; use a header instead");
   }
-  std::string_view port;
-  if (!authority.empty() && authority.front() == '[') {
-    const size_t close = authority.find(']');
-    if (close == std::string_view::npos || close < 3) return bad("unclosed [ in the URL's host");
-    url.host = authority.substr(1, close - 1);
+  const SplitHostPort parts = split_host_port(authority);
+  const std::string_view port = parts.port();
+  if (parts.bracketed()) {
+    if (!parts.host.ends_with(']') || parts.inside().size() < 2) {
+      return bad("unclosed [ in the URL's host");
+    }
+    url.host = parts.inside();
     for (const char c : url.host) {
       if (hex_value(c) < 0 && c != ':' && c != '.') return bad("bad IPv6 address in the URL");
     }
-    authority.remove_prefix(close + 1);
-    if (!authority.empty() && authority.front() != ':') return bad("bytes behind ] in the URL");
-    if (!authority.empty()) port = authority.substr(1);
+    if (!parts.well_bracketed()) return bad("bytes behind ] in the URL");
   } else {
-    const size_t colon = authority.find(':');
-    url.host = authority.substr(0, colon);
-    if (colon != std::string_view::npos) port = authority.substr(colon + 1);
+    url.host = parts.host;
     if (url.host.empty()) return bad("the URL has no host");
     if (url.host.size() > 253 || !all_class(url.host, kHost) ||
         url.host.find('%') != std::string::npos) {

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <optional>
 
+#include "net/core/host_port.h"
+
 namespace hms::net {
 namespace {
 
@@ -34,22 +36,20 @@ struct Parts {
   bool bracketed = false;
 };
 
-/// Splits at the last colon; an IPv6 host must stand in brackets.
+/// A port must be there; an IPv6 host must stand in brackets.
 Result<Parts> split(std::string_view text) {
-  if (!text.empty() && text[0] == '[') {
-    const size_t close = text.find(']');
-    if (close == std::string_view::npos || close + 1 >= text.size() || text[close + 1] != ':') {
+  const SplitHostPort parts = split_host_port(text);
+  if (parts.bracketed()) {
+    if (!parts.well_bracketed() || !parts.has_port()) {
       return bad_address(text, "expected [IPv6 address]:port");
     }
-    return Parts{text.substr(1, close - 1), text.substr(close + 2), true};
+    return Parts{parts.inside(), parts.port(), true};
   }
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return bad_address(text, "expected host:port");
-  const std::string_view host = text.substr(0, colon);
-  if (host.find(':') != std::string_view::npos) {
+  if (!parts.has_port()) return bad_address(text, "expected host:port");
+  if (parts.port().find(':') != std::string_view::npos) {
     return bad_address(text, "an IPv6 address is written in brackets, [::1]:8080");
   }
-  return Parts{host, text.substr(colon + 1), false};
+  return Parts{parts.host, parts.port(), false};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "net/core/host_port.h"
 #include "proxy/config/read_values.h"
 
 namespace hms::proxy {
@@ -48,10 +49,8 @@ bool valid_path_pattern(std::string_view pattern, std::string& why) {
 /// In lower case, without the root's dot.
 void read_host(const YamlNode& node, std::string& host) {
   read_text(node, host);
-  if (const auto colon = host.rfind(':');
-      colon != std::string::npos && host.find(']', colon) == std::string::npos) {
-    node.fail("a host is written without port: '" + host.substr(0, colon) + "'");
-  }
+  if (const auto parts = net::split_host_port(host); parts.has_port())
+    node.fail("a host is written without port: '" + std::string(parts.host) + "'");
   if (host.find('*', host.rfind("*.", 0) == 0 ? 1 : 0) != std::string::npos) {
     node.fail(
         "'" + host +
