@@ -59,8 +59,8 @@ std::string what_is_open(const std::vector<std::unique_ptr<WorkerReport>>& repor
          counted(rest, "connection") + " without a request";
 }
 
-std::string tag_of(const Identity& identity) {
-  return "hms-" + identity.instance_id.substr(identity.instance_id.size() - 8);
+std::string tag_of(const Instance& instance) {
+  return "hms-" + instance.id.substr(instance.id.size() - 8);
 }
 
 }  // namespace
@@ -80,9 +80,9 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
                                                      Config config) {
   raise_descriptor_limit();
   std::unique_ptr<Sidecar> sidecar(new Sidecar(loop, std::move(options), std::move(config)));
-  auto identity = load_identity(sidecar->config_.spool_dir);
-  if (!identity.ok()) return identity.error();
-  sidecar->identity_ = *identity;
+  auto instance = load_instance(sidecar->config_.spool_dir);
+  if (!instance.ok()) return instance.error();
+  sidecar->instance_ = *instance;
   if (auto opened = sidecar->tls_.take(sidecar->config_); !opened.ok()) return opened.error();
   sidecar->client_ =
       net::HttpClient::create(loop, sidecar->tls_.find(sidecar->config_.collector_tls));
@@ -104,7 +104,7 @@ net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options op
 
 net::Result<void> Sidecar::bind() {
   for (uint32_t i = 0; i < config_.threads; ++i)
-    workers_.push_back(std::make_unique<ProxyWorker>(i, tag_of(identity_), traces_, ports_,
+    workers_.push_back(std::make_unique<ProxyWorker>(i, tag_of(instance_), traces_, ports_,
                                                      own_connections_, snapshot_));
   const auto listen_all = [this](telemetry::Direction direction, const std::string& text,
                                  const char* flag) -> net::Result<net::SocketAddress> {
@@ -163,7 +163,7 @@ int Sidecar::run() {
                   {"admin", admin_address_.to_string()},
                   {"service", config_.service},
                   {"app", config_.app},
-                  {"instance", identity_.instance_id},
+                  {"instance", instance_.id},
                   {"version", kVersion}});
   loop_.run();
   config_stream_.reset();
@@ -323,8 +323,8 @@ void Sidecar::start_telemetry() {
   telemetry::ExporterOptions options;
   options.collector_url = config_.collector_url;
   options.spool_bytes = config_.spool_bytes;
-  options.instance_id = identity_.instance_id;
-  options.boot_number = identity_.boot_number;
+  options.instance_id = instance_.id;
+  options.boot_number = instance_.boot_number;
   exporter_ = telemetry::Exporter::create(loop_, *client_, std::move(options));
   span_queue_ = std::make_unique<SpanQueue>(resource());
   if (!config_.collector_url.empty()) {
@@ -348,7 +348,7 @@ telemetry::ResourceIdentity Sidecar::resource() const {
   telemetry::ResourceIdentity resource;
   resource.service_name = config_.service;
   resource.service_version = config_.service_version;
-  resource.service_instance_id = identity_.instance_id;
+  resource.service_instance_id = instance_.id;
   resource.extra = config_.resource;
   return resource;
 }

@@ -17,7 +17,7 @@
 #include "net/io/signals.h"
 #include "proxy/cluster/health_check.h"
 #include "proxy/config_stream.h"
-#include "proxy/identity.h"
+#include "proxy/instance.h"
 #include "proxy/metrics.h"
 #include "proxy/name_keeper.h"
 #include "proxy/options.h"
@@ -79,7 +79,7 @@ class Sidecar {
   net::Loop& loop_;
   Options options_;
   Config config_;
-  Identity identity_;
+  Instance instance_;
   TlsSources tls_;
   std::unique_ptr<net::HttpClient> client_;
   std::unique_ptr<telemetry::Exporter> exporter_;

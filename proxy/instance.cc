@@ -1,4 +1,4 @@
-#include "proxy/identity.h"
+#include "proxy/instance.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -63,9 +63,9 @@ net::Result<void> write_durably(const std::string& folder, const std::string& pa
 
 }  // namespace
 
-net::Result<Identity> load_identity(const std::string& folder) {
-  Identity identity{net::uuid_text(net::uuid_v7()), 1, nullptr};
-  if (folder.empty()) return identity;
+net::Result<Instance> load_instance(const std::string& folder) {
+  Instance instance{net::uuid_text(net::uuid_v7()), 1, nullptr};
+  if (folder.empty()) return instance;
   std::error_code fault;
   std::filesystem::create_directories(folder, fault);
   if (fault) return fault_of(folder, "cannot be created: " + fault.message());
@@ -73,22 +73,22 @@ net::Result<Identity> load_identity(const std::string& folder) {
   if (lock->get() < 0) return write_fault(folder);
   if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     net::log_warn("the spool directory is another hms-proxy's: this one counts as a new instance",
-                  {{"directory", folder}, {"instance", identity.instance_id}});
-    return identity;
+                  {{"directory", folder}, {"instance", instance.id}});
+    return instance;
   }
   const std::string path = folder + "/identity";
   if (std::ifstream file(path); file) {
     std::string id;
     uint64_t boot = 0;
     if (file >> id >> boot && looks_like_uuid(id)) {
-      identity.instance_id = id;
-      identity.boot_number = boot + 1;
+      instance.id = id;
+      instance.boot_number = boot + 1;
     }
   }
-  const std::string text = identity.instance_id + ' ' + std::to_string(identity.boot_number) + '\n';
+  const std::string text = instance.id + ' ' + std::to_string(instance.boot_number) + '\n';
   if (auto written = write_durably(folder, path, text); !written) return std::move(written).error();
-  identity.lock = std::move(lock);
-  return identity;
+  instance.lock = std::move(lock);
+  return instance;
 }
 
 }  // namespace hms::proxy
