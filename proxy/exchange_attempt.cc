@@ -69,15 +69,14 @@ LocalError Exchange::refusal_of(const PathReadings& path, RouteQuery query) {
   return LocalError::none;
 }
 
-/// By the identity that the caller's certificate proved; without a list, everybody may.
+/// By the names in the caller's certificate; without a list, everybody may.
 bool Exchange::caller_allowed(const RouteView* route) {
   if (session_->direction() != Direction::inbound) return true;
   const Config& config = view_->snapshot->config;
   const bool own_list = has_allow(route);
   const std::vector<std::string>& allow =
       own_list ? route->plan->config.allow : config.inbound_allow;
-  if (allow.empty()) return true;
-  return identity_allowed(allow, session_->peer_identity());
+  return allow.empty() || is_allowed(allow, session_->caller_names());
 }
 
 void Exchange::choose_cluster() {

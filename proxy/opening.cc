@@ -200,10 +200,8 @@ void Opening::hand_to_session(std::string_view from_caller) {
 /// The listener's list holds for raw connections as well; nobody can be told why.
 bool Opening::caller_allowed() {
   if (direction_ != telemetry::Direction::inbound) return true;
-  const net::TlsStream* const tls = caller_->tls();
-  const net::TlsPeer peer = tls != nullptr ? tls->peer_identity() : net::TlsPeer{};
-  return identity_allowed(tunnels_.data().config().inbound_allow,
-                          peer.verified ? peer.name : std::string());
+  const std::vector<std::string>& allow = tunnels_.data().config().inbound_allow;
+  return allow.empty() || is_allowed(allow, net::verified_names(*caller_));
 }
 
 void Opening::splice(std::string_view from_caller, std::string_view from_service) {

@@ -1,19 +1,21 @@
-// policy.h: which callers may, by the identity that their certificate proved.
+// policy.h: which callers may, by the names in their certificate (net/io/tls_names.h).
 //
-// A list names identities: "spiffe://domain/path", "spiffe://domain/path/*" (any rest), a DNS name,
-// "*.domain" (one label). An empty list allows everybody; with a list a caller without a verified
-// identity is refused. Thread: any.
+// An empty list allows everybody; with a list a caller without a verified certificate has no names,
+// and is refused. Thread: any.
 #pragma once
 
+#include <algorithm>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "net/io/tls_names.h"
 
 namespace hms::proxy {
 
-[[nodiscard]] bool is_identity_pattern(std::string_view pattern) noexcept;
-/// `identity`: TlsPeer::name of a verified caller, or empty.
-[[nodiscard]] bool identity_allowed(const std::vector<std::string>& allow,
-                                    std::string_view identity) noexcept;
+[[nodiscard]] inline bool is_allowed(const std::vector<std::string>& allow,
+                                     const net::CertificateNames& caller) noexcept {
+  return allow.empty() || std::any_of(allow.begin(), allow.end(),
+                                      [&caller](const auto& name) { return caller.is_for(name); });
+}
 
 }  // namespace hms::proxy

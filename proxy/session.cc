@@ -31,14 +31,28 @@ std::string_view Session::peer_identity() {
   return id == 0 ? std::string_view() : data_.recorder().names().name(id);
 }
 
+Session::About& Session::about() {
+  if (about_ == nullptr) about_ = std::make_unique<About>();
+  return *about_;
+}
+
+const net::CertificateNames& Session::caller_names() {
+  static const net::CertificateNames kNone;
+  if (stream_->tls() == nullptr) return kNone;
+  std::unique_ptr<net::CertificateNames>& names = about().caller_names;
+  if (names == nullptr)
+    names = std::make_unique<net::CertificateNames>(net::verified_names(*stream_));
+  return *names;
+}
+
 void Session::set_destination(const Destination& destination) {
-  destination_ = std::make_unique<Destination>(destination);
+  about().destination = destination;
   teaches_ = destination.teaches;
 }
 
 void Session::note_http_reply() {
   teaches_ = false;
-  data_.learn_port(destination_->address, PortKind::http);
+  data_.learn_port(about_->destination.address, PortKind::http);
 }
 
 void Session::start(std::string_view early) {

@@ -14,6 +14,7 @@
 
 #include "net/io/stream.h"
 #include "net/io/timer_wheel.h"
+#include "net/io/tls_names.h"
 #include "proxy/destination.h"
 #include "proxy/local_reply.h"
 #include "telemetry/recorder.h"
@@ -33,7 +34,8 @@ class Session final : public net::StreamHandler, private net::Alarm {
   void set_destination(const Destination& destination);
   /// Where an intercepted caller was going, if that is not the app; else null.
   [[nodiscard]] const net::SocketAddress* redirected_from() const noexcept {
-    return destination_ != nullptr && destination_->redirected ? &destination_->address : nullptr;
+    return about_ != nullptr && about_->destination.redirected ? &about_->destination.address
+                                                               : nullptr;
   }
   [[nodiscard]] bool teaches() const noexcept { return teaches_; }
   /// The service answered in HTTP.
@@ -48,6 +50,8 @@ class Session final : public net::StreamHandler, private net::Alarm {
   /// With mutual TLS, the verified SPIFFE URI or DNS name of the caller, interned; else 0.
   [[nodiscard]] uint32_t peer_identity_id();
   [[nodiscard]] std::string_view peer_identity();
+  /// Of the caller's verified certificate; without one, none.
+  [[nodiscard]] const net::CertificateNames& caller_names();
   [[nodiscard]] bool peer_sent_eof() const noexcept { return peer_eof_; }
   /// The caller sent FIN, and no further request lies here.
   [[nodiscard]] bool asks_no_more() const noexcept { return peer_eof_ && stash_ == nullptr; }
@@ -98,7 +102,13 @@ class Session final : public net::StreamHandler, private net::Alarm {
   DataPath& data_;
   std::unique_ptr<net::Stream> stream_;
   Exchange* exchange_ = nullptr;
-  std::unique_ptr<Destination> destination_;
+  /// What few sessions have, and an idle one should not be larger for.
+  struct About {
+    Destination destination{};
+    std::unique_ptr<net::CertificateNames> caller_names{};  // null: nobody asked yet
+  };
+  [[nodiscard]] About& about();
+  std::unique_ptr<About> about_;
   std::unique_ptr<std::string> stash_;  // bytes of further requests; null: none
   // When it fell idle, when the head began, when something of the body last came, or when closing
   // began.

@@ -102,7 +102,7 @@ bool name_is_allowed(X509* certificate, TlsConnection& connection) {
   const CertificateNames names = names_of(certificate);
   std::string wanted;
   for (const std::string& name : allowed) {
-    if (certificate_matches(certificate, names, name)) return true;
+    if (certificate_is_for(certificate, names, name)) return true;
     if (wanted.size() < 300) wanted += (wanted.empty() ? "" : " or ") + name;
   }
   connection.refused_text = "the certificate is for " + names.list() + ", expected " + wanted;
@@ -241,7 +241,7 @@ Result<void> check_tls_settings(const TlsSettings& settings) {
   if (settings.verify == TlsVerify::none && !settings.peer_names.empty())
     return config_error("names are only checked when verify is required (or optional)");
   for (const std::string& name : settings.peer_names) {
-    if (!peer_name_is_valid(name)) {
+    if (!is_peer_name(name)) {
       return config_error("'" + name +
                           "' is no name of a peer; use \"spiffe://domain/path\", "
                           "\"spiffe://domain/path/*\", a DNS name or \"*.domain\"");

@@ -1,15 +1,20 @@
+#include "net/io/tls_names.h"
+
 #include <arpa/inet.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
 
+#include "net/core/ascii.h"
 #include "net/io/tls_openssl.h"
 
 namespace hms::net {
 namespace {
 
 constexpr std::string_view kSpiffe = "spiffe://";
-constexpr size_t kMostNames = 64;  // of a certificate; what is beyond is not looked at
+constexpr std::string_view kAnyRest = "/*", kAnyLabel = "*.";
+constexpr size_t kMostNames = 64;
+constexpr size_t kLongestName = 2'048;
 
 bool is_visible(std::string_view text) noexcept {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
@@ -36,13 +41,6 @@ void add_visible(std::vector<std::string>& list, std::string_view text) {
   if (is_visible(text) && list.size() < kMostNames) list.emplace_back(text);
 }
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-bool same_host(std::string_view a, std::string_view b) noexcept {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
-}
-
 std::string one_line(const X509_NAME* name) {
   std::string text;
   BIO* const out = BIO_new(BIO_s_mem());
@@ -56,26 +54,37 @@ std::string one_line(const X509_NAME* name) {
   return text;
 }
 
-bool spiffe_matches(const CertificateNames& names, std::string_view expected) {
-  if (names.uris.size() != 1) return false;
-  const std::string_view uri = names.uris.front();
+bool is_uri(std::string_view wanted, std::string_view uri) noexcept {
   if (!uri.starts_with(kSpiffe)) return false;
-  if (expected.ends_with("/*")) {
-    expected.remove_suffix(1);
-    return uri.size() > expected.size() && uri.starts_with(expected);
-  }
-  return uri == expected;
+  if (!wanted.ends_with(kAnyRest)) return uri == wanted;
+  wanted.remove_suffix(1);  // the '/' stays: "shop/*" is not "shopping"
+  return uri.size() > wanted.size() && uri.starts_with(wanted);
 }
 
-bool wildcard_matches(const CertificateNames& names, std::string_view expected) {
-  expected.remove_prefix(1);  // ".domain"
-  return std::any_of(names.dns.begin(), names.dns.end(), [expected](std::string_view name) {
-    const size_t dot = name.find('.');
-    return dot != std::string_view::npos && dot > 0 && same_host(name.substr(dot), expected);
-  });
+/// "cart.mesh" -> ".mesh"; nothing if there is no dot, or no label before it.
+std::string_view behind_first_label(std::string_view name) noexcept {
+  const size_t dot = name.find('.');
+  return dot == std::string_view::npos || dot == 0 ? std::string_view{} : name.substr(dot);
+}
+
+bool is_dns_name(std::string_view wanted, std::string_view name) noexcept {
+  if (equals_ignoring_case(wanted, name)) return true;
+  const std::string_view domain = behind_first_label(name);
+  if (domain.empty()) return false;
+  if (wanted.starts_with(kAnyLabel)) return equals_ignoring_case(wanted.substr(1), domain);
+  // "*.com" stands for nobody.
+  return name.starts_with(kAnyLabel) && domain.find('.', 1) != std::string_view::npos &&
+         equals_ignoring_case(behind_first_label(wanted), domain);
 }
 
 }  // namespace
+
+bool CertificateNames::is_for(std::string_view name) const noexcept {
+  if (name.starts_with(kSpiffe)) return uris.size() == 1 && is_uri(name, uris.front());
+  const auto same = [name](const std::string& one) { return is_dns_name(name, one); };
+  return std::any_of(dns.begin(), dns.end(), same) ||
+         std::find(addresses.begin(), addresses.end(), name) != addresses.end();
+}
 
 std::string CertificateNames::identity() const {
   if (uris.size() == 1 && uris.front().starts_with(kSpiffe)) return uris.front();
@@ -130,28 +139,25 @@ std::string issuer_of(const X509* certificate) {
   return one_line(X509_get_issuer_name(certificate));
 }
 
-bool peer_name_is_valid(std::string_view name) noexcept {
-  if (!is_visible(name) || name.size() > 2'048) return false;
-  if (name.starts_with(kSpiffe)) {
-    const std::string_view rest = name.substr(kSpiffe.size());
-    const std::string_view domain = rest.substr(0, rest.find('/'));
-    const size_t star = rest.find('*');
-    return !domain.empty() && domain.find('*') == std::string_view::npos &&
-           (star == std::string_view::npos || (rest.ends_with("/*") && star == rest.size() - 1));
+bool is_peer_name(std::string_view text) noexcept {
+  if (!is_visible(text) || text.size() > kLongestName) return false;
+  if (text.starts_with(kSpiffe)) {
+    text.remove_prefix(kSpiffe.size());
+    if (text.ends_with(kAnyRest)) text.remove_suffix(1);
+    return !text.empty() && text.front() != '/' && text.find('*') == std::string_view::npos;
   }
-  if (name.starts_with("*.")) name.remove_prefix(2);
-  return name.find_first_of("*/") == std::string_view::npos && name.front() != '.';
+  if (text.starts_with(kAnyLabel)) text.remove_prefix(kAnyLabel.size());
+  return !text.empty() && text.front() != '.' && text.find_first_of("*/") == std::string_view::npos;
 }
 
-bool certificate_matches(X509* certificate, const CertificateNames& names,
-                         const std::string& expected) {
-  if (expected.starts_with(kSpiffe)) return spiffe_matches(names, expected);
-  if (expected.starts_with("*.")) return wildcard_matches(names, expected);
-  if (X509_check_ip_asc(certificate, expected.c_str(), 0) == 1) return true;
+bool certificate_is_for(X509* certificate, const CertificateNames& names, const std::string& name) {
+  if (names.is_for(name)) return true;
+  if (name.starts_with(kSpiffe) || name.starts_with(kAnyLabel)) return false;
+  if (X509_check_ip_asc(certificate, name.c_str(), 0) == 1) return true;
   // The subject's common name stopped being a host name long ago (RFC 9110, section 4.3.4).
   constexpr unsigned kFlags =
       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
-  return X509_check_host(certificate, expected.data(), expected.size(), kFlags, nullptr) == 1;
+  return X509_check_host(certificate, name.data(), name.size(), kFlags, nullptr) == 1;
 }
 
 }  // namespace hms::net

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/io/tls_context.h"
+#include "net/io/tls_names.h"
 
 namespace hms::net {
 
@@ -30,22 +31,13 @@ using X509Ptr = std::unique_ptr<X509, OpensslFree<X509_free>>;
 
 // === tls_names.cc
 
-/// What a certificate says it is for. Names with NUL or other invisible bytes are left out.
-struct CertificateNames {
-  std::vector<std::string> uris;
-  std::vector<std::string> dns;
-  std::vector<std::string> addresses;
-  /// The SPIFFE URI (only if it is the only URI, as SPIFFE demands), else the first DNS name.
-  [[nodiscard]] std::string identity() const;
-  [[nodiscard]] std::string list() const;  // for people; "nothing" if empty
-};
 [[nodiscard]] CertificateNames names_of(const X509* certificate);
 [[nodiscard]] std::string subject_of(const X509* certificate);
 [[nodiscard]] std::string issuer_of(const X509* certificate);
-/// The grammar of TlsSettings::peer_names.
-[[nodiscard]] bool peer_name_is_valid(std::string_view name) noexcept;
-[[nodiscard]] bool certificate_matches(X509* certificate, const CertificateNames& names,
-                                       const std::string& expected);
+/// As `names.is_for`, and if the certificate has more names than those, or the address is spelled
+/// in another way, as OpenSSL says.
+[[nodiscard]] bool certificate_is_for(X509* certificate, const CertificateNames& names,
+                                      const std::string& name);
 
 // === tls_errors.cc
 

@@ -21,12 +21,14 @@
 #include "net/io/stream.h"
 #include "net/io/tcp.h"
 #include "net/io/tls_context.h"
+#include "net/io/tls_names.h"
 
 namespace hms::net {
 
 /// Who is at the other end, by its certificate.
 struct TlsPeer {
-  std::string name;       // SPIFFE URI, else the first DNS name; empty without a certificate
+  CertificateNames names;
+  std::string name;       // names.identity(); empty without a certificate
   std::string subject;    // "CN=shop,O=example", for people
   bool verified = false;  // its chain leads to an authority of ours and the name was allowed
 };
@@ -45,6 +47,9 @@ class TlsStream : public Stream {
 
   TlsStream* tls() noexcept override { return this; }
 };
+
+/// Of the peer's certificate; none if it was not verified, or does not speak TLS.
+[[nodiscard]] CertificateNames verified_names(Stream& stream);
 
 inline constexpr Millis kTlsHandshakeTimeout{10'000};
 

@@ -108,11 +108,19 @@ TlsPeer OpensslTlsStream::peer_identity() const {
   TlsPeer peer;
   const X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
   if (certificate == nullptr) return peer;
-  peer.name = names_of(certificate).identity();
+  peer.names = names_of(certificate);
+  peer.name = peer.names.identity();
   peer.subject = subject_of(certificate);
   peer.verified = established_ && context_->settings().verify != TlsVerify::none &&
                   SSL_get_verify_result(ssl_.get()) == X509_V_OK;
   return peer;
+}
+
+CertificateNames verified_names(Stream& stream) {
+  const TlsStream* const tls = stream.tls();
+  if (tls == nullptr) return {};
+  TlsPeer peer = tls->peer_identity();
+  return peer.verified ? std::move(peer.names) : CertificateNames{};
 }
 
 std::string_view OpensslTlsStream::alpn() const noexcept {

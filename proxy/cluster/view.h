@@ -15,6 +15,7 @@
 
 namespace hms::proxy {
 
+/// An UpstreamPlan with this worker's endpoints and what it knows of their health.
 struct Cluster {
   const UpstreamPlan* plan = nullptr;
   std::vector<Endpoint*> endpoints;
@@ -36,6 +37,7 @@ struct Cluster {
   [[nodiscard]] Endpoint& other_address(Endpoint& endpoint) const noexcept;
 };
 
+/// A RoutePlan with what this worker counts for it.
 struct RouteView {
   const RoutePlan* plan = nullptr;
   uint32_t name_id = 0;              // 0: learned

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "proxy/policy.h"
+#include "net/io/tls_names.h"
 
 namespace hms::proxy {
 
@@ -71,7 +71,7 @@ void read_allow(const YamlNode& node, std::vector<std::string>& allow) {
   for (const YamlNode& item : items) {
     std::string text;
     if (!item.read(text)) continue;
-    if (is_identity_pattern(text))
+    if (net::is_peer_name(text))
       allow.push_back(std::move(text));
     else
       item.fail(

@@ -28,6 +28,7 @@ struct CanaryWeight {
 using Resolved =
     std::map<std::string, std::vector<net::SocketAddress>>;  // "name:port" -> addresses
 
+/// An UpstreamConfig with its addresses.
 struct UpstreamPlan {
   std::string name;
   Balance balance = Balance::peak_ewma;
@@ -56,6 +57,7 @@ struct PathPattern {
   bool any = true;
 };
 
+/// A RouteConfig, checked and ready for use.
 struct RoutePlan {
   RouteConfig config;
   std::string name;  // http.route

@@ -75,6 +75,9 @@ struct RetryConfig {
 
 enum class ListenerChoice : uint8_t { any, inbound, outbound };
 
+/// A route as it is written. Checked and compiled it is a RoutePlan (snapshot.h); with what a
+/// worker keeps for it, a RouteView (cluster/view.h). So with upstreams: UpstreamConfig,
+/// UpstreamPlan, Cluster.
 struct RouteConfig {
   ListenerChoice listener = ListenerChoice::any;
   std::string host;  // "" any
@@ -85,7 +88,7 @@ struct RouteConfig {
   std::string sticky_header;
   Millis timeout{0};  // 0: none
   RetryConfig retries;
-  std::vector<std::string> allow;  // identities of callers (policy.h); empty: the listener's
+  std::vector<std::string> allow;  // names of callers (policy.h); empty: the listener's
   std::string place;               // "claims.yaml:12", for people
 };
 
@@ -128,7 +131,7 @@ struct Config {
   net::YamlPlace inbound_tls_place{};
   std::optional<net::TlsSettings> inbound_tls;  // none: plain
   Protocol inbound_protocol = Protocol::detect;
-  std::vector<std::string> inbound_allow;  // identities of callers (policy.h); empty: everybody
+  std::vector<std::string> inbound_allow;  // names of callers (policy.h); empty: everybody
   bool inbound_transparent = false, outbound_transparent = false;
   std::string app;
   std::string outbound_address;  // "": off

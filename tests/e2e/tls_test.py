@@ -110,6 +110,26 @@ class Inbound(Tls):
                 self.assertEqual((name, path, reply.status, reply.header("x-hms-error")), (name, path, status, "forbidden" if status == 403 else None))
             self.assertEqual(self.metric(proxy, 'hms_proxy_local_replies_total{error="forbidden"}'), 3)
 
+    def test_any_name_of_a_certificate_may_be_listed_for_the_listener_and_for_a_route(self):
+        self.make("cart", "first.mesh", "second.test")
+        self.origin = self.use(hms.RawOrigin())
+        listed = {"first.mesh": True, "second.test": True, "SECOND.test": True, "*.test": True, "spiffe://local/cart": True, "third.test": False, "*.second.test": False, "spiffe://local/second.test": False}
+        routes = "".join(f"  - {{match: {{path: /{i}}}, allow: ['{name}']}}\n" for i, name in enumerate(listed))
+        proxy = self.proxy(f"listeners: {{inbound: {{tls: {self.tls('shop', verify='required')}}}}}\nroutes:\n{routes}", "--app", self.origin.address)
+        caller = self.use(TlsCaller(proxy.address("inbound"), self.context("cart")))
+        for i, (name, may) in enumerate(listed.items()):
+            caller.send(f"GET /{i} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            self.assertEqual((name, caller.read_reply().status), (name, 200 if may else 403))
+        for name in ("second.test", "third.test"):  # the same by the listener's own list
+            proxy = self.inbound(verify="required", names=f'["{name}"]')
+            try:
+                caller = self.use(TlsCaller(proxy.address("inbound"), self.context("cart")))
+                caller.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                met = caller.read_reply().status == 200
+            except (ssl.SSLError, ConnectionError):
+                met = False
+            self.assertEqual((name, met), (name, listed[name]))
+
     def test_a_list_on_a_path_holds_however_the_path_is_spelled(self):
         for name in ("boss", "other"):
             self.make(name)
