@@ -40,6 +40,42 @@ Json ejected_until(const EndpointState& state) {
              : Json(net::unix_millis() + static_cast<int64_t>(state.ejected_millis));
 }
 
+Json endpoint_json(const EndpointState& state) {
+  return {{"address", state.address},
+          {"health", health_of(state)},
+          {"weight", state.weight},
+          {"in_flight", state.in_flight},
+          {"ejected_until", ejected_until(state)},
+          {"ejections", state.ejections},
+          {"connections", state.connections},
+          {"idle", state.idle},
+          {"latency_ms", state.latency_ms},
+          {"idle_limit_ms", state.idle_limit_ms},
+          {"requests", state.requests},
+          {"failures", state.failures},
+          {"connects", state.connects},
+          {"connect_failures", state.connect_failures},
+          {"reused", state.reused},
+          {"stale", state.stale}};
+}
+
+/// Each endpoint once, as all workers together see it.
+std::vector<EndpointState> summed(const std::vector<std::unique_ptr<WorkerReport>>& reports) {
+  std::vector<EndpointState> all;
+  for (const auto& report : reports) {
+    for (const EndpointState& state : report->endpoints) {
+      const auto same = std::find_if(all.begin(), all.end(), [&state](const EndpointState& other) {
+        return other.upstream == state.upstream && other.address == state.address;
+      });
+      if (same == all.end())
+        all.push_back(state);
+      else
+        same->add(state);
+    }
+  }
+  return all;
+}
+
 void send_json(const net::ReplyPtr& reply, const Json& json, int status = 200) {
   reply->send(status, "application/json",
               json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -135,67 +171,23 @@ void Sidecar::admin_routes(const net::ReplyPtr& reply) {
 
 void Sidecar::admin_upstreams(const net::ReplyPtr& reply) {
   collect(ProxyWorker::Detail::everything, [this, reply](Reports reports) {
-    struct Sum {
-      EndpointState state;
-      double latency = 0;
-      size_t workers = 0;
-    };
-    std::vector<Sum> sums;
-    for (const auto& report : reports) {
-      for (const EndpointState& e : report->endpoints) {
-        auto at = std::find_if(sums.begin(), sums.end(), [&e](const Sum& s) {
-          return s.state.upstream == e.upstream && s.state.address == e.address;
-        });
-        if (at == sums.end()) {
-          sums.push_back({e, e.latency_ms, 1});
-          continue;
-        }
-        EndpointState& s = at->state;
-        s.ejected_millis = std::max(s.ejected_millis, e.ejected_millis);
-        s.ejections += e.ejections;
-        s.check_failed = s.check_failed || e.check_failed;
-        s.panic = s.panic || e.panic;
-        s.in_flight += e.in_flight, s.connections += e.connections, s.idle += e.idle,
-            s.requests += e.requests, s.failures += e.failures;
-        s.connects += e.connects, s.connect_failures += e.connect_failures, s.reused += e.reused,
-            s.stale += e.stale;
-        at->latency += e.latency_ms;
-        ++at->workers;
-      }
-    }
+    const std::vector<EndpointState> all = summed(reports);
     Json upstreams = Json::array();
     for (const UpstreamPlan& plan : snapshot_->upstreams) {
       Json endpoints = Json::array();
-      for (const Sum& sum : sums) {
-        const EndpointState& s = sum.state;
-        if (s.upstream != plan.name) continue;
-        endpoints.push_back({{"address", s.address},
-                             {"health", health_of(s)},
-                             {"weight", s.weight},
-                             {"in_flight", s.in_flight},
-                             {"ejected_until", ejected_until(s)},
-                             {"ejections", s.ejections},
-                             {"connections", s.connections},
-                             {"idle", s.idle},
-                             {"latency_ms", sum.latency / static_cast<double>(sum.workers)},
-                             {"idle_limit_ms", s.idle_limit_ms},
-                             {"requests", s.requests},
-                             {"failures", s.failures},
-                             {"connects", s.connects},
-                             {"connect_failures", s.connect_failures},
-                             {"reused", s.reused},
-                             {"stale", s.stale}});
+      for (const EndpointState& state : all) {
+        if (state.upstream == plan.name) endpoints.push_back(endpoint_json(state));
       }
       upstreams.push_back(
           {{"name", plan.name}, {"balance", balance_name(plan.balance)}, {"endpoints", endpoints}});
     }
     Json direct = Json::array();
-    for (const Sum& sum : sums) {
-      if (!sum.state.upstream.empty()) continue;
-      direct.push_back({{"address", sum.state.address},
-                        {"in_flight", sum.state.in_flight},
-                        {"idle", sum.state.idle},
-                        {"requests", sum.state.requests}});
+    for (const EndpointState& state : all) {
+      if (!state.upstream.empty()) continue;
+      direct.push_back({{"address", state.address},
+                        {"in_flight", state.in_flight},
+                        {"idle", state.idle},
+                        {"requests", state.requests}});
     }
     Json splits = Json::array();
     for (const RoutePlan& route : snapshot_->routes) {

@@ -279,21 +279,17 @@ Counters DataPath::counters() const {
 std::vector<EndpointState> DataPath::endpoint_states() const {
   std::vector<EndpointState> states;
   const uint64_t now = loop_.now_millis();
-  const auto add = [this, &states, now](const std::string& upstream, double weight,
-                                        const Endpoint& e, bool check_failed, bool panic) {
-    states.push_back(
-        {upstream, e.text, weight, e.in_flight, e.connections, static_cast<uint32_t>(e.idle.size()),
-         e.latency.nanos(loop_.now_millis()) / 1e6, e.idle_limit_millis(), e.requests, e.failures,
-         e.connects, e.connect_failures, e.reused, e.stale, e.ejections,
-         e.ejected_until_millis > now ? e.ejected_until_millis - now : 0, check_failed, panic});
-  };
   for (const Cluster& cluster : view_->clusters) {
-    for (const Endpoint* endpoint : cluster.endpoints)
-      add(cluster.plan->name, 100.0 / static_cast<double>(cluster.endpoints.size()), *endpoint,
-          cluster.fails_check(*endpoint), cluster.panic);
+    for (const Endpoint* endpoint : cluster.endpoints) {
+      EndpointState& state = states.emplace_back(state_of(*endpoint, now));
+      state.upstream = cluster.plan->name;
+      state.weight = 100.0 / static_cast<double>(cluster.endpoints.size());
+      state.check_failed = cluster.fails_check(*endpoint);
+      state.panic = cluster.panic;
+    }
   }
   for (const auto& [text, endpoint] : pool_.endpoints()) {
-    if (endpoint->dynamic) add("", 100, *endpoint, false, false);
+    if (endpoint->dynamic) states.push_back(state_of(*endpoint, now));
   }
   return states;
 }

@@ -19,6 +19,7 @@
 #include "proxy/cluster/pool.h"
 #include "proxy/cluster/view.h"
 #include "proxy/counters.h"
+#include "proxy/endpoint_state.h"
 #include "proxy/exchange.h"
 #include "proxy/gather.h"
 #include "proxy/own_addresses.h"
@@ -30,17 +31,6 @@
 #include "proxy/tunnels.h"
 
 namespace hms::proxy {
-
-struct EndpointState {
-  std::string upstream, address;
-  double weight = 0;
-  uint32_t in_flight = 0, connections = 0, idle = 0;
-  double latency_ms = 0;
-  uint64_t idle_limit_ms = 0, requests = 0, failures = 0, connects = 0, connect_failures = 0,
-           reused = 0, stale = 0, ejections = 0;
-  uint64_t ejected_millis = 0;  // still to go; 0: not ejected
-  bool check_failed = false, panic = false;
-};
 
 class DataPath {
  public:
