@@ -148,12 +148,11 @@ Endpoint* DataPath::raw_destination(telemetry::Direction direction,
 }
 
 std::vector<net::SocketAddress> DataPath::other_addresses(Endpoint& app) const {
-  constexpr size_t kMostAddresses = 4;
   std::vector<net::SocketAddress> others;
   const Cluster& cluster = view_->clusters.front();
   if (!cluster.several_addresses) return others;
   for (Endpoint* next = &cluster.other_address(app);
-       next != &app && others.size() < kMostAddresses && !next->leads_back(true);
+       next != &app && others.size() < kMostOtherAddresses && !next->leads_back(true);
        next = &cluster.other_address(*next))
     others.push_back(next->address);
   return others;
@@ -175,8 +174,15 @@ void DataPath::learn_port(const net::SocketAddress& service, PortKind kind) {
                                      {"protocol", kind == PortKind::http ? "http" : "tcp"}});
 }
 
-void DataPath::forget_port(const net::SocketAddress& service) {
-  if (ports_ != nullptr) ports_->forget(service);
+bool DataPath::note_connect_failure(Endpoint& service, const net::Error& error) {
+  if (error.code == net::Code::overloaded) {
+    ++count.out_of_descriptors;
+    return false;
+  }
+  ++service.connect_failures;
+  if (ports_ != nullptr)
+    ports_->forget(service.address);  // who listens there next may speak otherwise
+  return true;
 }
 
 void DataPath::note_tls_failure(const net::Error& error) {

@@ -83,7 +83,9 @@ class DataPath {
   void begin_session(std::unique_ptr<net::Stream> stream, telemetry::Direction direction,
                      const Destination* destination = nullptr, std::string_view early = {});
   void learn_port(const net::SocketAddress& service, PortKind kind);
-  void forget_port(const net::SocketAddress& service);
+  /// False: it could not be made for want of descriptors of ours, and nothing is held against
+  /// `service`.
+  [[nodiscard]] bool note_connect_failure(Endpoint& service, const net::Error& error);
   void note_tls_failure(const net::Error& error);
   void recycle(Exchange& exchange);
   void remove(Session& session);

@@ -16,6 +16,7 @@ namespace {
 
 constexpr net::Millis kProbeAfter{500};  // most half-closing callers have their reply by then
 constexpr net::Millis kProbeAgain{100};
+constexpr uint8_t kProbes = 2;
 
 }  // namespace
 
@@ -25,7 +26,7 @@ Exchange::Exchange(DataPath& data, const net::HttpLimits& limits)
       reply_codec_(std::make_unique<H1Codec>(H1Codec::Kind::response, limits)),
       deadline_(data.loop(),
                 [this] {
-                  if (reply_started_)
+                  if (reply_begun())
                     on_reply_fault(LocalError::timeout, {});
                   else
                     reply_locally(LocalError::timeout,
@@ -47,20 +48,17 @@ void Exchange::begin(Session& session) {
   route_ = nullptr;
   cluster_ = nullptr;
   endpoint_ = nullptr;
-  start_nanos_ = net::monotonic_nanos();
-  times_ = {};
-  request_bytes_ = reply_bytes_ = attempt_nanos_ = thrown_away_ = 0;
-  attempts_ = upstream_name_ = 0;
-  status_ = 0;
-  error_ = LocalError::none;
-  head_seen_ = request_complete_ = chunked_request_ = caller_minor_0_ = is_head_ = wants_tunnel_ =
-      false;
-  caller_keep_alive_ = replayable_ = true;
-  head_unsent_ = tail_sent_ = stale_retried_ = reused_ = upstream_eof_ = reply_bytes_seen_ = false;
-  reply_started_ = reply_complete_ = reply_chunked_ = close_after_ = upstream_paused_ = false;
-  probed_ = false;
-  measured_ = false;
-  replay_.clear();
+  times_ = {.start = net::monotonic_nanos()};
+  request_ = {};
+  reply_ = {};
+  attempt_ = {};
+  outcome_ = {};
+  kept_.start_over();
+  from_caller_ = FromCaller::head;
+  to_service_ = ToService::nowhere;
+  from_service_ = FromService::silent;
+  to_caller_ = ToCaller::nothing;
+  probes_sent_ = 0;
 }
 
 // === a reply of our own
@@ -68,56 +66,55 @@ void Exchange::begin(Session& session) {
 void Exchange::reply_locally(LocalError error, std::string_view detail) {
   const LocalErrorEntry& entry = local_error(error);
   ++data_.count.local_replies[static_cast<size_t>(error)];
-  error_ = error;
-  status_ = entry.status;
+  outcome_.error = error;
+  outcome_.status = entry.status;
   const bool body_follows =
-      head_seen_ && !request_complete_ && request_codec_->head().body != BodyKind::none;
-  if (!head_seen_ || body_follows || !caller_keep_alive_ || data_.draining() ||
+      head_seen() && !request_complete() && request_codec_->head().body != BodyKind::none;
+  if (!head_seen() || body_follows || !request_.keep_alive || data_.draining() ||
       session_->asks_no_more())
-    close_after_ = true;
+    reply_.closes = true;
   const std::string text =
       format_local_reply({.error = error,
                           .detail = detail,
-                          .x_trace = head_seen_ ? trace_.x_trace() : std::string_view{},
-                          .head_only = is_head_,
-                          .close = close_after_,
-                          .say_keep_alive = caller_minor_0_ && !close_after_});
+                          .x_trace = head_seen() ? trace_.x_trace() : std::string_view{},
+                          .head_only = request_.is_head,
+                          .close = reply_.closes,
+                          .say_keep_alive = request_.http_1_0 && !reply_.closes});
   drop_upstream();
   session_->stream().write(text);
-  reply_started_ = reply_complete_ = true;
+  advance(to_caller_, ToCaller::complete);
   deadline_.disarm();
   probe_.disarm();
   session_->resume(Session::connecting);
   session_->resume(Session::upstream_slow);
   // A request without a body is complete with the codec's next step; the session asks for it.
-  if (!close_after_ && !request_complete_) return;
-  finish(!close_after_);
+  if (!reply_.closes && !request_complete()) return;
+  finish(!reply_.closes);
 }
 
 // === the caller half-closes or leaves
 
 void Exchange::on_downstream_eof() {
-  if (reply_started_) return;
+  if (reply_begun()) return;
   // An HTTP/1.0 caller knows no interim replies, and one that leaves later is past the probes.
   session_->stream().watch_peer();
-  if (!caller_minor_0_) probe_.arm(kProbeAfter);
+  if (!request_.http_1_0) probe_.arm(kProbeAfter);
 }
 
 /// A caller that half-closed still reads; one that is gone answers an interim reply with a reset.
 /// Nothing tells us of that but the next write, so there are two: the second one fails if nobody is
 /// there, which ends the session and cancels the call.
 void Exchange::probe_caller() {
-  if (reply_started_) return;
+  if (reply_begun()) return;
   session_->stream().write("HTTP/1.1 100 Continue\r\n\r\n");
-  if (!probed_) probe_.arm(kProbeAgain);
-  probed_ = true;
+  if (++probes_sent_ < kProbes) probe_.arm(kProbeAgain);
 }
 
 void Exchange::on_downstream_gone() {
-  if (head_seen_ && !measured_) {
+  if (head_seen()) {
     ++data_.count.client_disconnects;
-    client_gone_ = !reply_complete_;  // a caller may stop an upload that has its answer
-    if (!reply_started_) status_ = 0;
+    outcome_.caller_left = !reply_complete();  // a caller may stop an upload that has its answer
+    if (!reply_begun()) outcome_.status = 0;
   }
   drop_upstream();
   measure();
@@ -128,7 +125,7 @@ void Exchange::on_downstream_gone() {
 
 void Exchange::finish(bool keep_alive) {
   Session& session = *session_;
-  const bool caller_closes = request_complete_ && !caller_keep_alive_;
+  const bool caller_closes = request_complete() && !request_.keep_alive;
   measure();
   recycle();
   session.exchange_ended(keep_alive, caller_closes);
@@ -137,12 +134,11 @@ void Exchange::finish(bool keep_alive) {
 void Exchange::recycle() {
   deadline_.disarm();
   probe_.disarm();
-  data_.count.request_bytes += request_bytes_;
-  data_.count.reply_bytes += reply_bytes_;
-  request_codec_dirty_ = !(request_complete_ && request_codec_->head().keep_alive);
+  data_.count.request_bytes += request_.bytes;
+  data_.count.reply_bytes += reply_.bytes;
+  request_codec_dirty_ = !(request_complete() && request_codec_->head().keep_alive);
   if (!request_codec_dirty_) request_codec_->next_message();
-  if (replay_.capacity() > kReplayBytes) replay_ = std::string();
-  client_gone_ = false;
+  if (kept_.bytes.capacity() > kReplayBytes) kept_.bytes = std::string();
   data_.unpin(*view_);
   view_ = nullptr;
   session_ = nullptr;

@@ -9,7 +9,8 @@
 // An attempt that failed before a byte of the reply came may be repeated: on another connection
 // when a kept-alive one turned out stale, on another endpoint when connecting failed, and as the
 // route's `retries` say. The body kept for that is at most 64 KiB. An exchange lives in the
-// worker's free list; a request in the steady state allocates nothing. Thread: the worker's.
+// worker's free list; a request in the steady state allocates nothing. How far it is on each of its
+// sides, and what may come next: exchange_state.h. Thread: the worker's.
 #pragma once
 
 #include <memory>
@@ -19,6 +20,7 @@
 #include "net/io/tcp.h"
 #include "proxy/cluster/host_names.h"
 #include "proxy/cluster/view.h"
+#include "proxy/exchange_state.h"
 #include "proxy/gather.h"
 #include "proxy/head_edit.h"
 #include "proxy/local_reply.h"
@@ -63,17 +65,70 @@ class Exchange final : public UpstreamUser {
   /// The request broke the protocol in its body, or stalled.
   void fail_request(LocalError error, std::string_view detail);
 
-  [[nodiscard]] bool head_seen() const noexcept { return head_seen_; }
-  [[nodiscard]] bool request_complete() const noexcept { return request_complete_; }
+  [[nodiscard]] bool head_seen() const noexcept { return from_caller_ != FromCaller::head; }
+  [[nodiscard]] bool request_complete() const noexcept {
+    return from_caller_ == FromCaller::complete;
+  }
 
   size_t index = 0;  // in DataPath::exchanges
 
  private:
   friend class DataPath;
-  struct Timers {
-    uint64_t head = 0, chosen = 0, connected = 0,
-             reply = 0;  // monotonic nanoseconds; 0: not reached
+  // What is known of one request. Each is fresh for the next one (begin).
+
+  /// Of what the caller asked for.
+  struct Request {
+    uint64_t bytes = 0;        // of its body
+    uint64_t thrown_away = 0;  // of these, because nobody wants them
+    bool http_1_0 = false;     // the caller knows no chunks and no interim replies
+    bool keep_alive = true;    // the caller's connection may stay open after this
+    bool chunked = false;
+    bool is_head = false;       // HEAD
+    bool wants_tunnel = false;  // Upgrade
   };
+  /// Of the reply that the caller gets.
+  struct Reply {
+    uint64_t bytes = 0;    // of its body
+    bool chunked = false;  // as written to the caller
+    bool closes = false;   // the caller's connection ends with it
+    bool paused = false;   // the service is not read: the caller is slower
+  };
+  /// Of the attempts to get it.
+  struct Attempt {
+    const Endpoint* first_address = nullptr;  // where this one began
+    uint64_t asked_nanos = 0;                 // monotonic; 0: nobody wants to know
+    uint64_t written_before = 0;              // on its connection, by the exchanges before
+    uint32_t number = 0;                      // 1: the first
+    uint8_t addresses_tried = 0;              // after the first one
+    bool reused = false;                      // its connection was used before
+    bool stale_repeated = false;              // once already, because such a connection was closing
+  };
+  /// What is told of it all (exchange_measure.cc).
+  struct Outcome {
+    uint32_t upstream = 0;  // name of the side of a split; 0: there was nothing to choose
+    uint16_t status = 0;    // 0: none was sent
+    LocalError error = LocalError::none;
+    bool caller_left = false;
+  };
+  /// Monotonic nanoseconds; 0: not reached, or nobody wants to know.
+  struct Times {
+    uint64_t start = 0, head = 0, chosen = 0, connected = 0, reply = 0;
+  };
+  /// The request's body as far as it waits for a connection, or may be needed once more.
+  struct KeptBody {
+    std::string bytes;
+    bool whole = true;  // all that has come is here: another attempt may be made
+    void start_over() {
+      bytes.clear();
+      whole = true;
+    }
+    void let_go() {
+      bytes.clear();
+      whole = false;
+    }
+  };
+  /// What was found behind the end of a reply.
+  enum class Behind : uint8_t { nothing, bytes, fin };
 
   // UpstreamUser
   void on_upstream_bytes(std::string_view bytes) override;
@@ -93,6 +148,7 @@ class Exchange final : public UpstreamUser {
   bool try_next_address();
   void connect();
   void on_connected(net::Result<std::unique_ptr<net::Stream>> stream);
+  void on_connect_failed(const net::Error& error);
   void use(std::unique_ptr<UpstreamConnection> connection);
   void emit_head();
   void emit_body(std::string_view piece);
@@ -106,21 +162,28 @@ class Exchange final : public UpstreamUser {
   void forward_interim_head();
   void learn_keep_alive(const net::MessageHead& head);
   void send_reply_piece(std::string_view piece);
-  void on_reply_end(bool nothing_left);
-  void release_upstream(bool early);
+  void on_reply_end(Behind behind);
+  void release_upstream();
   void lose_upload();
   void on_reply_fault(LocalError error, std::string_view detail);
   void start_tunnel(std::string_view early);
   void pause_upstream_if_caller_full();
 
-  /// Nothing of the reply came. True if another attempt was started.
+  [[nodiscard]] bool reply_begun() const noexcept { return to_caller_ != ToCaller::nothing; }
+  [[nodiscard]] bool reply_complete() const noexcept { return to_caller_ == ToCaller::complete; }
+
+  // Once more? Each is true if another attempt was started.
+  bool retry_elsewhere();
+  /// Nothing of the reply came; `clean_end`: but a FIN.
   bool retry_after_failure(bool clean_end);
-  bool retry_on_status();
+  bool retry_stale(bool clean_end);
+  bool retry_on_status(uint16_t status);
+  bool repeat(uint64_t& counter);
   bool may_repeat() const noexcept;
-  bool budget_allows();
+  bool budget_allows(uint64_t& counter);
   bool service_saw_nothing() noexcept;
   void drop_upstream();
-  void note_failure();
+  void blame_endpoint();
   void reply_locally(LocalError error, std::string_view detail);
   void finish(bool keep_alive);
   void measure();
@@ -134,54 +197,28 @@ class Exchange final : public UpstreamUser {
   const RouteView* route_ = nullptr;
   Cluster* cluster_ = nullptr;
   Endpoint* endpoint_ = nullptr;
-  const Endpoint* first_address_ = nullptr;  // where this attempt began
-  InFlight in_flight_;                       // of endpoint_, while an attempt runs
+  InFlight in_flight_;  // of endpoint_, while an attempt runs
   std::unique_ptr<net::H1Codec> request_codec_, reply_codec_;
-  std::unique_ptr<UpstreamConnection> upstream_;
+  std::unique_ptr<UpstreamConnection> upstream_;  // null: to_service_ is nowhere
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<HostNames::Waiter> look_up_;
   net::Timer deadline_;  // the route's timeout
   net::Timer probe_;     // is a caller that half-closed still there?
   telemetry::TraceContext trace_;
   AddedBlock added_;
-  std::string replay_;     // body bytes not yet sent, or kept for another attempt
   std::string authority_;  // outbound without a route: where to
-  uint64_t start_nanos_ = 0;
-  Timers times_;
-  uint64_t request_bytes_ = 0, reply_bytes_ = 0;
-  uint64_t sent_before_ = 0;  // on this connection, by the exchanges before
-  uint64_t thrown_away_ = 0;  // of an upload that nobody wants
-  uint32_t attempts_ = 0;
-  uint32_t addresses_tried_ = 0;  // in this attempt, after the first one
-  uint32_t upstream_name_ = 0;
-  uint16_t status_ = 0;
-  LocalError error_ = LocalError::none;
-  // The request
-  bool head_seen_ = false;
-  bool request_complete_ = false;
-  bool chunked_request_ = false;
-  bool caller_minor_0_ = false;
-  bool caller_keep_alive_ = true;
-  bool is_head_ = false;
-  bool wants_tunnel_ = false;
-  bool replayable_ = true;    // replay_ holds the whole body so far
-  bool head_unsent_ = false;  // a connection is there, the head goes out with the next flush
-  bool tail_sent_ = false;    // the end of a chunked body
-  bool stale_retried_ = false;
-  uint64_t attempt_nanos_ = 0;
-  // The reply
-  bool reused_ = false;  // the attempt runs on a connection that was used before
-  bool upstream_eof_ = false;
-  bool upstream_reusable_ = false;  // known at the reply's end
-  bool reply_bytes_seen_ = false;
-  bool reply_started_ = false;
-  bool reply_complete_ = false;
-  bool reply_chunked_ = false;
-  bool close_after_ = false;  // the reply said so, or its end is the connection's
-  bool upstream_paused_ = false;
-  bool measured_ = false;
-  bool client_gone_ = false;
-  bool probed_ = false;
+  KeptBody kept_;
+  Times times_;
+  Request request_;
+  Reply reply_;
+  Attempt attempt_;
+  Outcome outcome_;
+  FromCaller from_caller_ = FromCaller::head;
+  ToService to_service_ = ToService::nowhere;
+  FromService from_service_ = FromService::silent;
+  ToCaller to_caller_ = ToCaller::nothing;
+  uint8_t probes_sent_ = 0;
+  // These outlive the request: a codec whose message did not end well must start over.
   bool reply_codec_dirty_ = false, request_codec_dirty_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include "proxy/exchange.h"
 
 #include "net/core/clock.h"
+#include "net/core/host_port.h"
 #include "net/http/url.h"
 #include "proxy/balance/balancer.h"
 #include "proxy/cluster/outlier.h"
@@ -19,7 +20,8 @@ using telemetry::Direction;
 
 namespace {
 
-constexpr uint32_t kMostAddresses = 4;  // more of one host than the first, in one attempt
+// A refusal is quick, and must not look attractive.
+constexpr uint64_t kRefusalNanos = 1'000'000'000;
 
 bool is_idempotent(std::string_view method) noexcept {
   return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "TRACE" ||
@@ -49,7 +51,7 @@ void Exchange::choose_route() {
     case LocalError::forbidden:
       return reply_locally(LocalError::forbidden, session_->peer_identity());
     default:
-      close_after_ = true;
+      reply_.closes = true;
       return reply_locally(LocalError::bad_request, "ambiguous_path");
   }
 }
@@ -84,7 +86,7 @@ void Exchange::choose_cluster() {
   if (route_ != nullptr && !route_->plan->split.empty()) {
     const uint32_t chosen = pick_split(*route_->plan, head, trace_);
     cluster_ = &view_->clusters[chosen];
-    if (route_->plan->is_split) upstream_name_ = cluster_->name_id;
+    if (route_->plan->is_split) outcome_.upstream = cluster_->name_id;
     return start_attempt();
   }
   if (const net::SocketAddress* const redirected = session_->redirected_from()) {
@@ -101,14 +103,14 @@ void Exchange::choose_cluster() {
 }
 
 void Exchange::start_attempt() {
-  ++attempts_;
+  ++attempt_.number;
   if (cluster_ != nullptr) {
     endpoint_ = pick_endpoint(*cluster_, endpoint_, data_.loop().now_millis());
     if (endpoint_ == nullptr) return reply_locally(LocalError::no_endpoint, cluster_->plan->name);
     ask_again(*endpoint_, data_.loop().now_millis());
   }
-  first_address_ = endpoint_;
-  addresses_tried_ = 0;
+  attempt_.first_address = endpoint_;
+  attempt_.addresses_tried = 0;
   ask_endpoint();
 }
 
@@ -118,7 +120,7 @@ void Exchange::ask_endpoint() {
   in_flight_.take(*endpoint_);
   ++endpoint_->requests;
   endpoint_->last_used_millis = data_.loop().now_millis();
-  attempt_nanos_ = 0;
+  attempt_.asked_nanos = 0;
   if (view_->snapshot->config.access_log && times_.chosen == 0)
     times_.chosen = net::monotonic_nanos();
   // A service that keeps closing right after its replies, unannounced: what could not be repeated
@@ -134,9 +136,7 @@ void Exchange::ask_endpoint() {
 void Exchange::resolve_and_connect(std::string_view authority) {
   std::string target(authority);
   if (target.empty()) return reply_locally(LocalError::no_route, "no host");
-  const bool has_port = target.back() != ']' && target.rfind(':') != std::string::npos &&
-                        target.rfind(':') >= target.rfind(']') + 1;  // no ']': 0
-  if (!has_port) target += target.back() == ':' ? "80" : ":80";
+  if (net::split_host_port(target).port().empty()) target += target.back() == ':' ? "80" : ":80";
   auto parsed = net::parse_host_port(target);
   if (!parsed.ok()) return reply_locally(LocalError::no_route, parsed.error().detail);
   authority_ = std::move(target);
@@ -144,7 +144,7 @@ void Exchange::resolve_and_connect(std::string_view authority) {
     return on_resolved(HostNames::Addresses{*literal});
   HostNames& names = data_.host_names();
   if (const HostNames::Answer* known = names.find(authority_)) return on_resolved(*known);
-  if (!request_complete_) session_->pause(Session::connecting);
+  if (!request_complete()) session_->pause(Session::connecting);
   look_up_ = names.ask(authority_, *parsed,
                        [this](const HostNames::Answer& found) { on_resolved(found); });
   if (look_up_ == nullptr) reply_locally(LocalError::overloaded, "look-ups of names");
@@ -166,7 +166,7 @@ void Exchange::connect() {
       endpoint_->address.is_loopback() ? timeouts.connect_loopback : timeouts.connect;
   if (cluster_ != nullptr && cluster_->plan->connect_timeout.count() > 0)
     allowed = cluster_->plan->connect_timeout;
-  if (!request_complete_) session_->pause(Session::connecting);
+  if (!request_complete()) session_->pause(Session::connecting);
   connector_ = data_.pool().open(*endpoint_, allowed,
                                  [this](net::Result<std::unique_ptr<net::Stream>> stream) {
                                    on_connected(std::move(stream));
@@ -175,47 +175,26 @@ void Exchange::connect() {
 
 void Exchange::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   data_.loop().retire(std::move(connector_));
-  if (stream.ok()) {
-    endpoint_->refusals = 0;
-    endpoint_->refused_until_millis = 0;
-    if (cluster_ == nullptr && addresses_tried_ > 0)
-      data_.host_names().prefer(authority_, endpoint_->address);
-    use(data_.pool().adopt(*endpoint_, std::move(stream).value()));
-    return;
-  }
-  if (stream.error().code == net::Code::overloaded) {  // ours, and nothing against the service
-    ++data_.count.out_of_descriptors;
-    return reply_locally(LocalError::overloaded, stream.error().detail);
-  }
-  ++endpoint_->connect_failures;
-  note_failure();
-  data_.forget_port(endpoint_->address);
-  endpoint_->latency.observe(
-      1'000'000'000,
-      data_.loop().now_millis());  // a refusal is quick, and must not look attractive
-  if (try_next_address()) return;
-  const uint32_t allowed =
-      route_ != nullptr
-          ? (route_->plan->config.retries.on_connect ? route_->plan->config.retries.attempts : 0)
-          : 1;
-  const bool elsewhere = cluster_ != nullptr && cluster_->hosts > 1;
-  if (elsewhere && attempts_ <= allowed && replayable_) {
-    if (budget_allows()) {
-      ++data_.count.retries_connect;
-      start_attempt();
-      return;
-    }
-    ++data_.count.retries_denied;
-  }
-  const bool slow = stream.error().code == net::Code::connect_timeout;
-  reply_locally(slow ? LocalError::connect_timeout : LocalError::connect_failed,
-                stream.error().detail);
+  if (!stream.ok()) return on_connect_failed(stream.error());
+  if (cluster_ == nullptr && attempt_.addresses_tried > 0)
+    data_.host_names().prefer(authority_, endpoint_->address);
+  use(data_.pool().adopt(*endpoint_, std::move(stream).value()));
+}
+
+void Exchange::on_connect_failed(const net::Error& error) {
+  if (!data_.note_connect_failure(*endpoint_, error))
+    return reply_locally(LocalError::overloaded, error.detail);
+  blame_endpoint();
+  endpoint_->latency.observe(kRefusalNanos, data_.loop().now_millis());
+  if (try_next_address() || retry_elsewhere()) return;
+  const bool slow = error.code == net::Code::connect_timeout;
+  reply_locally(slow ? LocalError::connect_timeout : LocalError::connect_failed, error.detail);
 }
 
 /// A host may have addresses that nobody listens on (localhost is ::1 as well as 127.0.0.1). They
 /// are tried in turn and are one attempt: nothing was sent yet, so no budget has a say.
 bool Exchange::try_next_address() {
-  if (!replayable_ || ++addresses_tried_ > kMostAddresses) return false;
+  if (!kept_.whole || ++attempt_.addresses_tried > kMostOtherAddresses) return false;
   Endpoint* next = nullptr;
   if (cluster_ != nullptr) {
     next = &cluster_->other_address(*endpoint_);
@@ -223,35 +202,35 @@ bool Exchange::try_next_address() {
   } else if (const auto* address = data_.host_names().after(authority_, endpoint_->address)) {
     if (!data_.is_own_outbound(*address)) next = &data_.dynamic_endpoint(*address);
   }
-  if (next == nullptr || next == endpoint_ || next == first_address_) return false;
+  if (next == nullptr || next == endpoint_ || next == attempt_.first_address) return false;
   ++data_.count.retries_address;
   endpoint_ = next;
   ask_endpoint();
   return true;
 }
 
-void Exchange::note_failure() {
+void Exchange::blame_endpoint() {
   ++endpoint_->failures;
   if (cluster_ != nullptr)
-    proxy::note_failure(*cluster_, *endpoint_, data_.loop().now_millis(), data_.outliers);
+    note_failure(*cluster_, *endpoint_, data_.loop().now_millis(), data_.outliers);
 }
 
 void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {
   upstream_ = std::move(connection);
   upstream_->set_user(this);
-  reused_ = upstream_->requests > 0;
-  sent_before_ = upstream_->stream().bytes_written();
-  upstream_eof_ = reply_bytes_seen_ = tail_sent_ = false;
+  attempt_.reused = upstream_->requests > 0;
+  attempt_.written_before = upstream_->stream().bytes_written();
+  advance(to_service_, ToService::head_waits);
+  advance(from_service_, FromService::silent);
   if (reply_codec_dirty_) reply_codec_->start_over(data_.http_limits());
   reply_codec_dirty_ = true;  // until its message has ended well
-  if (is_head_) reply_codec_->expect_reply_to("HEAD");
+  if (request_.is_head) reply_codec_->expect_reply_to("HEAD");
   const bool measures =
       view_->snapshot->config.access_log || (cluster_ != nullptr && cluster_->endpoints.size() > 1);
   if (measures) {
-    attempt_nanos_ = net::monotonic_nanos();
-    if (times_.connected == 0) times_.connected = attempt_nanos_;
+    attempt_.asked_nanos = net::monotonic_nanos();
+    if (times_.connected == 0) times_.connected = attempt_.asked_nanos;
   }
-  head_unsent_ = true;
   if (session_->processing())
     return;  // the session flushes when it has seen what else the read brought
   flush_request();
@@ -265,50 +244,65 @@ bool Exchange::may_repeat() const noexcept {
   return is_idempotent(head.method) || head.has(KnownHeader::idempotency_key);
 }
 
-bool Exchange::budget_allows() {
-  return (route_ != nullptr && route_->retry_share.take()) ||
-         data_.retry_floor.take(data_.loop().now_millis());
+/// Counts in `counter` if it does.
+bool Exchange::budget_allows(uint64_t& counter) {
+  const bool allowed = (route_ != nullptr && route_->retry_share.take()) ||
+                       data_.retry_floor.take(data_.loop().now_millis());
+  ++(allowed ? counter : data_.count.retries_denied);
+  return allowed;
+}
+
+/// Nobody could be connected to: another endpoint of the upstream is asked. Without a route once.
+bool Exchange::retry_elsewhere() {
+  if (cluster_ == nullptr || cluster_->hosts < 2 || !kept_.whole) return false;
+  uint32_t allowed = 1;
+  if (route_ != nullptr) {
+    const RetryConfig& retries = route_->plan->config.retries;
+    allowed = retries.on_connect ? retries.attempts : 0;
+  }
+  if (attempt_.number > allowed || !budget_allows(data_.count.retries_connect)) return false;
+  start_attempt();
+  return true;
 }
 
 /// A service that read the request and died sends FIN like one that was just closing an idle
 /// connection. But the FIN of the latter acknowledges nothing of the request.
 bool Exchange::service_saw_nothing() noexcept {
-  return upstream_->stream().bytes_acknowledged() <= sent_before_;
+  return upstream_->stream().bytes_acknowledged() <= attempt_.written_before;
 }
 
-bool Exchange::retry_after_failure(bool clean_end) {
-  if (!replayable_ || reply_started_) return false;
-  // A kept-alive connection that the service was just closing (docs/http.md).
-  if (reused_ && !stale_retried_ && (may_repeat() || (clean_end && service_saw_nothing()))) {
-    stale_retried_ = true;
-    ++data_.count.retries_stale;
-    ++endpoint_->stale;
-    ++endpoint_->quiet_closes;
-    data_.pool().discard(std::move(upstream_));
-    connect();
-    return true;
-  }
-  if (route_ == nullptr || !route_->plan->config.retries.on_reset ||
-      attempts_ > route_->plan->config.retries.attempts || !may_repeat())
-    return false;
-  if (!budget_allows()) {
-    ++data_.count.retries_denied;
-    return false;
-  }
-  ++data_.count.retries_reset;
-  drop_upstream();
-  start_attempt();
+/// A kept-alive connection that the service was just closing (docs/http.md): the same endpoint,
+/// over a fresh one, once.
+bool Exchange::retry_stale(bool clean_end) {
+  if (!attempt_.reused || attempt_.stale_repeated) return false;
+  if (!may_repeat() && !(clean_end && service_saw_nothing())) return false;
+  attempt_.stale_repeated = true;
+  ++data_.count.retries_stale;
+  ++endpoint_->stale;
+  ++endpoint_->quiet_closes;
+  advance(to_service_, ToService::nowhere);
+  data_.pool().discard(std::move(upstream_));
+  connect();
   return true;
 }
 
-bool Exchange::retry_on_status() {
-  if (attempts_ > route_->plan->config.retries.attempts || !replayable_ || !may_repeat())
-    return false;
-  if (!budget_allows()) {
-    ++data_.count.retries_denied;
-    return false;
-  }
-  ++data_.count.retries_status;
+bool Exchange::retry_after_failure(bool clean_end) {
+  if (!kept_.whole || reply_begun()) return false;
+  if (retry_stale(clean_end)) return true;
+  if (route_ == nullptr || !route_->plan->config.retries.on_reset) return false;
+  return repeat(data_.count.retries_reset);
+}
+
+bool Exchange::retry_on_status(uint16_t status) {
+  if (route_ == nullptr || status >= 600 || !kept_.whole) return false;
+  if (!route_->plan->config.retries.on_status.test(status)) return false;
+  return repeat(data_.count.retries_status);
+}
+
+/// What the service may have begun to work on is asked for once more, where the route says so.
+bool Exchange::repeat(uint64_t& counter) {
+  if (attempt_.number > route_->plan->config.retries.attempts || !may_repeat()) return false;
+  if (!budget_allows(counter)) return false;
   drop_upstream();
   start_attempt();
   return true;
@@ -325,7 +319,8 @@ void Exchange::drop_upstream() {
     data_.pool().discard(std::move(upstream_));
   }
   in_flight_.release();
-  head_unsent_ = upstream_paused_ = false;
+  advance(to_service_, ToService::nowhere);
+  reply_.paused = false;
 }
 
 }  // namespace hms::proxy

@@ -25,13 +25,13 @@ bool tells_of_a_loop(const MessageHead& head) noexcept {
 }  // namespace
 
 void Exchange::on_upstream_bytes(std::string_view bytes) {
-  if (reply_complete_) return lose_upload();  // a second answer: whose would it be?
-  reply_bytes_seen_ = true;
+  if (reply_complete()) return lose_upload();  // a second answer: whose would it be?
+  advance(from_service_, FromService::talking);
   read_replies(bytes);
 }
 
 void Exchange::read_replies(std::string_view& input) {
-  const bool had_begun = reply_started_;
+  const bool had_begun = reply_begun();
   while (true) {
     switch (reply_codec_->next(input)) {
       case H1Codec::Step::need_more:
@@ -39,8 +39,7 @@ void Exchange::read_replies(std::string_view& input) {
         pause_upstream_if_caller_full();
         // A head that came alone: many servers write the body as a second small piece, which waits
         // for our acknowledgement.
-        if (!had_begun && reply_started_ && reply_bytes_ == 0)
-          upstream_->stream().acknowledge_now();
+        if (!had_begun && reply_begun() && reply_.bytes == 0) upstream_->stream().acknowledge_now();
         return;
       case H1Codec::Step::head:
         if (!on_reply_head()) return;
@@ -56,7 +55,7 @@ void Exchange::read_replies(std::string_view& input) {
           reply_codec_->next_message();
           break;
         }
-        on_reply_end(input.empty());
+        on_reply_end(input.empty() ? Behind::nothing : Behind::bytes);
         return;
       case H1Codec::Step::upgrade:
         start_tunnel(input);
@@ -75,32 +74,30 @@ bool Exchange::on_reply_head() {
   const MessageHead& head = reply_codec_->head();
   if (session_->teaches()) session_->note_http_reply();
   if (head.status == 101) {
-    if (!wants_tunnel_) {
+    if (!request_.wants_tunnel) {
       on_reply_fault(LocalError::upstream_protocol, "unasked_upgrade");
       return false;
     }
-    status_ = 101;
-    reply_started_ = true;
+    outcome_.status = 101;
+    advance(to_caller_, ToCaller::begun);
     added_.clear();
     add_reply_head(head, {.x_trace = trace_.x_trace(), .upgrade = true}, added_, data_.reply_out);
     return true;
   }
   if (head.status < 200) {
-    if (!caller_minor_0_) forward_interim_head();
+    if (!request_.http_1_0) forward_interim_head();
     return true;
   }
-  if (attempt_nanos_ != 0) {
+  if (attempt_.asked_nanos != 0) {
     const uint64_t now = net::monotonic_nanos();
     times_.reply = now;
-    endpoint_->latency.observe(now - attempt_nanos_, data_.loop().now_millis());
+    endpoint_->latency.observe(now - attempt_.asked_nanos, data_.loop().now_millis());
   }
   if (head.status >= 500)
-    note_failure();
+    blame_endpoint();
   else
     note_success(*endpoint_);
-  if (route_ != nullptr && head.status < 600 &&
-      route_->plan->config.retries.on_status.test(head.status) && retry_on_status())
-    return false;
+  if (retry_on_status(head.status)) return false;
   learn_keep_alive(head);
   forward_reply_head();
   return true;
@@ -128,31 +125,31 @@ void Exchange::forward_interim_head() {
 
 void Exchange::forward_reply_head() {
   const MessageHead& head = reply_codec_->head();
-  status_ = head.status;
-  reply_started_ = true;
+  outcome_.status = head.status;
+  advance(to_caller_, ToCaller::begun);
   probe_.disarm();
   ReplyEdit edit;
   edit.x_trace = trace_.x_trace();
   edit.strip_own_error = session_->direction() == Direction::inbound && !tells_of_a_loop(head);
   if (head.body == BodyKind::chunked || head.body == BodyKind::until_close) {
-    edit.framing = caller_minor_0_ ? ReplyFraming::until_close : ReplyFraming::chunked;
-    reply_chunked_ = !caller_minor_0_;
-    if (caller_minor_0_) close_after_ = true;
+    edit.framing = request_.http_1_0 ? ReplyFraming::until_close : ReplyFraming::chunked;
+    reply_.chunked = !request_.http_1_0;
+    if (request_.http_1_0) reply_.closes = true;
   }
   // A final answer instead of 100: will the body come, or the next request in its place?
-  if (!request_complete_ && request_bytes_ == 0 && request_codec_->head().has(KnownHeader::expect))
-    close_after_ = true;
-  if (!caller_keep_alive_ || data_.draining() || session_->asks_no_more()) close_after_ = true;
-  edit.close = close_after_;
-  edit.say_keep_alive = caller_minor_0_ && !close_after_;
+  if (!request_complete() && request_.bytes == 0 && request_codec_->head().has(KnownHeader::expect))
+    reply_.closes = true;
+  if (!request_.keep_alive || data_.draining() || session_->asks_no_more()) reply_.closes = true;
+  edit.close = reply_.closes;
+  edit.say_keep_alive = request_.http_1_0 && !reply_.closes;
   added_.clear();
   add_reply_head(head, edit, added_, data_.reply_out);
 }
 
 void Exchange::send_reply_piece(std::string_view piece) {
   Gather& out = data_.reply_out;
-  reply_bytes_ += piece.size();
-  if (reply_chunked_) {
+  reply_.bytes += piece.size();
+  if (reply_.chunked) {
     out.add_chunk_size(piece.size());
     out.add(piece);
     out.add("\r\n");
@@ -165,57 +162,58 @@ void Exchange::send_reply_piece(std::string_view piece) {
 void Exchange::pause_upstream_if_caller_full() {
   net::Stream& caller = session_->stream();
   if (caller.queued_bytes() > 0) session_->expect_reader();
-  if (upstream_paused_ || upstream_ == nullptr || !caller.above_high_watermark()) return;
-  upstream_paused_ = true;
+  if (reply_.paused || upstream_ == nullptr || !caller.above_high_watermark()) return;
+  reply_.paused = true;
   upstream_->stream().pause_reading();
   ++data_.count.pauses_upstream;
 }
 
 void Exchange::on_downstream_writable() {
-  if (!upstream_paused_ || upstream_ == nullptr) return;
-  upstream_paused_ = false;
+  if (!reply_.paused || upstream_ == nullptr) return;
+  reply_.paused = false;
   upstream_->stream().resume_reading();
 }
 
-void Exchange::on_reply_end(bool nothing_left) {
+void Exchange::on_reply_end(Behind behind) {
   Gather& out = data_.reply_out;
-  if (reply_chunked_) {
+  if (reply_.chunked) {
     out.add("0\r\n");
     out.add(reply_codec_->trailers());
     out.add("\r\n");
   }
   out.flush(session_->stream());
-  reply_complete_ = true;
-  upstream_reusable_ = nothing_left && reply_codec_->head().keep_alive;
-  if (reply_codec_->head().keep_alive) {
+  const bool keep_alive = reply_codec_->head().keep_alive;
+  advance(to_caller_, ToCaller::complete);
+  advance(from_service_,
+          keep_alive && behind == Behind::nothing ? FromService::complete : FromService::spent);
+  if (keep_alive) {
     reply_codec_->next_message();
     reply_codec_dirty_ = false;
   }
   ++upstream_->requests;
-  if (reused_) endpoint_->quiet_closes = 0;
-  if (upstream_paused_) {
-    upstream_paused_ = false;
+  if (attempt_.reused) endpoint_->quiet_closes = 0;
+  if (reply_.paused) {
+    reply_.paused = false;
     upstream_->stream().resume_reading();
   }
-  if (request_complete_) {
-    release_upstream(false);
-    return finish(caller_keep_alive_ && !close_after_);
+  if (request_complete()) {
+    release_upstream();
+    return finish(!reply_.closes);
   }
   ++data_.count.early_replies;
-  if (close_after_) {
+  if (reply_.closes) {
     drop_upstream();
     return finish(false);
   }
-  if (!nothing_left) lose_upload();
+  if (behind == Behind::bytes) lose_upload();
   // The rest of the upload goes on to the service, which may be reading it (docs/http.md).
 }
 
-/// The reply is complete and so is the request. After an early answer the connection is not used
-/// again: a service that did not read the body may yet take it for a request of its own, and its
-/// answer would be the next caller's.
-void Exchange::release_upstream(bool early) {
+/// The reply is complete and so is the request.
+void Exchange::release_upstream() {
   in_flight_.release();
-  if (upstream_reusable_ && !upstream_eof_ && !early) {
+  advance(to_service_, ToService::nowhere);
+  if (from_service_ == FromService::complete) {
     data_.pool().give_back(std::move(upstream_));
     return;
   }
@@ -231,46 +229,49 @@ void Exchange::lose_upload() {
 }
 
 void Exchange::on_upstream_eof() {
-  upstream_eof_ = true;
-  if (reply_complete_) return;  // it may still read; if not, the next write tells
-  if (!reply_bytes_seen_) {
+  if (reply_complete()) {  // it may still read; if not, the next write tells
+    advance(from_service_, FromService::spent);
+    return;
+  }
+  if (from_service_ == FromService::silent) {
     if (retry_after_failure(true)) return;
-    note_failure();
+    blame_endpoint();
     return reply_locally(LocalError::upstream_closed, std::string(endpoint_->text));
   }
   switch (reply_codec_->finish()) {
     case H1Codec::Step::end:
-      return on_reply_end(true);
+      return on_reply_end(Behind::fin);
     case H1Codec::Step::need_more:  // between messages: only interim replies came
     default:
       break;
   }
-  note_failure();
+  blame_endpoint();
   on_reply_fault(LocalError::upstream_closed, "the reply was cut");
 }
 
 void Exchange::on_upstream_closed(const net::Error& error) {
-  if (reply_complete_) return lose_upload();
-  if (!reply_bytes_seen_ && retry_after_failure(error.code == net::Code::closed)) return;
-  note_failure();
+  if (reply_complete()) return lose_upload();
+  if (from_service_ == FromService::silent && retry_after_failure(error.code == net::Code::closed))
+    return;
+  blame_endpoint();
   on_reply_fault(
       error.code == net::Code::reset ? LocalError::upstream_reset : LocalError::upstream_closed,
       error.detail);
 }
 
 void Exchange::on_reply_fault(LocalError error, std::string_view detail) {
-  if (reply_complete_) {  // only the upload is at fault
-    error_ = error;
+  if (reply_complete()) {  // only the upload is at fault
+    outcome_.error = error;
     drop_upstream();
     return finish(false);
   }
-  if (!reply_started_) {
+  if (!reply_begun()) {
     data_.reply_out.flush(session_->stream());  // interim replies
     return reply_locally(error, detail);
   }
   data_.reply_out.flush(session_->stream());
   ++data_.count.replies_cut;
-  error_ = error;
+  outcome_.error = error;
   Session& session = *session_;
   drop_upstream();
   measure();

@@ -25,15 +25,15 @@ bool wants_tls(std::string_view target) noexcept {
 }  // namespace
 
 void Exchange::on_request_head() {
-  head_seen_ = true;
+  advance(from_caller_, FromCaller::body);
   request_codec_->keep_head();
   const MessageHead& head = request_codec_->head();
   ++data_.count.requests[static_cast<size_t>(session_->direction())];
   if (view_->snapshot->config.access_log) times_.head = net::monotonic_nanos();
-  caller_minor_0_ = head.version_minor == 0;
-  caller_keep_alive_ = head.keep_alive;
-  chunked_request_ = head.body == BodyKind::chunked;
-  is_head_ = head.method == "HEAD";
+  request_.http_1_0 = head.version_minor == 0;
+  request_.keep_alive = head.keep_alive;
+  request_.chunked = head.body == BodyKind::chunked;
+  request_.is_head = head.method == "HEAD";
   trace_ =
       telemetry::read_trace_context({.x_trace = head.get(KnownHeader::x_trace),
                                      .traceparent = head.get(KnownHeader::traceparent),
@@ -46,19 +46,19 @@ void Exchange::on_request_head() {
                                      .b3_flags = head.get(KnownHeader::x_b3_flags)});
   join_trace();
   if (head.method == "CONNECT") {
-    close_after_ = true;  // what follows is not HTTP
+    reply_.closes = true;  // what follows is not HTTP
     return reply_locally(LocalError::not_implemented, "CONNECT");
   }
   if (wants_tls(head.target) && session_->stream().tls() == nullptr) {
-    close_after_ = true;
+    reply_.closes = true;
     return reply_locally(LocalError::not_implemented, "https in a request that came in clear");
   }
   if (head.has(KnownHeader::via) && via_names(head, data_.via_name(session_->direction()))) {
     return reply_locally(LocalError::loop_detected, data_.via_name(session_->direction()));
   }
   if (hops_left(head) == 0) return reply_locally(LocalError::not_implemented, "Max-Forwards: 0");
-  wants_tunnel_ = head.upgrade && head.body == BodyKind::none &&
-                  !upgrades_to_http2(head.get(KnownHeader::upgrade));
+  request_.wants_tunnel = head.upgrade && head.body == BodyKind::none &&
+                          !upgrades_to_http2(head.get(KnownHeader::upgrade));
   choose_route();
 }
 
@@ -77,14 +77,14 @@ void Exchange::join_trace() {
 
 /// Head, and what was kept of the body, into the gather.
 void Exchange::emit_head() {
-  head_unsent_ = false;
+  advance(to_service_, ToService::body);
   const MessageHead& head = request_codec_->head();
   RequestEdit edit;
   edit.trace = &trace_;
   edit.outbound = session_->direction() == Direction::outbound;
   edit.tls = session_->stream().tls() != nullptr;
   edit.trust_forwarded = view_->snapshot->config.trust_forwarded;
-  edit.keep_upgrade = wants_tunnel_;
+  edit.keep_upgrade = request_.wants_tunnel;
   edit.peer_ip = session_->peer_ip();
   edit.via_line = data_.via_line(session_->direction());
   edit.authority = authority_of(head.target);
@@ -92,16 +92,16 @@ void Exchange::emit_head() {
     edit.authority = endpoint_->text;  // HTTP/1.0 without Host
   added_.clear();
   add_request_head(head, edit, added_, data_.request_out);
-  if (!replay_.empty()) {
-    emit_body(replay_);
-    data_.request_out.flush(upstream_->stream());  // replay_ may move
+  if (!kept_.bytes.empty()) {
+    emit_body(kept_.bytes);
+    data_.request_out.flush(upstream_->stream());  // kept_.bytes may move
   }
-  if (request_complete_) emit_tail();
+  if (request_complete()) emit_tail();
 }
 
 void Exchange::emit_body(std::string_view piece) {
   Gather& out = data_.request_out;
-  if (chunked_request_) {
+  if (request_.chunked) {
     out.add_chunk_size(piece.size());
     out.add(piece);
     out.add("\r\n");
@@ -111,8 +111,8 @@ void Exchange::emit_body(std::string_view piece) {
 }
 
 void Exchange::emit_tail() {
-  if (!chunked_request_ || tail_sent_) return;
-  tail_sent_ = true;
+  advance(to_service_, ToService::complete);
+  if (!request_.chunked) return;
   data_.request_out.add("0\r\n");
   data_.request_out.add(request_codec_->trailers());
   data_.request_out.add("\r\n");
@@ -121,56 +121,59 @@ void Exchange::emit_tail() {
 // === body and end
 
 void Exchange::on_request_body(std::string_view piece) {
-  request_bytes_ += piece.size();
+  request_.bytes += piece.size();
   if (piece.empty()) return;
-  if (reply_complete_ && upstream_ == nullptr) return throw_away(piece.size());
+  if (reply_complete() && upstream_ == nullptr) return throw_away(piece.size());
   if (upstream_ == nullptr) {
-    replay_.append(piece);  // bounded: the session pauses while we connect
+    kept_.bytes.append(piece);  // bounded: the session pauses while we connect
     return;
   }
-  if (head_unsent_) emit_head();
+  if (to_service_ == ToService::head_waits) emit_head();
   emit_body(piece);
   const bool worth_keeping =
-      replayable_ && !reply_started_ &&
-      (reused_ || (route_ != nullptr && route_->plan->config.retries.attempts > 0));
-  if (worth_keeping && replay_.size() + piece.size() <= kReplayBytes) {
-    replay_.append(piece);
-  } else if (replayable_) {
-    replayable_ = false;
-    replay_.clear();
+      kept_.whole && !reply_begun() &&
+      (attempt_.reused || (route_ != nullptr && route_->plan->config.retries.attempts > 0));
+  if (worth_keeping && kept_.bytes.size() + piece.size() <= kReplayBytes) {
+    kept_.bytes.append(piece);
+  } else if (kept_.whole) {
+    kept_.let_go();
   }
   if (!data_.request_out.roomy()) flush_request();
 }
 
 /// Of an upload that was answered early and that the service does not read.
 void Exchange::throw_away(size_t bytes) {
-  thrown_away_ += bytes;
-  if (thrown_away_ > kThrownAwayBytes) finish(false);
+  request_.thrown_away += bytes;
+  if (request_.thrown_away > kThrownAwayBytes) finish(false);
 }
 
 void Exchange::on_request_end() {
-  request_complete_ = true;
+  advance(from_caller_, FromCaller::complete);
   if (upstream_ != nullptr) {
-    if (head_unsent_)
+    if (to_service_ == ToService::head_waits)
       emit_head();
     else
       emit_tail();
     flush_request();
   }
-  if (!reply_complete_) return;
-  if (upstream_ != nullptr) release_upstream(true);
-  finish(caller_keep_alive_ && !close_after_);
+  if (!reply_complete()) return;
+  // Answered early.
+  if (upstream_ != nullptr) {
+    advance(from_service_, FromService::spent);
+    release_upstream();
+  }
+  finish(!reply_.closes);
 }
 
 void Exchange::flush_request() {
   if (upstream_ == nullptr) return;
-  if (head_unsent_) emit_head();
+  if (to_service_ == ToService::head_waits) emit_head();
   data_.request_out.flush(upstream_->stream());
   pause_caller_if_upstream_full();
 }
 
 void Exchange::pause_caller_if_upstream_full() {
-  if (request_complete_ || !upstream_->stream().above_high_watermark()) return;
+  if (request_complete() || !upstream_->stream().above_high_watermark()) return;
   session_->pause(Session::upstream_slow);
   ++data_.count.pauses_downstream;
 }
@@ -178,11 +181,11 @@ void Exchange::pause_caller_if_upstream_full() {
 void Exchange::on_upstream_writable() { session_->resume(Session::upstream_slow); }
 
 void Exchange::fail_request(LocalError error, std::string_view detail) {
-  if (reply_started_) {
+  if (reply_begun()) {
     on_reply_fault(error, detail);
     return;
   }
-  close_after_ = true;
+  reply_.closes = true;
   reply_locally(error, detail);
 }
 

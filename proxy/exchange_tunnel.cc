@@ -13,7 +13,6 @@ void Exchange::start_tunnel(std::string_view early) {
                     session.peer_sent_eof()};
   const std::string stash = session.take_stash();
   in_flight_.hand_over();  // the tunnel counts on its endpoint from here
-  head_unsent_ = upstream_paused_ = false;
   recycle();
   start.caller = session.give_up_stream();
   data_.tunnels().splice(std::move(start), stash, early);

@@ -78,19 +78,13 @@ void Opening::on_connected(net::Result<std::unique_ptr<net::Stream>> stream) {
   DataPath& data = tunnels_.data();
   data.loop().retire(std::move(connector_));
   if (!stream.ok()) {
-    if (stream.error().code == net::Code::overloaded) {  // ours, and nothing against the service
-      ++data.count.out_of_descriptors;
-    } else {
-      ++endpoint_->connect_failures;
+    if (data.note_connect_failure(*endpoint_, stream.error())) {
       ++endpoint_->failures;
-      data.forget_port(endpoint_->address);
       if (try_next_address()) return;
     }
     connect_failed_ = true;
     return wire_ == Wire::http ? hand_to_session(seen_) : on_no_service();
   }
-  endpoint_->refusals = 0;
-  endpoint_->refused_until_millis = 0;
   service_ = data.pool().adopt(*endpoint_, std::move(stream).value());
   service_->set_user(this);
   if (wire_ == Wire::http)

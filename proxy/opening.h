@@ -1,12 +1,13 @@
 // opening.h: a new connection of which nobody knows yet what it will speak.
 //
-//   accepted -> the service is connected to at once, both sides are listened to:
-//     the service speaks first          -> spliced (its port is then remembered)
-//     the caller's bytes are HTTP       -> a Session; the connection to the service goes to the
-//     pool they are anything else            -> spliced, with what was read they may be either ->
-//     at most timeouts.detect more, then spliced both silent                       -> nothing is
-//     decided; after timeouts.idle it is closed no connection to the service      -> HTTP still
-//     gets its 502; anything else a reset
+// Accepted, the service is connected to at once, and both sides are listened to:
+//
+//   * the service speaks first: spliced, and its port is remembered
+//   * the caller's bytes are HTTP: a Session; the connection to the service goes to the pool
+//   * they are anything else: spliced, with what was read
+//   * they may be either: timeouts.detect more at most, then spliced
+//   * both are silent: nothing is decided; after timeouts.idle it is closed
+//   * no connection to the service: HTTP still gets its 502, anything else a reset
 //
 // So nobody waits for detection: what either side says goes on when it is there. Destinations
 // remembered as HTTP never come here, those remembered (or configured) as raw TCP are connected and

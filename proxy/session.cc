@@ -1,5 +1,8 @@
 #include "proxy/session.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "net/core/log.h"
 #include "net/io/tls_stream.h"
 #include "proxy/data_path.h"
@@ -16,6 +19,9 @@ constexpr uint64_t kLingerBytes = 1024 * 1024;  // of an upload that nobody want
 constexpr net::Millis kUnwatched{10};
 constexpr size_t kStashBytes = 64 * 1024;  // pipelined requests that may wait; then reading pauses
 static_assert(sizeof(Session) <= 120);     // most of a mesh's sessions are idle
+constexpr uint64_t kNever = UINT64_MAX;
+
+uint64_t millis(net::Millis time) { return static_cast<uint64_t>(time.count()); }
 }  // namespace
 
 using net::H1Codec;
@@ -223,10 +229,8 @@ void Session::take_end() {
     exchange_->fail_request(LocalError::bad_request, "message_cut");
     return;
   }
-  Exchange* ended = exchange_;
-  exchange_ = nullptr;
-  if (ended->head_seen()) ++data_.count.requests_cut;
-  ended->on_downstream_gone();
+  if (exchange_->head_seen()) ++data_.count.requests_cut;
+  end_exchange().on_downstream_gone();
   close_gracefully();
 }
 
@@ -240,15 +244,14 @@ void Session::on_writable() {
 
 void Session::on_closed(const net::Error& error) {
   if (error.code == net::Code::tls) data_.note_tls_failure(error);
-  if (exchange_ != nullptr) {
-    Exchange* ended = exchange_;
-    exchange_ = nullptr;
-    ended->on_downstream_gone();
-  }
+  if (exchange_ != nullptr) end_exchange().on_downstream_gone();
   finish();
 }
 
 // === endings
+
+/// What an exchange does as its session leaves it must not come back here.
+Exchange& Session::end_exchange() { return *std::exchange(exchange_, nullptr); }
 
 void Session::exchange_ended(bool keep_alive, bool caller_closes) {
   exchange_ = nullptr;
@@ -308,9 +311,7 @@ void Session::abort() {
 bool Session::cut() {
   const bool running = exchange_ != nullptr && exchange_->head_seen();
   if (exchange_ != nullptr) {
-    Exchange* ended = exchange_;
-    exchange_ = nullptr;
-    ended->on_downstream_gone();
+    end_exchange().on_downstream_gone();
     stream_->mark_for_reset();
   }
   finish();
@@ -349,74 +350,90 @@ void Session::schedule(net::Millis within) {
   arm(within);
 }
 
+// --- what is due next?
+
+uint64_t Session::header_due() const {
+  return since_millis_ + millis(data_.config().timeouts.header);
+}
+
+uint64_t Session::body_stall_due() const {
+  if (exchange_->request_complete() || pauses_ != 0) return kNever;
+  return since_millis_ + millis(data_.config().timeouts.body_stall);
+}
+
+uint64_t Session::write_stall_due() const {
+  if (!reader_owes()) return kNever;
+  return progress_->write_moved_millis + millis(data_.config().timeouts.write_stall);
+}
+
+/// A caller that connected and said nothing has as long as for a head.
+uint64_t Session::idle_due() const {
+  if (stream_->bytes_read() == 0) return header_due();
+  return since_millis_ + millis(data_.config().timeouts.idle);
+}
+
+uint64_t Session::linger_due() const { return since_millis_ + millis(kLinger); }
+
+// --- has it come?
+
+bool Session::has_come(uint64_t due) const { return data_.loop().now_millis() >= due; }
+
+void Session::look_again(uint64_t due) {
+  if (due == kNever) return;
+  schedule(net::Millis(static_cast<int64_t>(due - data_.loop().now_millis())));
+}
+
+bool Session::reader_owes() const { return stream_->queued_bytes() > 0; }
+
+void Session::look_at_reader() {
+  Progress& last = progress();
+  const uint64_t written = stream_->bytes_written();
+  if (written == last.written && last.write_moved_millis != 0 && reader_owes()) return;
+  last.written = written;
+  last.write_moved_millis = reader_owes() ? data_.loop().now_millis() : 0;
+}
+
 void Session::on_alarm() {
   if (finished_) return;
   resume(unwatched);
-  const Timeouts& timeouts = data_.config().timeouts;
-  const uint64_t now = data_.loop().now_millis();
-  const uint64_t written = stream_->bytes_written();
-  const uint64_t read = stream_->bytes_read();
-  const auto due_after = [this](net::Millis time) {
-    return since_millis_ + static_cast<uint64_t>(time.count());
-  };
-  const auto wait_until = [this, now](uint64_t due) {
-    schedule(net::Millis(static_cast<int64_t>(due - now)));
-  };
+  if (!idle() || reader_owes()) look_at_reader();  // the others need no Progress
+  if (closing_) return go_on_lingering();
+  if (exchange_ == nullptr)
+    return has_come(idle_due()) ? close_gracefully() : look_again(idle_due());
+  if (!exchange_->head_seen())
+    return has_come(header_due()) ? on_header_timeout() : look_again(header_due());
+  if (has_come(write_stall_due())) return on_write_stall();
+  if (has_come(body_stall_due())) return on_body_stall();
+  look_again(std::min(write_stall_due(), body_stall_due()));
+}
 
-  const bool write_open = stream_->queued_bytes() > 0;
-  const bool idle = exchange_ == nullptr && !closing_;
-  if (idle && !write_open) {
-    const uint64_t due = due_after(read == 0 ? timeouts.header : timeouts.idle);
-    return now >= due ? close_gracefully() : wait_until(due);
+void Session::on_header_timeout() {
+  if (!exchange_->request_codec().at_message_start())
+    return exchange_->fail_request(LocalError::request_timeout, "head");
+  end_exchange().on_downstream_gone();
+  close_gracefully();
+}
+
+void Session::on_write_stall() {
+  ++data_.count.stalled_readers;
+  end_exchange().on_downstream_gone();
+  abort();
+}
+
+void Session::on_body_stall() {
+  ++data_.count.stalled_bodies;
+  exchange_->fail_request(LocalError::request_timeout, "body");
+}
+
+/// It begins when all is sent, for which the caller has write_stall.
+void Session::go_on_lingering() {
+  if (!reader_owes()) return has_come(linger_due()) ? finish() : look_again(linger_due());
+  if (has_come(write_stall_due())) {
+    stream_->mark_for_reset();
+    return finish();
   }
-  Progress& last = progress();
-  if (written != last.written || !write_open) {
-    last.written = written;
-    last.write_moved_millis = write_open ? now : 0;
-  }
-  const auto stall_due = [](uint64_t moved, net::Millis allowed) {
-    return moved + static_cast<uint64_t>(allowed.count());
-  };
-  const bool reader_stalled =
-      write_open && now >= stall_due(last.write_moved_millis, timeouts.write_stall);
-  if (closing_) {
-    if (write_open && !reader_stalled) {
-      since_millis_ = now;  // lingering begins when all is sent
-      return schedule(kLinger);
-    }
-    if (write_open) stream_->mark_for_reset();
-    const uint64_t due = due_after(kLinger);
-    return write_open || now >= due ? finish() : wait_until(due);
-  }
-  if (exchange_ == nullptr) {
-    const uint64_t due = due_after(read == 0 ? timeouts.header : timeouts.idle);
-    return now >= due ? close_gracefully() : wait_until(due);
-  }
-  if (!exchange_->head_seen()) {
-    const uint64_t due = due_after(timeouts.header);
-    if (now < due) return wait_until(due);
-    if (!exchange_->request_codec().at_message_start())
-      return exchange_->fail_request(LocalError::request_timeout, "head");
-    Exchange* empty = exchange_;
-    exchange_ = nullptr;
-    empty->on_downstream_gone();
-    return close_gracefully();
-  }
-  const bool body_open = !exchange_->request_complete() && pauses_ == 0;
-  const uint64_t body_due = due_after(timeouts.body_stall);
-  if (reader_stalled) {
-    ++data_.count.stalled_readers;
-    Exchange* stalled = exchange_;
-    exchange_ = nullptr;
-    stalled->on_downstream_gone();
-    return abort();
-  }
-  if (body_open && now >= body_due) {
-    ++data_.count.stalled_bodies;
-    return exchange_->fail_request(LocalError::request_timeout, "body");
-  }
-  if (body_open) wait_until(body_due);
-  if (write_open) wait_until(stall_due(last.write_moved_millis, timeouts.write_stall));
+  since_millis_ = data_.loop().now_millis();
+  schedule(kLinger);
 }
 
 }  // namespace hms::proxy

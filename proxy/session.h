@@ -96,6 +96,23 @@ class Session final : public net::StreamHandler, private net::Alarm {
   void take_end();
   void after_first_read();
   void on_alarm() override;
+  // When something is due by the keys of `timeouts`, in the loop's milliseconds; kNever: it does
+  // not apply. `linger` has no key.
+  [[nodiscard]] uint64_t header_due() const;
+  [[nodiscard]] uint64_t body_stall_due() const;
+  [[nodiscard]] uint64_t write_stall_due() const;
+  [[nodiscard]] uint64_t idle_due() const;
+  [[nodiscard]] uint64_t linger_due() const;
+  [[nodiscard]] bool has_come(uint64_t due) const;
+  void look_again(uint64_t due);
+  /// Bytes wait for the caller to read them.
+  [[nodiscard]] bool reader_owes() const;
+  void look_at_reader();
+  void on_header_timeout();
+  void on_write_stall();
+  void on_body_stall();
+  void go_on_lingering();
+  [[nodiscard]] Exchange& end_exchange();
   void refuse(LocalError error, std::string_view detail);
   void finish();
 

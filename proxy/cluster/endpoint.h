@@ -21,6 +21,9 @@ namespace hms::proxy {
 class Pool;
 struct Endpoint;
 
+/// So many more addresses of a host than the first are tried in one attempt.
+inline constexpr uint32_t kMostOtherAddresses = 4;
+
 /// Who holds a leased connection.
 class UpstreamUser {
  public:

@@ -118,6 +118,8 @@ std::unique_ptr<net::Connector> Pool::open(Endpoint& endpoint, net::Millis timeo
 
 std::unique_ptr<UpstreamConnection> Pool::adopt(Endpoint& endpoint,
                                                 std::unique_ptr<net::Stream> stream) {
+  endpoint.refusals = 0;
+  endpoint.refused_until_millis = 0;
   return std::make_unique<UpstreamConnection>(*this, endpoint, std::move(stream));
 }
 

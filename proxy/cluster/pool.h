@@ -38,6 +38,7 @@ class Pool {
   /// Opens one; the callback comes later, once.
   [[nodiscard]] std::unique_ptr<net::Connector> open(Endpoint& endpoint, net::Millis timeout,
                                                      net::Connector::OnConnect on_connect);
+  /// Of what `open` gave: `endpoint` can be reached.
   [[nodiscard]] std::unique_ptr<UpstreamConnection> adopt(Endpoint& endpoint,
                                                           std::unique_ptr<net::Stream> stream);
   void give_back(std::unique_ptr<UpstreamConnection> connection);
