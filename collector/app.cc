@@ -48,6 +48,7 @@
 #include "collector/store/span_store.h"
 #include "net/core/log.h"
 #include "net/http/server.h"
+#include "net/io/descriptors.h"
 #include "net/io/timer_wheel.h"
 
 namespace hms::collector {
@@ -67,6 +68,12 @@ constexpr net::Millis kLookAtMemoryEvery{1'000};
 constexpr uint64_t kMaxQuerySamples = 20'000'000;
 constexpr uint64_t kBytesPerSample = 16;
 constexpr uint64_t kLeastWaiting = 128ULL * 1024 * 1024;  // the largest request must fit
+
+/// Of each listener: callers must not take the descriptors that the database needs.
+uint32_t connections_allowed(uint64_t descriptors) {
+  return static_cast<uint32_t>(
+      std::clamp<uint64_t>(descriptors / 4, 16, net::ServerOptions().max_connections));
+}
 
 class AppImpl final : public App {
  public:
@@ -270,6 +277,7 @@ class AppImpl final : public App {
   Result<void> listen() {
     net::ServerOptions server_options;
     server_options.decode_bodies = false;  // the receiver does, off the loop
+    server_options.max_connections = connections_allowed(net::raise_descriptor_limit());
     if (!options_.external_url.empty())
       server_options.browsers.allowed_origins.push_back(options_.external_url);
     server_ = net::HttpServer::create(loop_, server_options);

@@ -75,6 +75,8 @@ const std::vector<MetricHelp>& metric_helps() {
       {"hms_proxy_config_generation", "Number of the snapshot in force."},
       {"hms_proxy_config_stream_connected",
        "1 while the collector's configuration stream is open."},
+      {"hms_proxy_admin_connections_displaced_total",
+       "Connections to the admin interface closed for another while they waited for their caller."},
       {"hms_proxy_ready", "1 while /readyz says so."},
       {"hms_proxy_telemetry_batches_total", "Telemetry batches, by what became of them."},
       {"hms_proxy_telemetry_records_total", "Telemetry records, by what became of them."},
@@ -170,6 +172,7 @@ std::vector<OwnMetric> own_metrics(const OwnNumbers& numbers) {
       gauge("hms_proxy_config_generation", static_cast<double>(numbers.snapshot_generation)));
   all.push_back(
       gauge("hms_proxy_config_stream_connected", numbers.config_stream_connected ? 1 : 0));
+  all.push_back(counter("hms_proxy_admin_connections_displaced_total", numbers.admin_displaced));
   all.push_back(gauge("hms_proxy_ready", numbers.ready ? 1 : 0));
   const telemetry::SpoolCounters& s = numbers.spool;
   all.push_back(

@@ -23,6 +23,7 @@ struct OwnNumbers {
   uint64_t spans_dropped = 0, series_folded = 0;
   uint64_t reloads_ok = 0, reloads_refused = 0;
   uint64_t snapshot_generation = 0;
+  uint64_t admin_displaced = 0;
   bool config_stream_connected = false;
   bool ready = false;
   uint64_t start_unix_seconds = 0;

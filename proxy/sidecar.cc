@@ -1,7 +1,6 @@
 #include "proxy/sidecar.h"
 
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -28,17 +27,6 @@ constexpr uint64_t kIdleQuietMillis =
     500;                           // an idle caller is let go once it has been quiet this long
 constexpr int kStepsPerTurn = 16;  // of encoding spans: about half a millisecond
 constexpr uint64_t kOwnMetricsEvery = 10;  // ticks, while there are no requests
-
-/// One descriptor per connection and side: take what the system allows. The last ones are for the
-/// admin interface and our own files.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  net::keep_descriptors_back();
-}
 
 std::string counted(uint64_t count, const char* thing) {
   return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
@@ -78,7 +66,10 @@ Sidecar::~Sidecar() = default;
 
 net::Result<std::unique_ptr<Sidecar>> Sidecar::start(net::Loop& loop, Options options,
                                                      Config config) {
-  raise_descriptor_limit();
+  // One descriptor per connection and side: take what the system allows. The last ones are for
+  // the admin interface and our own files.
+  net::raise_descriptor_limit();
+  net::keep_descriptors_back();
   std::unique_ptr<Sidecar> sidecar(new Sidecar(loop, std::move(options), std::move(config)));
   auto instance = load_instance(sidecar->config_.spool_dir);
   if (!instance.ok()) return instance.error();
@@ -311,6 +302,7 @@ OwnNumbers Sidecar::numbers(const Reports& reports) const {
   all.reloads_ok = reloads_ok_;
   all.reloads_refused = reloads_refused_;
   all.snapshot_generation = generation_;
+  if (admin_) all.admin_displaced = admin_->counters().connections_displaced;
   all.config_stream_connected = config_stream_ && config_stream_->connected();
   all.ready = ready_ && !draining_;
   all.start_unix_seconds = start_unix_nanos_ / 1'000'000'000;

@@ -94,6 +94,9 @@ void write_server_metrics(telemetry::PromWriter& writer, const std::string& list
                  number(counters.connections_accepted));
   writer.counter("hms_collector_http_connections_refused_total", "Connections over the limit.",
                  labels, number(counters.connections_refused));
+  writer.counter("hms_collector_http_connections_displaced_total",
+                 "Connections closed for another while they waited for their caller.", labels,
+                 number(counters.connections_displaced));
   writer.counter("hms_collector_http_timeouts_total", "Requests that took too long to arrive.",
                  labels, number(counters.timeouts));
   writer.counter("hms_collector_http_bodies_refused_total", "Bodies over a limit.", labels,

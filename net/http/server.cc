@@ -87,6 +87,7 @@ class HttpServerImpl final : public HttpServer {
 
  private:
   void accept(std::unique_ptr<Stream> stream, const TlsSource* tls, bool on_loopback) {
+    make_room();
     const size_t open = core_.connections.size();
     const bool refused = open >= core_.options.max_connections;
     ++(refused ? core_.counters.connections_refused : core_.counters.connections_accepted);
@@ -103,6 +104,17 @@ class HttpServerImpl final : public HttpServer {
     core_.counters.connections_open = core_.connections.size();
     raw->start();
     if (refused) raw->refuse_connection();
+  }
+
+  /// For one more connection, if the server is full.
+  void make_room() {
+    if (core_.connections.size() < core_.options.max_connections) return;
+    ServerConnection* const longest =
+        core_.waiting.who_makes_room(core_.loop.now_millis(), core_.options.body_stalled,
+                                     [](const ServerConnection& c) { return c.has_sent_all(); });
+    if (longest == nullptr) return;
+    ++core_.counters.connections_displaced;
+    longest->drop();
   }
 
   std::vector<ServerConnection*> open_connections() const {

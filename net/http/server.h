@@ -88,10 +88,12 @@ struct ServerOptions {
       512ULL * 1024 *
       1024;  // request bodies being collected, over all connections; beyond: 503 with Retry-After
   uint64_t max_queued_reply_bytes =
-      256ULL * 1024 * 1024;  // answers not yet taken by their readers, over all connections
-  uint32_t max_connections = 4096;
+      256ULL * 1024 * 1024;         // answers not yet taken by their readers, over all connections
+  uint32_t max_connections = 4096;  // beyond: who waits longest for its caller makes room
+                                    // (waiting_callers.h); if nobody does, 503
   Millis header_timeout{10'000};
   Millis body_timeout{60'000};  // without progress
+  Millis body_stalled{5'000};   // without progress: may have to make room
   Millis idle_timeout{75'000};
   BrowserRules browsers;
   bool decode_bodies = true;  // Content-Encoding gzip, zstd; unknown: 415
@@ -100,7 +102,8 @@ struct ServerOptions {
 struct ServerCounters {
   uint64_t connections_accepted = 0, connections_refused = 0, requests = 0, bad_requests = 0,
            timeouts = 0, bodies_refused = 0, replies_refused = 0, foreign_refused = 0;
-  uint64_t tls_failures = 0;  // callers whose handshake failed, or who broke TLS later
+  uint64_t tls_failures = 0;           // callers whose handshake failed, or who broke TLS later
+  uint64_t connections_displaced = 0;  // that made room for another
   uint64_t connections_open = 0;
   uint64_t queued_reply_bytes = 0;
 };

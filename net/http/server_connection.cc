@@ -32,6 +32,7 @@ ServerConnection::ServerConnection(ServerCore& core, std::unique_ptr<Stream> str
     : core_(core),
       stream_(std::move(stream)),
       codec_(H1Codec::Kind::request, HttpLimits()),
+      place_(core.waiting.add(*this)),
       on_loopback_(on_loopback),
       phase_timer_(core.loop, [this] { on_phase_timeout(); }),
       write_timer_(core.loop, [this] { on_write_timeout(); }),
@@ -84,6 +85,7 @@ void ServerConnection::drop() {
   if (state_ == State::gone) return;
   silence();
   // Out of the map first: what the callbacks below do may look at the server.
+  core_.waiting.remove(place_);
   const auto place = core_.connections.find(this);
   if (place != core_.connections.end()) {
     core_.loop.retire(std::move(place->second));
@@ -99,6 +101,7 @@ void ServerConnection::drop() {
 void ServerConnection::begin_closing() {
   if (state_ == State::closing || state_ == State::gone) return;
   state_ = State::closing;
+  wait_for(CallerWait::nothing);
   pending_ = std::string();
   forget_body();
   stream_->shutdown_write();
@@ -230,17 +233,29 @@ void ServerConnection::run(std::string_view input) {
 }
 
 /// Which clock runs: the head's from its first byte on, the body's since the last piece, else the
-/// idle one.
+/// idle one. And what is waited for, should somebody have to make room.
 void ServerConnection::arm_for_reading() {
   if (codec_.at_message_start()) {
+    wait_for(!pending_.empty() ? CallerWait::nothing
+             : had_request_    ? CallerWait::next_request
+                               : CallerWait::head);
     timing_head_ = false;
     phase_timer_.arm(had_request_ ? core_.options.idle_timeout : core_.options.header_timeout);
   } else if (request_.method.empty()) {
+    wait_for(CallerWait::head);
     if (!timing_head_) phase_timer_.arm(core_.options.header_timeout);
     timing_head_ = true;
   } else {
+    core_.waiting.enter(place_, CallerWait::body,
+                        core_.loop.now_millis());  // again with each piece
     phase_timer_.arm(core_.options.body_timeout);
   }
+}
+
+/// A caller that drips does not become younger by it.
+void ServerConnection::wait_for(CallerWait wait) {
+  if (WaitingCallers::wait_of(place_) != wait)
+    core_.waiting.enter(place_, wait, core_.loop.now_millis());
 }
 
 /// A caller that half-closed still waits for its answer; one that is gone meets an interim reply
@@ -367,6 +382,7 @@ void ServerConnection::forget_body() {
 void ServerConnection::on_request_complete() {
   phase_timer_.disarm();
   state_ = State::handling;
+  wait_for(CallerWait::nothing);
   if (eof_) phase_timer_.arm(kProbeAfter);
   if (!refusal_) refusal_ = decode_body(request_, core_);
   forget_body();
@@ -403,6 +419,7 @@ void ServerConnection::refuse(const Refusal& refusal) {
 void ServerConnection::refuse_and_close(const Refusal& refusal) {
   close_after_ = true;
   state_ = State::handling;
+  wait_for(CallerWait::nothing);
   forget_body();
   refuse(refusal);
 }

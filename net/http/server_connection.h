@@ -21,6 +21,7 @@
 #include "net/http/route_table.h"
 #include "net/http/server.h"
 #include "net/http/server_guard.h"
+#include "net/http/waiting_callers.h"
 #include "net/io/loop.h"
 #include "net/io/stream.h"
 #include "net/io/timer_wheel.h"
@@ -39,6 +40,7 @@ struct ServerCore {
   RouteTable routes;
   uint64_t buffered_bytes = 0;  // of request bodies being collected
   bool draining = false;
+  WaitingCallers waiting;
   std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> connections;
   std::function<void()> on_connection_gone;
 };
@@ -53,6 +55,8 @@ class ServerConnection final : public StreamHandler {
   void start();
   /// There are too many: answers 503, and closes once the caller has seen it.
   void refuse_connection();
+  /// Nothing of an answer waits for its reader any more.
+  [[nodiscard]] bool has_sent_all() const noexcept { return stream_->queued_bytes() == 0; }
   /// Ends as soon as the running request allows; streamed answers end now.
   void drain();
   /// Ends now, whatever is unsent; retires itself and tells who waits for the answer.
@@ -96,6 +100,7 @@ class ServerConnection final : public StreamHandler {
   const std::string& peer_name();
   void update_reading();
   void arm_for_reading();
+  void wait_for(CallerWait wait);
   void begin_closing();
   void on_phase_timeout();
   void probe_caller();
@@ -105,6 +110,7 @@ class ServerConnection final : public StreamHandler {
   ServerCore& core_;
   std::unique_ptr<Stream> stream_;
   H1Codec codec_;
+  const WaitingCallers::Place place_;
   State state_ = State::reading;
   Request request_;
   RouteTable::HandlerPtr handler_;

@@ -6,7 +6,12 @@
 // Thread: any; a race between threads costs a descriptor or two of those kept back.
 #pragma once
 
+#include <cstdint>
+
 namespace hms::net {
+
+/// Takes all that the system allows this process (the hard limit); how many that are.
+uint64_t raise_descriptor_limit() noexcept;
 
 /// Keeps 16 back, or an eighth of a small limit (RLIMIT_NOFILE as it is now).
 void keep_descriptors_back() noexcept;
