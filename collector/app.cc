@@ -80,9 +80,9 @@ class AppImpl final : public App {
   AppImpl(net::Loop& loop, const CollectorOptions& options)
       : loop_(loop),
         options_(options),
-        spans_(make_span_store(share_memory(options.memory_bytes).heads,
-                               share_memory(options.memory_bytes).chunks,
-                               options.stored_retention().traces())),
+        spans_(make_span_store(
+            share_memory(options.memory_bytes).heads, share_memory(options.memory_bytes).chunks,
+            options.stored_retention().traces(), share_memory(options.memory_bytes).answers)),
         logs_(make_log_store(share_memory(options.memory_bytes).heads,
                              share_memory(options.memory_bytes).chunks,
                              options.stored_retention().logs())),

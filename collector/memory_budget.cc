@@ -10,11 +10,17 @@ namespace hms::collector {
 
 namespace {
 constexpr uint64_t kMostHeads = 32ULL * 1024 * 1024;
-}
+constexpr uint64_t kMostOfAnAnswer = 256ULL * 1024 * 1024;
+}  // namespace
 
 MemoryShares share_memory(uint64_t budget) noexcept {
-  return {budget / 4, budget / 8 * 3, budget / 4, budget / 8, std::min(budget / 32, kMostHeads),
-          budget / 32};
+  return {.storage = budget / 4,
+          .series = budget / 8 * 3,
+          .queries = budget / 4,
+          .waiting = budget / 8,
+          .heads = std::min(budget / 32, kMostHeads),
+          .answers = std::min(budget / 16, kMostOfAnAnswer),
+          .chunks = budget / 32};
 }
 
 bool MemoryGuard::look(uint64_t resident) noexcept {

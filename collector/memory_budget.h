@@ -4,12 +4,14 @@
 // A quarter to storage (an eighth of it each for opened chunks of spans and of log lines, the rest
 // for RocksDB's block cache and memtables), a quarter to questions, three eighths to series
 // (their index and recent points: beyond, new series go to the overflow series), an eighth to
-// batches that wait to be stored; the heads of spans and of log lines keep a thirty-second each, at
-// most 32 MiB. What nobody counted shows in the process's resident memory, which is looked at every
-// second: over the whole budget the allocator is told to give back what is free, and over nine
-// eighths writers are told 429 with Retry-After until it is below the budget, or below nine eighths
-// and no longer falling: what stays then is in use, and waiting on would be waiting forever.
-// Nothing that was acknowledged is lost. Thread: the loop's. Source: /proc/self/statm.
+// batches that wait to be stored; spans of one answer have a quarter of the questions' share, at
+// most 256 MiB, and its text as much, at most 60 MiB; the heads of spans and of log lines keep a
+// thirty-second each, at most 32 MiB. What nobody counted shows in the process's resident memory,
+// which is looked at every second: over the whole budget the allocator is told to give back what is
+// free, and over nine eighths writers are told 429 with Retry-After until it is below the budget,
+// or below nine eighths and no longer falling: what stays then is in use, and waiting on would be
+// waiting forever. Nothing that was acknowledged is lost. Thread: the loop's. Source:
+// /proc/self/statm.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +22,9 @@ namespace hms::collector {
 
 struct MemoryShares {
   uint64_t storage = 0, series = 0, queries = 0, waiting = 0;
-  uint64_t heads = 0;   // of spans, and as much of log lines
-  uint64_t chunks = 0;  // opened ones of spans, and as much of log lines; both are part of storage
+  uint64_t heads = 0;    // of spans, and as much of log lines
+  uint64_t answers = 0;  // spans of one answer; two may be made at a time
+  uint64_t chunks = 0;   // opened ones of spans, and as much of log lines; both are part of storage
 };
 [[nodiscard]] MemoryShares share_memory(uint64_t budget) noexcept;
 

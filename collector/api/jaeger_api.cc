@@ -9,6 +9,7 @@
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
 #include "collector/api/trace_names.h"
+#include "collector/api/trace_warnings.h"
 #include "net/core/clock.h"
 
 namespace hms::collector {
@@ -20,6 +21,12 @@ constexpr uint64_t kDefaultLookbackNanos =
     3'600'000'000'000ULL;  // Jaeger's own page asks for the last hour
 constexpr uint64_t kMaxMicros = 18'000'000'000'000'000ULL;  // keeps nanoseconds within 64 bits
 constexpr size_t kMaxTags = 32;
+
+QueryAnswer traces_envelope(JaegerText& traces) {
+  const std::string total = std::to_string(traces.traces());
+  return {200, "{\"data\":" + traces.take() +
+                   ",\"errors\":null,\"limit\":0,\"offset\":0,\"total\":" + total + "}"};
+}
 
 QueryAnswer envelope(json data, size_t total, const std::vector<std::string>& warnings = {}) {
   json body = {{"data", std::move(data)},
@@ -103,30 +110,28 @@ net::Result<TraceQuery> read_query(const net::Request& request) {
 
 QueryAnswer traces_by_id(const SpanStore& spans, const std::vector<std::string>& ids,
                          const AuditedPtr& audited, const std::function<bool()>& cancelled) {
-  json data = json::array();
+  JaegerText data(trace_text_limit(spans));
   for (const std::string& text : ids) {
     if (cancelled())
       return jaeger_error({net::Code::canceled, net::Side::downstream, false, "cancelled"});
-    const auto trace = trace_named(spans, text);
+    auto trace = trace_named(spans, text);
     if (!trace) return jaeger_error(trace.error(), text);
     if (audited) audited->saw(*trace);
-    data.push_back(jaeger_trace(*trace));
+    data.add(std::move(trace).value());
   }
-  const size_t total = data.size();
-  return envelope(std::move(data), total);
+  return traces_envelope(data);
 }
 
 QueryAnswer search(const SpanStore& spans, const TraceQuery& query, const AuditedPtr& audited,
                    const std::function<bool()>& cancelled) {
-  const auto traces = spans.search(query, cancelled);
+  auto traces = spans.search(query, cancelled);
   if (!traces) return jaeger_error(traces.error());
-  json data = json::array();
-  for (const Trace& trace : *traces) {
+  JaegerText data(trace_text_limit(spans));
+  for (Trace& trace : *traces) {
     if (audited) audited->saw(trace);
-    data.push_back(jaeger_trace(trace));
+    data.add(std::move(trace));
   }
-  const size_t total = data.size();
-  return envelope(std::move(data), total);
+  return traces_envelope(data);
 }
 
 QueryAnswer dependencies(const ServiceEdgeStore& edges, uint64_t start, uint64_t end,

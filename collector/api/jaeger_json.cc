@@ -66,6 +66,10 @@ json logs_of(const StoredSpan& span) {
   return logs;
 }
 
+std::string text_of(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 /// Processes p1, p2, ... one for each different resource.
 class Processes {
  public:
@@ -74,50 +78,79 @@ class Processes {
     for (const StoredAttribute& a : span.resource_attributes) {
       if (a.key != "service.name") tags.push_back(tag(a));
     }
-    json process = {{"serviceName", span.service}, {"tags", std::move(tags)}};
-    std::string text = process.dump(-1, ' ', false, json::error_handler_t::replace);
+    const json process = {{"serviceName", span.service}, {"tags", std::move(tags)}};
     const auto [it, added] =
-        ids_.try_emplace(std::move(text), "p" + std::to_string(ids_.size() + 1));
-    if (added) all_[it->second] = std::move(process);
+        ids_.try_emplace(text_of(process), "p" + std::to_string(ids_.size() + 1));
+    if (added) bytes_ += it->first.size();
     return it->second;
   }
-  json take() { return std::move(all_); }
+  [[nodiscard]] size_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::string text() const {
+    std::string out = "{";
+    for (const auto& [process, id] : ids_)
+      out.append(out.size() > 1 ? ",\"" : "\"").append(id).append("\":").append(process);
+    return out + "}";
+  }
 
  private:
-  std::map<std::string, std::string> ids_;
-  json all_ = json::object();
+  std::map<std::string, std::string> ids_;  // by the process as JSON
+  size_t bytes_ = 0;
 };
+
+json span_json(const StoredSpan& span, const std::string& process) {
+  const uint64_t start = span.start_unix_nanos / 1'000, end = span.end_unix_nanos / 1'000;
+  json warnings;  // null unless there is something to say
+  if (const auto said = warnings_of(span); !said.empty()) warnings = said;
+  return {{"traceID", telemetry::to_hex(span.trace_id)},
+          {"spanID", telemetry::to_hex(span.span_id)},
+          {"operationName", span.name},
+          {"references", references_of(span)},
+          {"startTime", start},
+          {"duration", end > start ? end - start : 0},
+          {"tags", tags_of(span)},
+          {"logs", logs_of(span)},
+          {"processID", process},
+          {"warnings", std::move(warnings)}};
+}
 
 }  // namespace
 
-json jaeger_trace(const Trace& trace) {
-  const std::string id = telemetry::to_hex(trace.id);
-  Processes processes;
-  json spans = json::array();
-  for (const StoredSpan& span : trace.spans) {
-    const uint64_t start = span.start_unix_nanos / 1'000, end = span.end_unix_nanos / 1'000;
-    json warnings;  // null unless there is something to say
-    if (const auto said = warnings_of(span); !said.empty()) warnings = said;
-    spans.push_back({{"traceID", id},
-                     {"spanID", telemetry::to_hex(span.span_id)},
-                     {"operationName", span.name},
-                     {"references", references_of(span)},
-                     {"startTime", start},
-                     {"duration", end > start ? end - start : 0},
-                     {"tags", tags_of(span)},
-                     {"logs", logs_of(span)},
-                     {"processID", processes.id_of(span)},
-                     {"warnings", std::move(warnings)}});
+void JaegerText::add(Trace trace) {
+  if (text_.size() > limit_) {
+    warnings_.push_back(text_full_warning(0, limit_));
+    return;
   }
-  json warnings;
-  if (trace.cut) warnings = json::array({cut_warning()});
-  for (const std::string& sentence : trace.warnings) warnings.push_back(sentence);
-  json result = {{"traceID", id},
-                 {"spans", std::move(spans)},
-                 {"processes", processes.take()},
-                 {"warnings", std::move(warnings)}};
-  if (!trace.x_trace.empty()) result["xTrace"] = trace.x_trace;
-  return result;
+  if (traces_++ > 0) {
+    end_trace();
+    text_ += ',';
+  }
+  warnings_ = std::move(trace.warnings);
+  text_.append("{\"traceID\":\"").append(telemetry::to_hex(trace.id)).append("\",");
+  if (!trace.x_trace.empty())
+    text_.append("\"xTrace\":").append(text_of(trace.x_trace)).append(",");
+  text_ += "\"spans\":[";
+  Processes processes;
+  for (size_t i = 0; i < trace.spans.size(); ++i) {
+    if (i > 0 && text_.size() + processes.bytes() > limit_) {
+      warnings_.push_back(text_full_warning(i, limit_));
+      break;
+    }
+    const StoredSpan span = std::move(trace.spans[i]);
+    if (i > 0) text_ += ',';
+    text_ += text_of(span_json(span, processes.id_of(span)));
+  }
+  text_.append("],\"processes\":").append(processes.text());
+}
+
+void JaegerText::end_trace() {
+  const json warnings = warnings_.empty() ? json() : json(warnings_);
+  text_.append(",\"warnings\":").append(text_of(warnings)).append("}");
+}
+
+std::string JaegerText::take() {
+  if (traces_ > 0) end_trace();
+  text_ += ']';
+  return std::move(text_);
 }
 
 }  // namespace hms::collector

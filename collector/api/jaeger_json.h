@@ -1,13 +1,34 @@
-// jaeger_json.h: a stored trace in Jaeger's JSON (version 1): spans with references, tags and logs,
+// jaeger_json.h: stored traces in Jaeger's JSON (version 1): spans with references, tags and logs,
 // and the processes they ran in.
+//
+// Written as text span by span, each span's memory given back on the way: an answer of JSON values
+// takes several times the room of its text. Thread: one question's.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <cstddef>
+#include <string>
+#include <vector>
 
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
 
-[[nodiscard]] nlohmann::json jaeger_trace(const Trace& trace);
+class JaegerText {
+ public:
+  /// Spans beyond `limit` bytes of text (about) are left out; the trace says so.
+  explicit JaegerText(size_t limit) : limit_(limit) {}
+  void add(Trace trace);
+  [[nodiscard]] size_t traces() const noexcept { return traces_; }
+  /// [{"traceID":...,"spans":[...],"processes":{...},"warnings":[...]|null},...]
+  [[nodiscard]] std::string take();
+
+ private:
+  void end_trace();
+
+  const size_t limit_;
+  std::string text_ = "[";
+  size_t traces_ = 0;
+  std::vector<std::string> warnings_;  // of the last trace, which is not ended yet
+};
 
 }  // namespace hms::collector

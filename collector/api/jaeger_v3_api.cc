@@ -7,6 +7,7 @@
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
 #include "collector/api/trace_names.h"
+#include "collector/api/trace_warnings.h"
 
 namespace hms::collector {
 namespace {
@@ -76,9 +77,10 @@ TraceQuery read_query(QueryParameters& parameters) {
   return query;
 }
 
-QueryAnswer result(const std::vector<Trace>& traces) {
-  const json body = {{"result", otlp_traces(traces)}};
-  return {200, body.dump(-1, ' ', false, json::error_handler_t::replace)};
+QueryAnswer result(const SpanStore& spans, std::vector<Trace> traces) {
+  OtlpTraceText text(trace_text_limit(spans));
+  for (Trace& trace : traces) text.add(std::move(trace));
+  return {200, "{\"result\":" + text.take() + "}"};
 }
 
 void register_lists(net::HttpServer& server, const SpanStore& spans) {
@@ -116,7 +118,9 @@ void register_jaeger_v3_api(net::HttpServer& server, net::Loop& loop, Executor& 
               auto trace = trace_named(spans, id);
               if (!trace) return error_answer(trace.error());
               if (audited) audited->saw(*trace);
-              return result({std::move(trace).value()});
+              std::vector<Trace> one;
+              one.push_back(std::move(trace).value());
+              return result(spans, std::move(one));
             },
             {}, audited);
       });
@@ -131,10 +135,10 @@ void register_jaeger_v3_api(net::HttpServer& server, net::Loop& loop, Executor& 
         run_query(
             loop, executor, reply,
             [&spans, query = std::move(query), audited](const auto& cancelled) {
-              const auto traces = spans.search(query, cancelled);
+              auto traces = spans.search(query, cancelled);
               if (!traces) return error_answer(traces.error());
               for (size_t i = 0; audited && i < traces->size(); ++i) audited->saw((*traces)[i]);
-              return result(*traces);
+              return result(spans, std::move(traces).value());
             },
             {}, audited);
       });

@@ -1,7 +1,11 @@
 #include "collector/api/otlp_trace_json.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "collector/api/trace_warnings.h"
 
@@ -114,55 +118,91 @@ json span_json(const StoredSpan& span, const std::vector<std::string>& warnings)
   return out;
 }
 
+std::string text_of(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string resource_text(const StoredSpan& span) {
+  json attributes = attributes_json(span.resource_attributes);
+  bool named = false;
+  for (const StoredAttribute& a : span.resource_attributes)
+    named = named || a.key == "service.name";
+  if (!named)
+    attributes.push_back({{"key", "service.name"}, {"value", {{"stringValue", span.service}}}});
+  return text_of({{"attributes", std::move(attributes)}});
+}
+
 /// Spans of one resource and one scope stand together, in the order in which they first came.
-class Grouped {
+class Groups {
  public:
-  void add(const StoredSpan& span, const std::vector<std::string>& warnings) {
-    json attributes = attributes_json(span.resource_attributes);
-    bool named = false;
-    for (const StoredAttribute& a : span.resource_attributes)
-      named = named || a.key == "service.name";
-    if (!named)
-      attributes.push_back({{"key", "service.name"}, {"value", {{"stringValue", span.service}}}});
-    const std::string key = attributes.dump(-1, ' ', false, json::error_handler_t::replace);
-    const auto [resource, fresh] = resources_.try_emplace(key, all_.size());
-    if (fresh) {
-      all_.push_back(
-          {{"resource", {{"attributes", std::move(attributes)}}}, {"scopeSpans", json::array()}});
+  struct Place {
+    size_t resource, scope;
+    uint32_t span;
+  };
+  explicit Groups(const std::vector<StoredSpan>& spans) {
+    places_.reserve(spans.size());
+    for (uint32_t i = 0; i < spans.size(); ++i) {
+      const auto resource = ids_.try_emplace(resource_text(spans[i]), ids_.size()).first;
+      const auto scope = scopes_.try_emplace({resource->second, spans[i].scope}, scopes_.size());
+      places_.push_back({resource->second, scope.first->second, i});
     }
-    json& scopes = all_[resource->second]["scopeSpans"];
-    const auto [scope, added] = scopes_.try_emplace({resource->second, span.scope}, scopes.size());
-    if (added) {
-      json named_scope = span.scope.empty() ? json::object() : json{{"name", span.scope}};
-      scopes.push_back({{"scope", std::move(named_scope)}, {"spans", json::array()}});
-    }
-    scopes[scope->second]["spans"].push_back(span_json(span, warnings));
+    std::sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) {
+      return std::tie(a.resource, a.scope, a.span) < std::tie(b.resource, b.scope, b.span);
+    });
+    resources_.resize(ids_.size());
+    for (const auto& [text, number] : ids_) resources_[number] = &text;
   }
-  json take() { return std::move(all_); }
+  [[nodiscard]] const std::vector<Place>& places() const noexcept { return places_; }
+  [[nodiscard]] const std::string& resource(size_t number) const { return *resources_[number]; }
 
  private:
-  json all_ = json::array();
-  std::map<std::string, size_t> resources_;
+  std::vector<Place> places_;
+  std::map<std::string, size_t> ids_;  // of resources as JSON
+  std::vector<const std::string*> resources_;
   std::map<std::pair<size_t, std::string>, size_t> scopes_;
 };
 
 }  // namespace
 
-json otlp_traces(const std::vector<Trace>& traces) {
-  json all = json::array();
-  for (const Trace& trace : traces) {
-    Grouped grouped;
-    bool first = true;
-    for (const StoredSpan& span : trace.spans) {
-      std::vector<std::string> warnings = warnings_of(span);
-      if (first && trace.cut) warnings.push_back(cut_warning());
-      if (first) warnings.insert(warnings.end(), trace.warnings.begin(), trace.warnings.end());
-      first = false;
-      grouped.add(span, warnings);
+void OtlpTraceText::add(Trace trace) {
+  if (full_) return;
+  const Groups groups(trace.spans);
+  const Groups::Place* before = nullptr;
+  for (const Groups::Place& place : groups.places()) {
+    const StoredSpan span = std::move(trace.spans[place.span]);
+    const bool next_resource = before == nullptr || before->resource != place.resource;
+    const bool next_scope = next_resource || before->scope != place.scope;
+    if (before != nullptr) text_ += next_resource ? "]}]}" : next_scope ? "]}" : ",";
+    if (next_resource) {
+      text_.append(first_ ? "{\"resource\":" : ",{\"resource\":");
+      text_.append(groups.resource(place.resource)).append(",\"scopeSpans\":[");
+      first_ = false;
     }
-    for (json& resource : grouped.take()) all.push_back(std::move(resource));
+    if (next_scope) {
+      const json scope = span.scope.empty() ? json::object() : json{{"name", span.scope}};
+      text_.append(next_resource ? "{\"scope\":" : ",{\"scope\":");
+      text_.append(text_of(scope)).append(",\"spans\":[");
+    }
+    std::vector<std::string> warnings = warnings_of(span);
+    if (place.span == 0)  // the first by time
+      warnings.insert(warnings.end(), trace.warnings.begin(), trace.warnings.end());
+    std::string one = text_of(span_json(span, warnings));
+    full_ = text_.size() + one.size() > limit_;
+    if (full_) {
+      warnings.push_back("further spans are left out: an answer has at most " +
+                         std::to_string(limit_ >> 20) + " MiB of text");
+      one = text_of(span_json(span, warnings));
+    }
+    text_ += one;
+    before = &place;
+    if (full_) break;
   }
-  return {{"resourceSpans", std::move(all)}};
+  if (before != nullptr) text_ += "]}]}";
+}
+
+std::string OtlpTraceText::take() {
+  text_ += "]}";
+  return std::move(text_);
 }
 
 }  // namespace hms::collector

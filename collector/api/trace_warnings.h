@@ -2,6 +2,9 @@
 // form it shows them in. Thread: any.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,8 +16,16 @@ namespace hms::collector {
   if (span.end_unix_nanos >= span.start_unix_nanos) return {};
   return {"the span ends before it begins; shown with no duration"};
 }
-[[nodiscard]] inline std::string cut_warning() {
-  return "only the first " + std::to_string(SpanStore::kMaxSpansPerTrace) + " spans are shown";
+/// How long an answer with traces may become, below what any answer may.
+[[nodiscard]] inline size_t trace_text_limit(const SpanStore& spans) {
+  constexpr uint64_t kMost = 60ULL * 1024 * 1024;
+  return static_cast<size_t>(std::min(spans.answer_bytes(), kMost));
+}
+/// Of the trace where the text became too long, after so many spans; 0: further traces are missing.
+[[nodiscard]] inline std::string text_full_warning(size_t spans, size_t limit) {
+  return (spans == 0 ? "further traces are left out"
+                     : "only the first " + std::to_string(spans) + " spans are shown") +
+         std::string(": an answer has at most ") + std::to_string(limit >> 20) + " MiB of text";
 }
 
 }  // namespace hms::collector

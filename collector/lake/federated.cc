@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
 #include <unordered_set>
 
 #include "collector/lake/lake_questions.h"
@@ -29,20 +28,6 @@ constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
 
 // ---------------------------------------------------------------- spans
 
-/// Each span once, by start, as the hot store gives them.
-void tidy(Trace& trace) {
-  std::set<std::tuple<telemetry::SpanId, telemetry::SpanKind, std::string>> seen;
-  std::erase_if(trace.spans, [&seen](const StoredSpan& span) {
-    return !seen.emplace(span.span_id, span.kind, span.service).second;
-  });
-  std::stable_sort(trace.spans.begin(), trace.spans.end(), [](const auto& a, const auto& b) {
-    return a.start_unix_nanos < b.start_unix_nanos;
-  });
-  for (const StoredSpan& span : trace.spans) {
-    if (trace.x_trace.empty()) trace.x_trace = span.trace_text;
-  }
-}
-
 class FederatedSpans final : public Forwarding<SpanStore> {
  public:
   FederatedSpans(SpanStore& hot, const Lake& lake) : Forwarding(hot), lake_(lake) {}
@@ -51,9 +36,11 @@ class FederatedSpans final : public Forwarding<SpanStore> {
     if (lake_.empty()) return hot_.trace(id);
     return steadily(lake_, [&] {
       LakeWarnings warnings;
-      auto trace = joined(id, warnings);
+      SpanRoom room(answer_bytes());
+      auto trace = joined(id, room, warnings);
       if (!trace.ok()) return trace;
-      trace.value().warnings = warnings.sentences();
+      for (const std::string& sentence : warnings.sentences())
+        trace.value().warnings.push_back(sentence);
       if (!trace.value().spans.empty()) return trace;
       if (warnings.sentences().empty()) return hot_.trace(id);  // says that there is none
       return Result<Trace>(
@@ -67,6 +54,7 @@ class FederatedSpans final : public Forwarding<SpanStore> {
     return steadily(lake_, [&] { return searched(query, cancelled); });
   }
 
+  uint64_t answer_bytes() const noexcept override { return hot_.answer_bytes(); }
   std::vector<std::string> services() const override {
     std::vector<std::string> out = hot_.services();
     for (std::string& service : lake_services(lake_)) out.push_back(std::move(service));
@@ -81,21 +69,23 @@ class FederatedSpans final : public Forwarding<SpanStore> {
 
  private:
   /// Adds what the lake has of the trace. Some spans of it may be there already.
-  void add_lake_part(Trace& trace, LakeWarnings& warnings) const {
+  void add_lake_part(Trace& trace, SpanRoom& room, LakeWarnings& warnings) const {
     std::optional<uint32_t> near_day;
     if (!trace.spans.empty()) near_day = first_day(trace);
-    lake_trace(lake_, trace, near_day, warnings);
-    tidy(trace);
+    room.begin(trace);
+    lake_trace(lake_, trace, room, near_day, warnings);
+    room.finish(trace);
   }
 
   /// Without spans if there are none. Errors: the hot store's.
-  Result<Trace> joined(const telemetry::TraceId& id, LakeWarnings& warnings) const {
+  Result<Trace> joined(const telemetry::TraceId& id, SpanRoom& room, LakeWarnings& warnings) const {
     auto hot = hot_.trace(id);
     if (!hot.ok() && hot.error().code != Code::not_found) return hot;
     Trace trace;
     if (hot.ok()) trace = std::move(hot).value();
     trace.id = id;
-    add_lake_part(trace, warnings);
+    room.charge(trace.spans);
+    add_lake_part(trace, room, warnings);
     return trace;
   }
 
@@ -161,6 +151,8 @@ class FederatedSpans final : public Forwarding<SpanStore> {
     for (const LakeTraceHit& hit : hits) left.insert(hit.id);
     const auto stopped = [&] { return cancelled && cancelled(); };
     const Error cancel{Code::canceled, net::Side::downstream, false, "search cancelled"};
+    SpanRoom room(answer_bytes());
+    for (const Trace& trace : traces) room.charge(trace.spans);
     std::set<uint32_t> unreadable_near;  // a lake that does not answer is not asked for each trace
     for (Trace& trace : traces) {
       const bool hit = left.erase(trace.id) > 0;
@@ -169,14 +161,18 @@ class FederatedSpans final : public Forwarding<SpanStore> {
       const uint32_t day = first_day(trace);
       if (unreadable_near.contains(day)) continue;
       LakeWarnings own;
-      add_lake_part(trace, own);
+      add_lake_part(trace, room, own);
       if (!own.sentences().empty()) unreadable_near.insert(day);
       for (const std::string& sentence : own.sentences()) warnings.add(sentence);
     }
     for (const LakeTraceHit& hit : hits) {
       if (left.erase(hit.id) == 0) continue;
       if (stopped()) return cancel;
-      auto whole = joined(hit.id, warnings);
+      if (room.full()) {
+        warnings.add(room.list_cut());
+        break;
+      }
+      auto whole = joined(hit.id, room, warnings);
       if (!whole.ok()) return std::move(whole).error();
       if (!whole.value().spans.empty()) traces.push_back(std::move(whole).value());
     }

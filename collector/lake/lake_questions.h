@@ -13,15 +13,16 @@
 #include "collector/store/log_store.h"
 #include "collector/store/series_store.h"
 #include "collector/store/span_edge_rows.h"
+#include "collector/store/span_room.h"
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
 
 inline constexpr uint64_t kMaxRowsLookedAt = 20'000'000;
 
-/// Appends the trace's spans, of at most kMaxSpansPerTrace. `near_day`: a day on which some of it
-/// is known to be (then only its neighbours are asked), or none.
-void lake_trace(const Lake& lake, Trace& trace, std::optional<uint32_t> near_day,
+/// Appends the trace's spans, as far as there is room. `near_day`: a day on which some of it is
+/// known to be (then only its neighbours are asked), or none.
+void lake_trace(const Lake& lake, Trace& trace, SpanRoom& room, std::optional<uint32_t> near_day,
                 LakeWarnings& warnings);
 
 /// Trace ids with a span that fits, newest first, at most query.limit. Errors: canceled.

@@ -132,9 +132,10 @@ class NewestTraces {
 
 }  // namespace
 
-void lake_trace(const Lake& lake, Trace& trace, std::optional<uint32_t> near_day,
+void lake_trace(const Lake& lake, Trace& trace, SpanRoom& room, std::optional<uint32_t> near_day,
                 LakeWarnings& warnings) {
   for (const uint32_t day : days_for(lake, trace.id)) {
+    if (room.cut()) return;
     if (near_day && !adjacent(day, *near_day)) continue;
     auto manifest = lake.manifest(day);
     if (!manifest.ok()) {
@@ -143,13 +144,8 @@ void lake_trace(const Lake& lake, Trace& trace, std::optional<uint32_t> near_day
     }
     const size_t before = trace.spans.size();
     auto read = each_row_of_trace(lake, *manifest.value(), LakeTable::spans, at::trace_id, trace.id,
-                                  [&trace](const std::vector<ColumnValues>& columns, size_t i) {
-                                    if (trace.spans.size() >= SpanStore::kMaxSpansPerTrace) {
-                                      trace.cut = true;
-                                      return false;
-                                    }
-                                    trace.spans.push_back(span_of(columns, i));
-                                    return true;
+                                  [&](const std::vector<ColumnValues>& columns, size_t i) {
+                                    return room.keep(span_of(columns, i), trace.spans);
                                   });
     if (!read.ok()) warnings.add(day, read.error());
     if (trace.spans.size() > before && !near_day) near_day = day;

@@ -64,6 +64,7 @@ class TellingSpans final : public Forwarding<SpanStore> {
     }
     return found;
   }
+  uint64_t answer_bytes() const noexcept override { return hot_.answer_bytes(); }
   std::vector<std::string> services() const override { return hot_.services(); }
   std::vector<std::pair<std::string, std::string>> operations(
       const std::string& service) const override {

@@ -7,6 +7,7 @@
 #include "collector/store/chunk_resources.h"
 #include "collector/store/span_chunk.h"
 #include "collector/store/span_match.h"
+#include "collector/store/span_room.h"
 
 namespace hms::collector {
 
@@ -331,12 +332,11 @@ std::vector<SpanHit> SpanChunk::hits_among(const TraceQuery& query,
 
 // ---------------------------------------------------------------- rows
 
-net::Result<void> SpanChunk::trace(const TraceId& id, const ReadIds& read_ids, size_t room,
+net::Result<void> SpanChunk::trace(const TraceId& id, const ReadIds& read_ids, SpanRoom& room,
                                    std::vector<StoredSpan>& out) {
   const std::lock_guard lock(mutex_);
   const auto add = [&](const TraceBatch& batch, size_t first, size_t last) {
-    for (size_t row = first; row < last && room > 0; ++row, --room)
-      out.push_back(stored_span(batch, batch.spans[row]));
+    while (first < last && room.keep(stored_span(batch, batch.spans[first]), out)) ++first;
   };
   if (old_) {
     const auto less = [](const SpanView& span, const TraceId& wanted) {

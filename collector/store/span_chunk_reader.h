@@ -22,6 +22,8 @@
 
 namespace hms::collector {
 
+class SpanRoom;
+
 /// A trace of which some span of a chunk fits, and when the first of those began.
 struct SpanHit {
   uint64_t start_unix_nanos = 0;
@@ -37,9 +39,9 @@ class SpanChunk {
   /// The traces with a span that fits, in the order of their ids.
   [[nodiscard]] net::Result<std::vector<SpanHit>> find(const TraceQuery& query,
                                                        const ReadIds& read_ids);
-  /// Appends the spans of a trace; `room`: at most so many.
+  /// Appends the spans of a trace, as far as there is room.
   [[nodiscard]] net::Result<void> trace(const telemetry::TraceId& id, const ReadIds& read_ids,
-                                        size_t room, std::vector<StoredSpan>& out);
+                                        SpanRoom& room, std::vector<StoredSpan>& out);
   /// Everything; ends this chunk's life.
   [[nodiscard]] net::Result<std::shared_ptr<const telemetry::TraceBatch>> take_all(
       const ReadIds& read_ids);

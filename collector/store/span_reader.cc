@@ -1,11 +1,7 @@
 #include "collector/store/span_reader.h"
 
-#include <algorithm>
-#include <iterator>
-#include <optional>
-#include <set>
+#include <cstddef>
 #include <string>
-#include <tuple>
 
 #include "collector/store/span_index.h"
 #include "collector/store/span_search.h"
@@ -17,40 +13,13 @@ using telemetry::TraceId;
 
 namespace {
 
-constexpr size_t kMaxKeptSpans = 2'000;  // of a trace in one chunk
+constexpr std::ptrdiff_t kMaxKeptSpans = 2'000;  // of a trace in one chunk
 
 /// About what they take.
 uint64_t bytes_of(const std::vector<StoredSpan>& spans) {
   uint64_t bytes = 256;
-  const auto add = [&bytes](const std::vector<StoredAttribute>& attributes) {
-    for (const StoredAttribute& a : attributes) bytes += sizeof a + a.key.size() + a.text.size();
-  };
-  for (const StoredSpan& span : spans) {
-    bytes += sizeof span + span.name.size() + span.status_message.size() +
-             span.links.size() * sizeof span.links.front();
-    add(span.attributes);
-    add(span.resource_attributes);
-    for (const StoredEvent& event : span.events) {
-      bytes += sizeof event + event.name.size();
-      add(event.attributes);
-    }
-  }
+  for (const StoredSpan& span : spans) bytes += collector::bytes_of(span);
   return bytes;
-}
-
-/// Sorts by time, drops what came twice (a sender without batch identities that tried again).
-void finish_trace(Trace& trace) {
-  std::set<std::tuple<telemetry::SpanId, telemetry::SpanKind, std::string>> seen;
-  std::erase_if(trace.spans, [&seen](const StoredSpan& s) {
-    return !seen.emplace(s.span_id, s.kind, s.service).second;
-  });
-  std::stable_sort(trace.spans.begin(), trace.spans.end(),
-                   [](const StoredSpan& a, const StoredSpan& b) {
-                     return a.start_unix_nanos < b.start_unix_nanos;
-                   });
-  const auto named = std::find_if(trace.spans.begin(), trace.spans.end(),
-                                  [](const StoredSpan& s) { return !s.trace_text.empty(); });
-  if (named != trace.spans.end()) trace.x_trace = named->trace_text;
 }
 
 }  // namespace
@@ -80,31 +49,31 @@ net::Result<void> SpanReader::with_chunk(Family day, uint32_t number, const UseC
   return used;
 }
 
-net::Result<void> SpanReader::read_chunk(Family day, uint32_t number, const TraceId& id,
-                                         size_t room, std::vector<StoredSpan>& out) const {
-  const SpanCaches::TraceKey key{day, number, id};
-  if (const auto known = caches_.traces.find(key); known && known->size() <= room) {
-    out.insert(out.end(), known->begin(), known->end());
+net::Result<void> SpanReader::read_chunk(Family day, uint32_t number, SpanRoom& room,
+                                         Trace& trace) const {
+  const SpanCaches::TraceKey key{day, number, trace.id};
+  if (const auto known = caches_.traces.find(key)) {
+    for (const StoredSpan& span : *known) {
+      if (!room.keep(span, trace.spans)) break;
+    }
     return {};
   }
-  std::vector<StoredSpan> found;
+  const auto before = static_cast<std::ptrdiff_t>(trace.spans.size());
   const auto read = with_chunk(day, number, [&](SpanChunk& chunk, const auto& ids) {
-    return chunk.trace(id, ids, room, found);
+    return chunk.trace(trace.id, ids, room, trace.spans);
   });
   if (!read) return read;
-  if (found.size() < room && found.size() <= kMaxKeptSpans) {
-    const auto kept = std::make_shared<const std::vector<StoredSpan>>(found);
+  const auto found = trace.spans.begin() + before;
+  if (!room.cut() && trace.spans.end() - found <= kMaxKeptSpans) {
+    const auto kept = std::make_shared<const std::vector<StoredSpan>>(found, trace.spans.end());
     caches_.traces.put(key, kept, bytes_of(*kept));
   }
-  std::move(found.begin(), found.end(), std::back_inserter(out));
   return {};
 }
 
-net::Result<void> SpanReader::read_day(Family day, const TraceId& id, Trace& trace) const {
-  // One more than there is room for, to know whether the trace was cut.
-  const auto room = [&] { return SpanStore::kMaxSpansPerTrace + 1 - trace.spans.size(); };
+net::Result<void> SpanReader::read_day(Family day, SpanRoom& room, Trace& trace) const {
   std::vector<uint32_t> chunks;
-  const std::string prefix = trace_index_prefix(id);
+  const std::string prefix = trace_index_prefix(trace.id);
   const auto scanned =
       reader_->scan(day, prefix, prefix_end(prefix), [&](std::string_view key, std::string_view) {
         if (key.size() == prefix.size() + 4) chunks.push_back(read_be32(key.substr(prefix.size())));
@@ -112,43 +81,40 @@ net::Result<void> SpanReader::read_day(Family day, const TraceId& id, Trace& tra
       });
   if (!scanned) return scanned;
   for (const uint32_t number : chunks) {
-    const auto read = read_chunk(day, number, id, room(), trace.spans);
-    if (!read) return read;
-    if (room() == 0) break;
+    const auto read = read_chunk(day, number, room, trace);
+    if (!read || room.cut()) return read;
   }
-  if (const auto head = heads_.find(day); head != heads_.end()) {
-    for (const auto& part : head->second.parts) {
-      for (const uint32_t row : part->rows) {
-        const SpanView& span = part->batch->spans[row];
-        if (span.trace_id == id && room() > 0)
-          trace.spans.push_back(stored_span(*part->batch, span));
-      }
+  const auto head = heads_.find(day);
+  if (head == heads_.end()) return {};
+  for (const auto& part : head->second.parts) {
+    for (const uint32_t row : part->rows) {
+      const SpanView& span = part->batch->spans[row];
+      if (span.trace_id != trace.id) continue;
+      if (!room.keep(stored_span(*part->batch, span), trace.spans)) return {};
     }
   }
-  if (room() > 0) return {};
-  trace.cut = true;
-  trace.spans.pop_back();
   return {};
 }
 
-net::Result<Trace> SpanReader::trace(const TraceId& id) const {
+net::Result<Trace> SpanReader::trace(const TraceId& id, SpanRoom& room) const {
   Trace trace;
   trace.id = id;
+  room.begin(trace);
   auto days = reader_->days();
-  for (auto day = days.rbegin(); day != days.rend() && !trace.cut; ++day) {
-    if (const auto read = read_day(*day, id, trace); !read) return read.error();
+  for (auto day = days.rbegin(); day != days.rend() && !room.cut(); ++day) {
+    if (const auto read = read_day(*day, room, trace); !read) return read.error();
   }
-  if (trace.spans.empty()) {
+  if (trace.spans.empty() && !room.cut()) {
     return net::Error{net::Code::not_found, net::Side::self, false,
                       "no span of trace " + telemetry::to_hex(id) + " is stored"};
   }
-  finish_trace(trace);
+  room.finish(trace);
   return trace;
 }
 
-net::Result<std::vector<Trace>> SpanReader::search(const TraceQuery& query,
+net::Result<std::vector<Trace>> SpanReader::search(const TraceQuery& query, SpanRoom& room,
                                                    const std::function<bool()>& cancelled) const {
-  return SpanSearch(*this, query, cancelled).run();
+  return SpanSearch(*this, query, cancelled).run(room);
 }
 
 }  // namespace hms::collector

@@ -1,9 +1,9 @@
 // span_reader.h: answers one question about spans, as of one moment: the full chunks on disk and
 // the heads of the days.
 //
-// Thread: one question's. Limits: SpanStore::kMaxSpansPerTrace; 1,500 traces. A search goes on
-// until it has its traces, has seen all summaries of its time, or is cancelled, which is an error:
-// it never ends early without saying so.
+// Thread: one question's. Limits: SpanRoom; 1,500 traces. A search goes on until it has its traces,
+// has seen all summaries of its time, its answer is full, or it is cancelled, which is an error: it
+// never ends early without saying so.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "collector/store/chunk_cache.h"
 #include "collector/store/chunk_head.h"
 #include "collector/store/span_chunk_reader.h"
+#include "collector/store/span_room.h"
 #include "collector/store/span_store.h"
 
 namespace hms::collector {
@@ -39,9 +40,10 @@ class SpanReader {
   /// in the snapshot is not read twice.
   SpanReader(std::shared_ptr<const KvReader> reader, SpanHeads heads, SpanCaches& caches);
 
-  [[nodiscard]] net::Result<Trace> trace(const telemetry::TraceId& id) const;
+  /// Without spans if `room` was full before.
+  [[nodiscard]] net::Result<Trace> trace(const telemetry::TraceId& id, SpanRoom& room) const;
   [[nodiscard]] net::Result<std::vector<Trace>> search(
-      const TraceQuery& query, const std::function<bool()>& cancelled) const;
+      const TraceQuery& query, SpanRoom& room, const std::function<bool()>& cancelled) const;
 
  private:
   using Chunk = std::shared_ptr<SpanChunk>;
@@ -50,11 +52,9 @@ class SpanReader {
   [[nodiscard]] net::Result<void> with_chunk(Family day, uint32_t number,
                                              const UseChunk& use) const;
   [[nodiscard]] net::Result<Chunk> open(const ChunkKey& key) const;
-  [[nodiscard]] net::Result<void> read_chunk(Family day, uint32_t number,
-                                             const telemetry::TraceId& id, size_t room,
-                                             std::vector<StoredSpan>& out) const;
-  [[nodiscard]] net::Result<void> read_day(Family day, const telemetry::TraceId& id,
-                                           Trace& trace) const;
+  [[nodiscard]] net::Result<void> read_chunk(Family day, uint32_t number, SpanRoom& room,
+                                             Trace& trace) const;
+  [[nodiscard]] net::Result<void> read_day(Family day, SpanRoom& room, Trace& trace) const;
   friend class SpanSearch;
 
   std::shared_ptr<const KvReader> reader_;

@@ -33,7 +33,7 @@ SpanSearch::SpanSearch(const SpanReader& reader, const TraceQuery& query,
   for (const auto& [key, value] : query.tags) tags_.need_attribute(key, value);
 }
 
-net::Result<std::vector<Trace>> SpanSearch::run() {
+net::Result<std::vector<Trace>> SpanSearch::run(SpanRoom& room) {
   auto days = reader_.reader_->days();
   // A day's family may hold spans that began elsewhere in time (family_of): the index keeps their
   // own times, so every day is asked until there are enough.
@@ -47,10 +47,13 @@ net::Result<std::vector<Trace>> SpanSearch::run() {
   for (const Found& found : found_) {
     if (traces.size() >= query_.limit) break;
     if (cancelled_ && cancelled_()) return cancelled_error();
-    auto one = reader_.trace(found.id);
+    auto one = reader_.trace(found.id, room);
     if (!one) return std::move(one).error();
-    traces.push_back(std::move(one).value());
+    if (!one->spans.empty()) traces.push_back(std::move(one).value());
+    if (room.full()) break;
   }
+  if (room.full() && traces.size() < std::min<size_t>(found_.size(), query_.limit))
+    traces.front().warnings.push_back(room.list_cut());
   return traces;
 }
 

@@ -24,7 +24,7 @@ class SpanSearch {
  public:
   SpanSearch(const SpanReader& reader, const TraceQuery& query,
              const std::function<bool()>& cancelled);
-  [[nodiscard]] net::Result<std::vector<Trace>> run();
+  [[nodiscard]] net::Result<std::vector<Trace>> run(SpanRoom& room);
 
  private:
   struct Found {

@@ -14,6 +14,7 @@
 #include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_index.h"
 #include "collector/store/span_reader.h"
+#include "collector/store/span_room.h"
 
 namespace hms::collector {
 namespace {
@@ -47,8 +48,10 @@ uint64_t weight_of(const TraceBatch& batch, const SpanView& span) {
 
 class ColumnarSpanStore final : public SpanStore {
  public:
-  ColumnarSpanStore(uint64_t max_heads_weight, uint64_t cache_bytes, SignalRetention retention)
+  ColumnarSpanStore(uint64_t max_heads_weight, uint64_t cache_bytes, SignalRetention retention,
+                    uint64_t answer_bytes)
       : max_heads_weight_(max_heads_weight),
+        answer_bytes_(answer_bytes),
         caches_(cache_bytes),
         sweep_("traces", std::move(retention), Table::span_chunk,
                static_cast<uint8_t>(Table::log_chunk)) {}
@@ -65,12 +68,17 @@ class ColumnarSpanStore final : public SpanStore {
   }
   SweepCounters sweep_counters() const override { return sweep_.counters(); }
 
-  net::Result<Trace> trace(const TraceId& id) const override { return reader().trace(id); }
+  uint64_t answer_bytes() const noexcept override { return answer_bytes_; }
+  net::Result<Trace> trace(const TraceId& id) const override {
+    SpanRoom room(answer_bytes_);
+    return reader().trace(id, room);
+  }
   net::Result<std::vector<Trace>> search(const TraceQuery& asked,
                                          const std::function<bool()>& cancelled) const override {
     TraceQuery query = asked;
     query.limit = std::clamp<uint32_t>(query.limit, 1, kMaxLimit);
-    return reader().search(query, cancelled);
+    SpanRoom room(answer_bytes_);
+    return reader().search(query, room, cancelled);
   }
   std::vector<std::string> services() const override { return catalogue_.services(); }
   std::vector<std::pair<std::string, std::string>> operations(
@@ -99,6 +107,7 @@ class ColumnarSpanStore final : public SpanStore {
   void remove_full_chunk(Family day, uint32_t chunk, const TraceBatch& spans, KvWriter& writer);
 
   const uint64_t max_heads_weight_;
+  const uint64_t answer_bytes_;
   const KvReader* reader_ = nullptr;
   SpanCatalogue catalogue_;
   ChunkHeads<TraceBatch> heads_;
@@ -351,8 +360,9 @@ void ColumnarSpanStore::remove_full_chunk(Family day, uint32_t chunk, const Trac
 }  // namespace
 
 std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight, uint64_t cache_bytes,
-                                           SignalRetention retention) {
-  return std::make_unique<ColumnarSpanStore>(max_heads_weight, cache_bytes, std::move(retention));
+                                           SignalRetention retention, uint64_t answer_bytes) {
+  return std::make_unique<ColumnarSpanStore>(max_heads_weight, cache_bytes, std::move(retention),
+                                             answer_bytes);
 }
 
 }  // namespace hms::collector

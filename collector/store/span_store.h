@@ -43,8 +43,8 @@ struct Trace {
   telemetry::TraceId id;
   std::string x_trace;                // the text, when it is not the id itself
   std::vector<StoredSpan> spans;      // by start time; each (span id, kind, service) once
-  bool cut = false;                   // more than kMaxSpansPerTrace were stored
-  std::vector<std::string> warnings;  // what may be missing (a part of the lake that is away)
+  bool cut = false;                   // more were stored than an answer has room for (SpanRoom)
+  std::vector<std::string> warnings;  // what is missing, or may be (a part of the lake is away)
 };
 
 struct TraceQuery {
@@ -56,9 +56,13 @@ struct TraceQuery {
   uint32_t limit = 20;                                    // newest first; at most 1,500
 };
 
+inline constexpr uint64_t kSpanAnswerBytes = 64ULL * 1024 * 1024;  // if not told less
+
 class SpanStore : public SignalStore {
  public:
   static constexpr size_t kMaxSpansPerTrace = 100'000;
+  /// What the spans of one answer may take in memory; what does not fit is left out and told.
+  [[nodiscard]] virtual uint64_t answer_bytes() const noexcept = 0;
   [[nodiscard]] virtual net::Result<Trace> trace(const telemetry::TraceId& id) const = 0;
   [[nodiscard]] virtual net::Result<std::vector<Trace>> search(
       const TraceQuery& query, const std::function<bool()>& cancelled) const = 0;
@@ -70,9 +74,11 @@ class SpanStore : public SignalStore {
   [[nodiscard]] virtual SweepCounters sweep_counters() const { return {}; }
 };
 /// `max_heads_weight`: bytes of texts that wait in memory for a full chunk, all days together;
-/// `cache_bytes`: of opened chunks; `retention`: what is taken out of days that are kept longer.
+/// `cache_bytes`: of opened chunks; `retention`: what is taken out of days that are kept longer;
+/// `answer_bytes`: as SpanStore::answer_bytes.
 [[nodiscard]] std::unique_ptr<SpanStore> make_span_store(uint64_t max_heads_weight = kHeadsWeight,
                                                          uint64_t cache_bytes = kChunkCacheBytes,
-                                                         SignalRetention retention = {});
+                                                         SignalRetention retention = {},
+                                                         uint64_t answer_bytes = kSpanAnswerBytes);
 
 }  // namespace hms::collector

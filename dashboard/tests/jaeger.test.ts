@@ -27,6 +27,11 @@ describe('parseTrace', () => {
     expect(claims.events[0]!.fields[0]).toEqual({ key: 'event', value: '<b>slow</b>' });
   });
 
+  test('what the collector left out is said', () => {
+    expect(parseTrace({ ...raw, warnings: ['only the first 2 spans are shown', 7] }).warnings).toEqual(['only the first 2 spans are shown', '7']);
+    expect(parseTrace({ ...raw, warnings: null }).warnings).toEqual([]);
+  });
+
   test('hostile shapes give an empty trace, never an exception', () => {
     for (const hostile of [null, 7, [], {}, { spans: 'x' }, { spans: [null, 1, []] }, { spans: [{ spanID: {}, tags: { a: 1 } }], processes: [] }]) {
       expect(parseTrace(hostile).spans.length).toBeLessThanOrEqual(1);

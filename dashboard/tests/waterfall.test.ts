@@ -9,7 +9,7 @@ function span(id: string, parentId: string | null, start: number, duration: numb
 function trace(...spans: Span[]): Trace {
   const start = Math.min(...spans.map((one) => one.start));
   const end = Math.max(...spans.map((one) => one.start + one.duration));
-  return { id: 't', xTrace: '', spans, start, duration: end - start, left_out: 0 };
+  return { id: 't', xTrace: '', spans, start, duration: end - start, left_out: 0, warnings: [] };
 }
 
 describe('layOut', () => {
@@ -55,7 +55,7 @@ describe('layOut', () => {
   });
 
   test('an empty trace and a trace of no duration do not divide by zero', () => {
-    expect(layOut({ id: 't', xTrace: '', spans: [], start: 0, duration: 0, left_out: 0 })).toEqual({ rows: [], slowest: null });
+    expect(layOut({ id: 't', xTrace: '', spans: [], start: 0, duration: 0, left_out: 0, warnings: [] })).toEqual({ rows: [], slowest: null });
     expect(layOut(trace(span('a', null, 5, 0))).rows[0]).toMatchObject({ left: 0, width: 0 });
   });
 });

@@ -8,6 +8,7 @@
 #include "collector/store/chunk_columns.h"
 #include "collector/store/span_chunk.h"
 #include "collector/store/span_chunk_reader.h"
+#include "collector/store/span_room.h"
 
 using namespace hms::collector;
 
@@ -24,7 +25,9 @@ void ask(const std::string& stored, const SpanChunk::ReadIds& read_ids) {
   const auto hits = (*opened)->find(query, read_ids);
   if (hits.ok() && !hits->empty()) {
     std::vector<StoredSpan> spans;
-    (void)(*opened)->trace(hits->back().id, read_ids, 100, spans);
+    SpanRoom room(1'000'000);
+    room.begin(Trace());
+    (void)(*opened)->trace(hits->back().id, read_ids, room, spans);
   }
   const auto whole = (*opened)->take_all(read_ids);
   if (!whole.ok()) return;

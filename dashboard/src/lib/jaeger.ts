@@ -35,12 +35,15 @@ export interface Trace {
   readonly start: number;
   readonly duration: number;
   readonly left_out: number;
+  /// What the collector left out, or could not read.
+  readonly warnings: readonly string[];
 }
 
 /// A trace with more spans is cut: the browser draws no more rows than a person reads.
 export const MAX_SPANS = 5000;
 const MAX_ATTRIBUTES = 256;
 const MAX_VALUE = 16_384;
+const MAX_WARNINGS = 20;
 
 type Json = Record<string, unknown>;
 
@@ -126,6 +129,7 @@ export function parseTrace(raw: unknown): Trace {
     start: spans.length ? start : 0,
     duration: spans.length ? end - start : 0,
     left_out: rawSpans.length - spans.length,
+    warnings: list(trace.warnings).slice(0, MAX_WARNINGS).map(text),
   };
 }
 

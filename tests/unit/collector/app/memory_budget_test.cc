@@ -9,6 +9,7 @@ TEST_CASE("memory budget: the shares are the whole") {
   const MemoryShares shares = share_memory(512ULL << 20);
   CHECK(shares.storage + shares.series + shares.queries + shares.waiting == 512ULL << 20);
   CHECK(shares.series == 192ULL << 20);
+  CHECK(shares.answers == 32ULL << 20);
 }
 
 TEST_CASE("memory budget: writers wait above nine eighths, until it is below the whole again") {

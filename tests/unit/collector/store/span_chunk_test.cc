@@ -11,6 +11,7 @@
 #include "collector/store/chunk_resources.h"
 #include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_match.h"
+#include "collector/store/span_room.h"
 #include "collector/store/span_summary.h"
 
 namespace hms::collector {
@@ -26,6 +27,12 @@ using telemetry::TraceId;
 using Kind = telemetry::AttributeValue::Kind;
 
 constexpr uint64_t kNow = 1'795'000'000'000'000'000ULL;
+
+SpanRoom room_for_a_trace() {
+  SpanRoom room(UINT64_MAX);
+  room.begin(Trace());
+  return room;
+}
 
 /// Spans of all sorts: several senders and shapes, each kind of attribute, keys given twice, times
 /// that run backwards, parents elsewhere, events, links.
@@ -152,7 +159,8 @@ TEST_CASE("span chunk: what was written is read again, small or full, whole or b
       CHECK(same(stored_span(**from_full, (*from_full)->spans[row]), expected));
       if (row > 0 && sources[row - 1].span->trace_id == sources[row].span->trace_id) continue;
       std::vector<StoredSpan> trace;
-      REQUIRE((*opened)->trace(expected.trace_id, ids_of(full), 1'000, trace).ok());
+      SpanRoom room = room_for_a_trace();
+      REQUIRE((*opened)->trace(expected.trace_id, ids_of(full), room, trace).ok());
       REQUIRE_FALSE(trace.empty());
       for (size_t i = 0; i < trace.size(); ++i)
         CHECK(same(trace[i], stored_span(*sources[row + i].batch, *sources[row + i].span)));
@@ -160,7 +168,8 @@ TEST_CASE("span chunk: what was written is read again, small or full, whole or b
     std::vector<StoredSpan> none;
     TraceId nowhere;
     nowhere.bytes[7] = 1;
-    CHECK((*opened)->trace(nowhere, ids_of(full), 1'000, none).ok());
+    SpanRoom room = room_for_a_trace();
+    CHECK((*opened)->trace(nowhere, ids_of(full), room, none).ok());
     CHECK(none.empty());
   }
 }
@@ -276,7 +285,8 @@ TEST_CASE("span chunk: version 1 is still read") {
   const auto chunk = SpanChunk::open(seal_chunk(1, columns.bytes()));
   REQUIRE(chunk.ok());
   std::vector<StoredSpan> spans;
-  REQUIRE((*chunk)->trace(trace, {}, 10, spans).ok());
+  SpanRoom room = room_for_a_trace();
+  REQUIRE((*chunk)->trace(trace, {}, room, spans).ok());
   REQUIRE(spans.size() == 2);
   CHECK(spans[1].parent_span_id == first);
   CHECK(spans[1].end_unix_nanos == kNow + 4);

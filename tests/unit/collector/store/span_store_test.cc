@@ -381,5 +381,62 @@ TEST_CASE(
   CHECK(store->search(query, [] { return true; }).error().code == net::Code::canceled);
 }
 
+TEST_CASE("span store: a trace larger than an answer is cut, and says how far") {
+  Fixture f;
+  f.store = make_span_store(1, kChunkCacheBytes, {}, 1ULL << 20);
+  REQUIRE(f.store->recover(f.kv).ok());
+  Builder b;
+  for (uint64_t n = 1; n <= 5'000; ++n) b.span(7, n, 0, "ui", "tick", kNow + n, 5);
+  CHECK(f.add({b.accept()}));
+  for (int time = 0; time < 2; ++time) {  // the second time from what was looked at lately
+    const auto trace = f.store->trace(trace_of(7));
+    REQUIRE(trace.ok());
+    CHECK(trace->cut);
+    CHECK(trace->spans.size() > 1'000);
+    CHECK(trace->spans.size() < 5'000);
+    REQUIRE(trace->warnings.size() == 1);
+    CHECK(trace->warnings[0] == "only the first " + std::to_string(trace->spans.size()) +
+                                    " spans are shown: an answer has room for 1 MiB of spans (a "
+                                    "sixteenth of --memory)");
+  }
+}
+
+TEST_CASE("span store: a search whose traces fill the answer ends there and says so") {
+  Fixture f;
+  f.store = make_span_store(kHeadsWeight, kChunkCacheBytes, {}, 1ULL << 20);
+  REQUIRE(f.store->recover(f.kv).ok());
+  Builder b;
+  for (uint64_t n = 1; n <= 5'000; ++n)
+    b.span(n % 10 + 1, n, 0, "ui", "tick", kNow + n % 10 * kSecond, 5);
+  CHECK(f.add({b.accept()}));
+  const auto traces = f.store->search(all_of("ui"), nullptr);
+  REQUIRE(traces.ok());
+  CHECK(traces->size() > 1);
+  CHECK(traces->size() < 10);
+  CHECK(traces->front().id == trace_of(10));  // the newest is whole
+  CHECK(traces->front().spans.size() == 500);
+  CHECK_FALSE(traces->front().cut);
+  CHECK(traces->back().cut);
+  REQUIRE(traces->front().warnings.size() == 1);
+  CHECK(traces->front().warnings[0].find("further traces are left out") == 0);
+  TraceQuery few = all_of("ui");
+  few.limit = 2;
+  CHECK(f.store->search(few, nullptr)->front().warnings.empty());
+}
+
+TEST_CASE("span store: a span larger than the answer is shown") {
+  Fixture f;
+  f.store = make_span_store(kHeadsWeight, kChunkCacheBytes, {}, 1'000);
+  REQUIRE(f.store->recover(f.kv).ok());
+  Builder b;
+  for (uint64_t n = 1; n <= 3; ++n) {
+    b.span(1, n, 0, "ui", "tick", kNow + n, 5);
+    b.tag("note", std::string(60'000, 'x'));
+  }
+  CHECK(f.add({b.accept()}));
+  CHECK(f.store->trace(trace_of(1))->spans.size() == 1);
+  CHECK(f.store->search(all_of("ui"), nullptr)->size() == 1);
+}
+
 }  // namespace
 }  // namespace hms::collector
