@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <thread>
@@ -525,9 +526,16 @@ std::string check_files(const CollectorOptions& options) {
   net::YamlErrors errors;
   if (!options.rules.empty()) static_cast<void>(load_rules(options.rules, errors));
   std::string faults = errors.text();
+  const auto add = [&faults](const std::string& fault) {
+    faults += (faults.empty() ? "" : "\n") + fault;
+  };
+  std::error_code ignored;
+  if (!options.backup_directory.empty() &&
+      !std::filesystem::is_directory(options.backup_directory, ignored))
+    add("backup_dir: " + options.backup_directory + " is no directory; make it beforehand");
   if (options.lake.empty()) return faults;
   if (const auto lake = check_destination(lake_settings(options)); !lake.ok())
-    faults += (faults.empty() ? "" : "\n") + lake.error().detail;
+    add(lake.error().detail);
   return faults;
 }
 

@@ -66,6 +66,14 @@ class InForce(hms.TestCase):
         self.assertEqual([(told.split(":")[1], told.split(" ")[1]) for told in errors.strip().split("\n")],
                          [("1", "/listen:"), ("2", "/otlp_listen:"), ("5", "/tls:"), ("4", "/log_level:"), ("3", "/external_url:"), ("7", "/retention/days:")], errors)
 
+    def test_a_backup_directory_that_is_not_there_is_told_by_check(self):
+        folder = self.folder()
+        for flags in (("--backup-dir", os.path.join(folder, "none")), ("--config", self.write(os.path.join(folder, "c.yaml"), f"backup_dir: {folder}/none\n"))):
+            code, _, errors = hms.run("hms-collector", "--check", *flags)
+            self.assertEqual((code, errors.strip()), (2, f"backup_dir: {folder}/none is no directory; make it beforehand"))
+        os.mkdir(os.path.join(folder, "none"))
+        self.assertEqual(hms.run("hms-collector", "--check", *flags)[0], 0)
+
     def test_without_a_lake_its_paths_say_how_to_have_one(self):
         address = self.start("hms-collector", "--data", self.folder(), *PORTS).address("listen")
         for reply in (hms.get(address, "/ops/lake"), hms.post(address, "/ops/lake/roll?day=2026-01-01", b"")):
