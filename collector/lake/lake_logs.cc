@@ -8,6 +8,7 @@
 #include "collector/lake/lake_scan.h"
 #include "collector/store/log_level.h"
 #include "collector/store/log_match.h"
+#include "collector/store/text_fold.h"
 
 namespace hms::collector {
 namespace {

@@ -1,13 +1,17 @@
 #include "collector/store/chunk_filter.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <string>
+
+#include "collector/store/text_fold.h"
 
 namespace hms::collector {
 namespace {
 
-constexpr char kVersion = 1;
+constexpr char kVersion = 2, kVersionOfAsciiFolding = 1;
 constexpr unsigned kProbes = 5;
 constexpr size_t kMaxWords = 1UL << 14;  // 2^20 bits; folded in halves while they are sparse
 constexpr size_t kMinWords = 8;
@@ -41,14 +45,15 @@ size_t bit_of(uint64_t hash, unsigned i, size_t bits) noexcept {
   return static_cast<size_t>((hash + i * step) & (bits - 1));
 }
 
-/// Calls `on_short(three bytes as a number)` and `on_long(hash)` for the groups that a text has.
+/// Calls `on_short(three bytes as a number)` and `on_long(hash)` for the groups that a folded text
+/// has. (Folds A-Z itself, so that ASCII needs no copy.)
 template <class Short, class Long>
 void each_group(std::string_view text, const Short& on_short, const Long& on_long) {
   uint64_t bytes = 0;
   std::array<uint64_t, kWindow> window{};
   uint64_t last_chosen = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    bytes = (bytes << 8) | static_cast<uint8_t>(fold(text[i]));
+    bytes = (bytes << 8) | static_cast<uint8_t>(fold_ascii(text[i]));
     if (i + 1 >= kShort) on_short(bytes & 0xFFFFFF);
     if (i + 1 < kLong) continue;
     const size_t group = i + 1 - kLong;
@@ -60,6 +65,19 @@ void each_group(std::string_view text, const Short& on_short, const Long& on_lon
     last_chosen = least;
     on_long(least);
   }
+}
+
+/// `bits` of a filter without its version; of no possible size: it may have any.
+bool has_all(std::string_view bits, const std::vector<uint64_t>& hashes) noexcept {
+  const size_t count = bits.size() * 8;
+  if (!std::has_single_bit(count)) return true;
+  for (const uint64_t hash : hashes) {
+    for (unsigned i = 0; i < kProbes; ++i) {
+      const size_t bit = bit_of(hash, i, count);
+      if ((static_cast<uint8_t>(bits[bit / 8]) >> (bit % 8) & 1) == 0) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -82,9 +100,10 @@ void FilterBuilder::set(uint64_t hash) {
 }
 
 void FilterBuilder::add_text(std::string_view text) {
+  std::string folded;
   if (seen_.empty()) seen_.resize((1UL << 24) / 64);  // 2 MiB that a filter of values needs not
   each_group(
-      text,
+      is_ascii(text) ? text : std::string_view(folded = fold_text(text)),
       [this](uint64_t group) {
         uint64_t& word = seen_[group / 64];
         const uint64_t bit = 1ULL << (group % 64);
@@ -124,30 +143,34 @@ std::string FilterBuilder::finish() const {
 }
 
 void FilterQuestion::need_text(std::string_view text) {
-  each_group(
-      text, [this](uint64_t group) { hashes_.push_back(hash_of(group, kShort)); },
-      [this](uint64_t hash) { hashes_.push_back(hash); });
+  const auto need = [](std::string_view part, std::vector<uint64_t>& hashes) {
+    each_group(
+        part, [&](uint64_t group) { hashes.push_back(hash_of(group, kShort)); },
+        [&](uint64_t hash) { hashes.push_back(hash); });
+  };
+  need(fold_text(text), texts_);
+  const auto beyond_ascii = [](char c) { return static_cast<uint8_t>(c) >= 0x80; };
+  for (auto begin = text.begin(); begin != text.end();) {
+    const auto end = std::find_if(begin, text.end(), beyond_ascii);
+    need(std::string_view(begin, end), texts_v1_);
+    begin = std::find_if_not(end, text.end(), beyond_ascii);
+  }
 }
 
 void FilterQuestion::need_value(char kind, std::string_view value) {
-  hashes_.push_back(hash_of(kind, value, {}));
+  values_.push_back(hash_of(kind, value, {}));
 }
 
 void FilterQuestion::need_attribute(std::string_view key, std::string_view value) {
-  hashes_.push_back(attribute_hash(key, value));
+  values_.push_back(attribute_hash(key, value));
 }
 
 bool FilterQuestion::may_match(std::string_view filter) const noexcept {
-  if (filter.size() < 1 + kMinWords * 8 || filter.front() != kVersion) return true;
-  const size_t bits = (filter.size() - 1) * 8;
-  if (!std::has_single_bit(bits)) return true;
-  for (const uint64_t hash : hashes_) {
-    for (unsigned i = 0; i < kProbes; ++i) {
-      const size_t bit = bit_of(hash, i, bits);
-      if ((static_cast<uint8_t>(filter[1 + bit / 8]) >> (bit % 8) & 1) == 0) return false;
-    }
-  }
-  return true;
+  if (filter.size() < 1 + kMinWords * 8) return true;
+  const char version = filter.front();
+  if (version != kVersion && version != kVersionOfAsciiFolding) return true;
+  filter.remove_prefix(1);
+  return has_all(filter, values_) && has_all(filter, version == kVersion ? texts_ : texts_v1_);
 }
 
 }  // namespace hms::collector

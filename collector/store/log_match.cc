@@ -4,6 +4,7 @@
 
 #include "collector/store/log_level.h"
 #include "collector/store/stored_attribute.h"
+#include "collector/store/text_fold.h"
 
 namespace hms::collector {
 namespace {
@@ -35,24 +36,9 @@ bool differs(std::string_view wanted, std::string_view is) {
 
 }  // namespace
 
-/// Goes from one possible first byte to the next.
-bool contains_folded(std::string_view text, std::string_view folded) {
-  if (folded.size() > text.size()) return false;
-  if (folded.empty()) return true;
-  const size_t last = text.size() - folded.size();
-  const char first = folded.front();
-  for (size_t at = 0; at <= last; ++at) {
-    if (fold(text[at]) != first) continue;
-    size_t i = 1;
-    while (i < folded.size() && fold(text[at + i]) == folded[i]) ++i;
-    if (i == folded.size()) return true;
-  }
-  return false;
-}
-
 LogMatch::LogMatch(const LogQuery& query) : query_(query) {
   query_.level = level_key(query_.level);
-  std::transform(query_.text.begin(), query_.text.end(), query_.text.begin(), fold);
+  query_.text = fold_text(query_.text);
   if (!query_.text.empty()) needs_.need_text(query_.text);
   if (!query_.service.empty()) needs_.need_value('s', query_.service);
   if (!query_.level.empty()) needs_.need_value('l', query_.level);

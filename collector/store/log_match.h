@@ -28,9 +28,6 @@ class LogLineAttributes {
   [[nodiscard]] virtual bool any_contains(std::string_view folded) const = 0;
 };
 
-/// `folded` is in lower case; an empty one is contained everywhere.
-[[nodiscard]] bool contains_folded(std::string_view text, std::string_view folded);
-
 class LogMatch {
  public:
   explicit LogMatch(const LogQuery& query);

@@ -29,6 +29,7 @@ KNOWN_BY = {
     r"rocksdb/": r"collector/store/rocks_",
     r"re2/": r"collector/store/series_regex",
     r"roaring/": r"collector/store/series_postings",
+    r"utf8proc\.h": r"collector/store/text_fold\.cc",
     r"spdlog/": r"net/core/log\.cc",
     r"CLI/": r"(proxy|collector)/(options|main)\.cc",
     r"xxhash\.h": r"telemetry/",

@@ -56,12 +56,14 @@ class LakeAnswersTest(hms.TestCase):
     def test_the_same_lines_fit_in_the_lake(self):
         program = self.begin()
         self.send_lines(program, "H7", [line(n, level, at=n) for n, level in enumerate(["WARN", "warn", "Warning", "ERR", "Critical", "info"])])
+        self.send_lines(program, "H8", [line(100 + n, "notice", message, at=100 + n, attributes={"note": {"stringValue": "Übergröße"}}) for n, message in enumerate(["Großer Ärger", "ο Σίσυφος", "İstanbul"])])
         questions = {
             "one attribute": ({"attr": "card:4113"}, 1), "no such value": ({"attr": "card:nothing"}, 0), "no such key": ({"attr": "cart:4113"}, 0),
-            "a small number": ({"attr": "share:0.000005"}, 1), "both": ({"attr": ["card:4113", "note:an Odd Note"]}, 1), "of the resource": ({"attr": "host.name:H7"}, 6),
+            "a small number": ({"attr": "share:0.000005"}, 1), "both": ({"attr": ["card:4113", "note:an Odd Note"]}, 1), "of the resource": ({"attr": "host.name:H7"}, 6), "capitals": ({"q": "ÄRGER"}, 1), "a capital sharp s": ({"q": "GROẞER"}, 1), "two letters for one": ({"q": "grosser"}, 0),
+            "sigmas": ({"q": "ΣΊΣΥΦΟΣ"}, 1), "a dotted I": ({"q": "istanbul"}, 0), "in an attribute": ({"q": "ÜBERGRÖẞE"}, 3),
             "with a text": ({"attr": "card:4113", "q": "LINE"}, 1), "a text of an attribute": ({"q": "odd nOTE"}, 6), "a text of the resource only": ({"q": "H7"}, 0),
             "warn": ({"level": "warn"}, 3), "WARNING": ({"level": "WARNING"}, 3), "error": ({"level": "error"}, 1), "fatal": ({"level": "fatal"}, 1), "crit": ({"level": "crit"}, 1),
-            "information": ({"level": "Information"}, 1), "debug": ({"level": "debug"}, 0), "all": ({}, 6)}
+            "information": ({"level": "Information"}, 1), "debug": ({"level": "debug"}, 0), "all": ({}, 9)}
         before = {}
         for name, (query, count) in questions.items():
             before[name] = self.page(program, start=START, end=END, **query)

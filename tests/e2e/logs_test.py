@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+from urllib.parse import quote
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import hms
@@ -53,6 +54,23 @@ class Logs(hms.TestCase):
             cursor = "&cursor=" + page["cursor"]
         self.assertEqual((len(seen), len(set(seen))), (20000, 20000))
         self.assertEqual(seen[0], "request 4-3999 took 22 ms")
+
+    def test_letters_of_every_script_in_either_case_over_full_chunks_and_fresh_lines(self):
+        self.ingest([line(f"request {n}" + {17: " gab Ärger", 4711: " ΣΊΣΥΦΟΣ"}.get(n, "")) for n in range(9000)])  # one full chunk and a rest
+        self.ingest([line("wieder ÄRGER in der straße", note="ОШИБКА"), line("ο Σίσυφος"), line("İstanbul")])
+        asked = lambda text: self.found("/ops/logs?q=" + quote(text))
+        for question in ("Ärger", "ÄRGER", "ärGER"):
+            self.assertEqual(asked(question), ["wieder ÄRGER in der straße", "request 17 gab Ärger"])
+        for question in ("σίσυφος", "ΣΊΣΥΦΟΣ", "Σίσυφοσ"):
+            self.assertEqual(asked(question), ["ο Σίσυφος", "request 4711 ΣΊΣΥΦΟΣ"])
+        self.assertEqual(asked("Ошибка"), ["wieder ÄRGER in der straße"])
+        self.assertEqual(asked("STRAẞE"), ["wieder ÄRGER in der straße"])
+        self.assertEqual(asked("İSTANBUL"), ["İstanbul"])
+        for question in ("arger", "STRASSE", "istanbul", "Ärgernis"):
+            self.assertEqual(asked(question), [])
+        tail = self.use(Events(self.address, "/ops/logs/tail?q=" + quote("ÄRGER")))
+        self.ingest([line("kein ärger"), line("still")])
+        self.assertEqual(tail.find(lambda name, value: True)[2]["msg"], "kein ärger")
 
     def test_the_tail_gives_what_fits_as_it_comes(self):
         tail = self.use(Events(self.address, "/ops/logs/tail?service=claims&q=DECLINED"))
