@@ -140,7 +140,7 @@ class Sizes(OddInput):
         self.assertEqual([len(field["value"]) for field in found["logs"][0]["fields"]], [64 << 10, 64 << 10])
 
     def test_a_trace_that_no_answer_has_room_for_is_shown_cut_and_the_memory_kept(self):
-        self.begin("--memory", "128MiB")
+        self.begin("--memory", f"{128 * hms.MEMORY_FACTOR}MiB")
         attributes = [text("http.route", "/ticks/{id}"), text("user_agent", "ticker/1.0 (a clock)"), {"key": "n", "value": {"intValue": "1"}}]
         for begin in range(0, 120_000, 10_000):
             spans = [span(0xD0, begin + n + 1, self.now + n / 1000, attributes=attributes) for n in range(10_000)]
@@ -149,7 +149,7 @@ class Sizes(OddInput):
         shown = len(trace["spans"])
         self.assertGreater(shown, 3_000)
         self.assertLess(shown, 100_000)
-        self.assertEqual(trace["warnings"], [f"only the first {shown} spans are shown: an answer has room for 8 MiB of spans (a sixteenth of --memory)"])
+        self.assertEqual(trace["warnings"], [f"only the first {shown} spans are shown: an answer has room for {8 * hms.MEMORY_FACTOR} MiB of spans (a sixteenth of --memory)"])
         self.assertEqual({s["processID"] for s in trace["spans"]}, set(trace["processes"]))
         three = hms.get_json(self.at, f"/api/v3/traces/{0xD0:032x}")["result"]["resourceSpans"]
         listed = [one for r in three for scope in r["scopeSpans"] for one in scope["spans"]]
