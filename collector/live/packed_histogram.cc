@@ -87,49 +87,49 @@ std::string pack_histogram(const telemetry::Histogram& given) {
   return out + body;
 }
 
-void pack_one_more(std::string& packed, double seconds) {
-  if (packed.empty()) packed.assign(2, '\0');
-  std::string fresh;
-  // Puts the bytes of `fresh` in the place of [from, to).
-  const auto replace = [&](size_t from, size_t to) { packed.replace(from, to - from, fresh); };
+uint16_t packed_slot(uint64_t nanos) noexcept {
+  if (nanos == 0) return 0;
+  return static_cast<uint16_t>(clamped_index(telemetry::bucket_index_nanos(nanos)) -
+                               telemetry::kMinIndex + 1);
+}
+
+void pack_more(std::string& packed, std::span<uint16_t> slots) {
+  std::sort(slots.begin(), slots.end());
+  auto next = slots.begin();
+  const auto count_of = [&](uint64_t slot) {
+    const auto begin = next;
+    while (next != slots.end() && *next == slot) ++next;
+    return static_cast<uint64_t>(next - begin);
+  };
   size_t at = 0;
-  const uint64_t zero = take_varint(packed, at);
-  if (seconds <= 0) {
-    put_varint(fresh, zero + 1);
-    return replace(0, at);
-  }
-  const size_t head = at;
-  const uint64_t buckets = take_varint(packed, at);
-  const auto wanted =
-      static_cast<uint64_t>(clamped_index(telemetry::bucket_index(seconds)) - telemetry::kMinIndex);
-  const size_t head_end = at;
-  uint64_t slot = 0;
-  for (uint64_t i = 0; i < buckets && at < packed.size(); ++i) {
-    const size_t begin = at;
-    const uint64_t before = slot;
+  const uint64_t zero = take_varint(packed, at) + count_of(0);
+  std::string body;
+  body.reserve(packed.size() + 3 * slots.size());
+  uint64_t buckets = 0, last = 1;  // the first bucket's distance is to slot 1
+  const auto put = [&](uint64_t slot, uint64_t count) {
+    put_varint(body, slot - last);
+    put_varint(body, count);
+    last = slot;
+    ++buckets;
+  };
+  uint64_t slot = 1;
+  for (uint64_t left = take_varint(packed, at); left > 0 && at < packed.size(); --left) {
     slot += take_varint(packed, at);
-    if (slot > wanted) {  // goes before this one
-      put_varint(fresh, wanted - before);
-      put_varint(fresh, 1);
-      put_varint(fresh, slot - wanted);
-      replace(begin, at);
-      fresh.clear();
-      put_varint(fresh, buckets + 1);
-      return replace(head, head_end);
-    }
-    const size_t count_at = at;
     const uint64_t count = take_varint(packed, at);
-    if (slot == wanted) {
-      put_varint(fresh, count + 1);
-      return replace(count_at, at);
+    while (next != slots.end() && *next < slot) {
+      const uint64_t fresh = *next;
+      put(fresh, count_of(fresh));
     }
+    put(slot, count + count_of(slot));
   }
-  put_varint(fresh, wanted - slot);
-  put_varint(fresh, 1);
-  replace(packed.size(), packed.size());
-  fresh.clear();
-  put_varint(fresh, buckets + 1);
-  replace(head, head_end);
+  while (next != slots.end()) {
+    const uint64_t fresh = *next;
+    put(fresh, count_of(fresh));
+  }
+  packed.clear();
+  put_varint(packed, zero);
+  put_varint(packed, buckets);
+  packed += body;
 }
 
 void HistogramSum::add(const std::string& packed) {

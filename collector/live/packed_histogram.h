@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,10 @@ namespace hms::collector {
 /// Finer scales are lowered to 5 first; a coarser one is spread to the middle of its buckets (only
 /// foreign senders have those).
 [[nodiscard]] std::string pack_histogram(const telemetry::Histogram& histogram);
-/// Counts one duration more, in place: what unpacking and packing again would give (0.1 instead of
-/// 0.9 us for a span).
-void pack_one_more(std::string& packed, double seconds);
+/// Where a duration is counted in a packed histogram: 0 for none, else its bucket, from 1 on.
+[[nodiscard]] uint16_t packed_slot(uint64_t nanos) noexcept;
+/// Counts more durations: what unpacking and packing again would give. Sorts `slots`.
+void pack_more(std::string& packed, std::span<uint16_t> slots);
 /// Adds up packed histograms; `result` is one of scale 5 with count and buckets.
 class HistogramSum {
  public:

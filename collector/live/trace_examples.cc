@@ -18,7 +18,7 @@ void TraceExamples::note(std::string_view service, const telemetry::SpanView& sp
   const auto second = static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL);
   if (second < now - kExampleSeconds || second > now + kFutureSeconds || span.trace_id.is_zero())
     return;
-  auto at = by_service_.find(std::string(service));
+  auto at = by_service_.find(service);
   if (at == by_service_.end()) {
     if (by_service_.size() >= kMaxServices) return;
     at = by_service_.emplace(std::string(service), Examples{}).first;
@@ -40,18 +40,27 @@ void TraceExamples::note(std::string_view service, const telemetry::SpanView& sp
     if (examples.errors.size() > kErrorExamples) examples.errors.pop_front();
     return;
   }
-  if (examples.slow.size() < kSlowExamples) {
-    examples.slow.push_back(make());
-    return;
+  auto& slow = examples.slow;
+  if (slow.size() < kSlowExamples) {
+    slow.push_back(make());
+  } else {
+    if (seconds <= examples.least_seconds && examples.oldest_second >= now - kExampleSeconds)
+      return;
+    const auto is_old = [now](const TraceExample& example) {
+      return example.unix_second < now - kExampleSeconds;
+    };
+    auto least = std::min_element(slow.begin(), slow.end(), [&](const auto& a, const auto& b) {
+      return is_old(a) != is_old(b) ? is_old(a) : a.seconds < b.seconds;
+    });
+    if (least->seconds >= seconds && !is_old(*least)) return;
+    *least = make();
   }
-  const auto is_old = [now](const TraceExample& example) {
-    return example.unix_second < now - kExampleSeconds;
-  };
-  auto least = std::min_element(examples.slow.begin(), examples.slow.end(),
-                                [&](const auto& a, const auto& b) {
-                                  return is_old(a) != is_old(b) ? is_old(a) : a.seconds < b.seconds;
-                                });
-  if (least->seconds < seconds || is_old(*least)) *least = make();
+  examples.least_seconds = slow.front().seconds;
+  examples.oldest_second = slow.front().unix_second;
+  for (const TraceExample& example : slow) {
+    examples.least_seconds = std::min(examples.least_seconds, example.seconds);
+    examples.oldest_second = std::min(examples.oldest_second, example.unix_second);
+  }
 }
 
 std::vector<TraceExample> TraceExamples::of(const std::string& service, int64_t since,

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -30,8 +31,17 @@ class TraceExamples {
   struct Examples {
     std::deque<TraceExample> errors;
     std::vector<TraceExample> slow;
+    // Of `slow` when it is full: most spans are neither slower than one of these nor find one old.
+    double least_seconds = 0;
+    int64_t oldest_second = 0;
   };
-  std::unordered_map<std::string, Examples> by_service_;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  std::unordered_map<std::string, Examples, Hash, std::equal_to<>> by_service_;
 };
 
 }  // namespace hms::collector

@@ -11,6 +11,7 @@
 #include "collector/live/histogram_parts.h"
 #include "collector/live/http_points.h"
 #include "collector/live/packed_histogram.h"
+#include "collector/live/pending_requests.h"
 #include "collector/live/sender_clock.h"
 #include "collector/live/series_key.h"
 #include "collector/live/trace_examples.h"
@@ -47,11 +48,14 @@ struct Slot {
   std::vector<Cell> cells;  // by series
 };
 
+constexpr uint32_t kNoSeries = UINT32_MAX;
+
 /// What spans of one batch with the same sender and attributes have in common.
 struct KnownSpan {
   uint64_t batch = 0;
   uint32_t resource = 0, attributes = 0;
   HttpLabels labels;
+  uint32_t series = kNoSeries;
 };
 
 struct Measured {
@@ -71,10 +75,12 @@ class Window final : public LiveWindow {
     now_ = static_cast<int64_t>(options_.clock() / 1'000'000'000ULL);
     if (batch.metrics) add_metrics(*batch.metrics);
     if (batch.traces) add_traces(*batch.traces);
+    shed();
     if (now_ - last_tidy_ >= 60) tidy();
   }
 
   WindowTotals totals(const WindowFilter& filter, int64_t begin, int64_t end) const override {
+    settle();
     WindowTotals totals;
     HistogramSum sum;
     double seconds = 0;
@@ -105,6 +111,7 @@ class Window final : public LiveWindow {
       uint64_t requests = 0, errors = 0;
       std::vector<const Cell*> cells;
     };
+    settle();
     std::map<std::pair<std::string_view, std::string_view>, Sum> by_route;
     const Slot& slot = slot_of(second);
     if (slot.second != second) return {};
@@ -147,6 +154,7 @@ class Window final : public LiveWindow {
   }
 
   std::vector<int64_t> take_changed_seconds() override {
+    settle();  // what comes next for a cell tells its second again
     std::vector<int64_t> changed(changed_.begin(), changed_.end());
     changed_.clear();
     return changed;
@@ -162,6 +170,7 @@ class Window final : public LiveWindow {
   }
 
   WindowStats stats() const override {
+    settle();
     WindowStats stats = stats_;
     stats.series = series_index_.size();
     return stats;
@@ -172,11 +181,7 @@ class Window final : public LiveWindow {
       std::unordered_map<SeriesKey<std::string>, uint32_t, SeriesKeyHash, SeriesKeyEqual>;
 
   [[nodiscard]] int64_t oldest_allowed() const { return newest_ - options_.seconds + 1; }
-  [[nodiscard]] const Slot& slot_of(int64_t second) const {
-    return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) %
-                                      options_.seconds)];
-  }
-  [[nodiscard]] Slot& slot_of(int64_t second) {
+  [[nodiscard]] Slot& slot_of(int64_t second) const {
     return slots_[static_cast<size_t>(((second % options_.seconds) + options_.seconds) %
                                       options_.seconds)];
   }
@@ -265,34 +270,46 @@ class Window final : public LiveWindow {
     }
     cell->packed.shrink_to_fit();
     stats_.bytes += cell->packed.capacity();
-    if (stats_.bytes > options_.max_bytes) shed();
+    shed();
+  }
+
+  [[nodiscard]] bool in_reach(int64_t second) {
+    const bool in =
+        second <= now_ + kFutureSeconds && second > std::max(newest_, now_) - options_.seconds;
+    if (!in) ++stats_.records_out_of_range;
+    return in;
+  }
+
+  /// There are requests of a second in reach.
+  void note_second(int64_t second) {
+    newest_ = std::max(newest_, second);
+    Slot& slot = slot_of(second);
+    if (slot.second != second) clear(slot, second);
+    changed_.insert(second);
+    if (changed_.size() > static_cast<size_t>(options_.seconds)) changed_.erase(changed_.begin());
   }
 
   /// Where a second of a series is counted; null when it is out of reach.
   Cell* cell_of(int64_t second, std::string_view service, const HttpLabels& labels, bool outbound,
                 bool derived) {
-    if (second > now_ + kFutureSeconds || second <= std::max(newest_, now_) - options_.seconds) {
-      ++stats_.records_out_of_range;
-      return nullptr;
-    }
+    if (!in_reach(second)) return nullptr;
     // A sender's clock that runs ahead: its seconds count when they come, or its alert would wait.
     second = std::min(second, now_);
-    newest_ = std::max(newest_, second);
-    Slot& slot = slot_of(second);
-    if (slot.second != second) clear(slot, second);
-    const uint32_t id =
-        series_id(service, labels.route, labels.upstream, outbound, derived, second);
-    changed_.insert(second);
-    if (changed_.size() > static_cast<size_t>(options_.seconds)) changed_.erase(changed_.begin());
+    note_second(second);
+    return &cell_in(slot_of(second),
+                    series_id(service, labels.route, labels.upstream, outbound, derived, second));
+  }
+
+  Cell& cell_in(Slot& slot, uint32_t series) const {
     const auto cell =
-        std::lower_bound(slot.cells.begin(), slot.cells.end(), id,
+        std::lower_bound(slot.cells.begin(), slot.cells.end(), series,
                          [](const Cell& c, uint32_t wanted) { return c.series < wanted; });
-    if (cell != slot.cells.end() && cell->series == id) return &*cell;
+    if (cell != slot.cells.end() && cell->series == series) return *cell;
     const auto added = slot.cells.insert(cell, Cell{});
-    added->series = id;
+    added->series = series;
     ++stats_.cells;
     stats_.bytes += sizeof(Cell) + added->packed.capacity();
-    return &*added;
+    return *added;
   }
 
   void note_measured(const std::string& service, int64_t second) {
@@ -319,44 +336,72 @@ class Window final : public LiveWindow {
     for (const auto& span : batch.spans) {
       if (!is_request_span(span)) continue;
       const std::string_view service = batch.resources[span.resource].service_name;
-      const HttpLabels labels = labels_of(batch, span);
+      KnownSpan& known = known_span(batch, span);
+      HttpLabels labels = known.labels;
+      labels.error = labels.error || span.status == telemetry::SpanStatus::error;
       examples_.note(service, span, labels, now_);
-      if (measured[span.resource]) continue;
-      const uint64_t nanos = span.end_unix_nanos > span.start_unix_nanos
-                                 ? span.end_unix_nanos - span.start_unix_nanos
-                                 : 0;
-      add_span(static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL), service, labels,
-               static_cast<double>(nanos) / 1e9);
+      if (!measured[span.resource]) add_span(span, service, labels, known);
     }
   }
 
   /// Senders repeat the attributes of a route, and then those spans name one range of the batch.
-  HttpLabels labels_of(const telemetry::TraceBatch& batch, const telemetry::SpanView& span) {
+  KnownSpan& known_span(const telemetry::TraceBatch& batch, const telemetry::SpanView& span) {
     const uint32_t attributes = span.attributes.begin;
     KnownSpan& known = known_spans_[(attributes * 0x9E3779B1U >> 8) % known_spans_.size()];
     if (known.batch != batches_ || known.resource != span.resource ||
         known.attributes != attributes || span.attributes.begin == span.attributes.end) {
-      known = {batches_, span.resource, attributes, span_labels(batch, span)};
+      known = {batches_, span.resource, attributes, span_labels(batch, span), kNoSeries};
       // What is the span's own must not be another one's.
       if (known.labels.error || known.labels.route.data() == span.name.data()) known.batch = 0;
-      return known.labels;
     }
-    HttpLabels labels = known.labels;
-    labels.error = span.status == telemetry::SpanStatus::error;
-    return labels;
+    return known;
   }
 
-  void add_span(int64_t second, std::string_view service, const HttpLabels& labels,
-                double seconds) {
-    Cell* const cell = cell_of(second, service, labels, false, true);
-    if (cell == nullptr) return;
-    ++cell->requests;
-    if (labels.error) ++cell->errors;
-    cell->sum += seconds;
-    stats_.bytes -= cell->packed.capacity();
-    pack_one_more(cell->packed, seconds);
-    stats_.bytes += cell->packed.capacity();
-    if (stats_.bytes > options_.max_bytes) shed();
+  void add_span(const telemetry::SpanView& span, std::string_view service, const HttpLabels& labels,
+                KnownSpan& known) {
+    auto second = static_cast<int64_t>(span.end_unix_nanos / 1'000'000'000ULL);
+    if (!in_reach(second)) return;
+    second = std::min(second, now_);  // as in cell_of
+    uint32_t series = known.series;
+    if (series == kNoSeries) {
+      const uint64_t folded = stats_.routes_folded;
+      series = series_id(service, labels.route, labels.upstream, false, true, second);
+      if (stats_.routes_folded == folded) known.series = series;  // each folded one is counted
+    }
+    const uint64_t nanos = span.end_unix_nanos > span.start_unix_nanos
+                               ? span.end_unix_nanos - span.start_unix_nanos
+                               : 0;
+    PendingRequests::Entry& entry = pending_.entry_of(
+        second, series,
+        [this](PendingRequests::Entry& other) {
+          count_pending(other);
+          shed();
+        },
+        [&] {
+          note_second(second);
+          note_series(series, second);
+        });
+    entry.slots[entry.count++] = packed_slot(nanos);
+    entry.errors = static_cast<uint16_t>(entry.errors + (labels.error ? 1 : 0));
+    entry.sum += static_cast<double>(nanos) / 1e9;
+  }
+
+  /// Puts it into its cell, unless its second was dropped meanwhile.
+  void count_pending(PendingRequests::Entry& entry) const {
+    Slot& slot = slot_of(entry.second);
+    if (slot.second != entry.second) return;
+    Cell& cell = cell_in(slot, entry.series);
+    cell.requests += entry.count;
+    cell.errors += entry.errors;
+    cell.sum += entry.sum;
+    stats_.bytes -= cell.packed.capacity();
+    pack_more(cell.packed, entry.filled());
+    stats_.bytes += cell.packed.capacity();
+  }
+
+  /// Before cells are looked at.
+  void settle() const {
+    pending_.take_all([this](PendingRequests::Entry& entry) { count_pending(entry); });
   }
 
   // --- series and bounds
@@ -379,9 +424,12 @@ class Window final : public LiveWindow {
       }
       if (at == series_index_.end()) at = add_series(key);
     }
-    Series& series = series_[at->second];
-    series.last_second = std::max(series.last_second, second);
+    note_series(at->second, second);
     return at->second;
+  }
+
+  void note_series(uint32_t id, int64_t second) {
+    series_[id].last_second = std::max(series_[id].last_second, second);
   }
 
   SeriesIndex::iterator add_series(const SeriesKey<std::string_view>& key) {
@@ -412,6 +460,7 @@ class Window final : public LiveWindow {
   /// time has passed by.
   void tidy() {
     last_tidy_ = now_;
+    settle();  // numbers of series may be given to others
     const int64_t oldest = std::max(newest_, now_) - options_.seconds;
     for (Slot& slot : slots_) {
       if (slot.second >= 0 && slot.second <= oldest) clear(slot, -1);
@@ -440,21 +489,24 @@ class Window final : public LiveWindow {
     slot.second = second;
   }
 
-  /// Over the memory bound: the oldest second that holds anything goes.
+  /// Over the memory bound: the oldest seconds that hold anything go.
   void shed() {
-    Slot* oldest = nullptr;
-    for (Slot& slot : slots_) {
-      if (slot.second >= 0 && slot.second < newest_ && !slot.cells.empty() &&
-          (oldest == nullptr || slot.second < oldest->second))
-        oldest = &slot;
+    while (stats_.bytes > options_.max_bytes) {
+      Slot* oldest = nullptr;
+      for (Slot& slot : slots_) {
+        if (slot.second >= 0 && slot.second < newest_ && !slot.cells.empty() &&
+            (oldest == nullptr || slot.second < oldest->second))
+          oldest = &slot;
+      }
+      if (oldest == nullptr) return;
+      clear(*oldest, -1);
+      ++stats_.seconds_shed;
     }
-    if (oldest == nullptr) return;
-    clear(*oldest, -1);
-    ++stats_.seconds_shed;
   }
 
   LiveWindowOptions options_;
-  std::vector<Slot> slots_;
+  mutable std::vector<Slot> slots_;  // mutable: settle()
+  mutable PendingRequests pending_;
   int64_t now_ = 0;
   int64_t newest_ = 0;
   int64_t last_tidy_ = 0;
@@ -468,7 +520,7 @@ class Window final : public LiveWindow {
   CumulativeHistograms cumulative_;
   TraceExamples examples_;
   std::set<int64_t> changed_;
-  WindowStats stats_;
+  mutable WindowStats stats_;
 };
 
 }  // namespace
