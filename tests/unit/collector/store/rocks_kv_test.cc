@@ -8,9 +8,11 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include "collector/store/kv.h"
+#include "collector/store/span_index.h"
 #include "tests/support/temporary_directory.h"
 
 using namespace hms;
@@ -164,6 +166,47 @@ TEST_CASE("rocks_kv: a reader of one pass sees the same and leaves the cache as 
   CHECK(kv->stats().cache_bytes < before + 512 * 1024);  // table indexes may stay
   CHECK(read_all(*kv) == kValues * 32'768);
   CHECK(kv->stats().cache_bytes > before + 3 * 1024 * 1024);
+}
+
+TEST_CASE(
+    "rocks_kv: the trace index, which is written with a hint, bears ranges that are removed "
+    "between") {
+  const test::TemporaryDirectory directory;
+  std::mt19937_64 random(3);
+  const auto some_of_a_chunk = [&random](KvWriter& writer, uint32_t chunk) {
+    for (int i = 0; i < 200; ++i)
+      writer.put(kDay, trace_index_key(random() % 100'000 << 40, chunk), "");
+  };
+  const auto sorted = [](const Kv& kv) {
+    size_t count = 0;
+    std::string last;
+    const std::string index = table_key(Table::trace_index);
+    CHECK(kv.scan(kDay, index, prefix_end(index), [&](std::string_view key, std::string_view) {
+              CHECK(last < key);
+              last = key;
+              return ++count > 0;
+            }).ok());
+    return count;
+  };
+  size_t expected = 0;
+  {
+    const auto kv = open(directory / "data");
+    for (uint32_t chunk = 1; chunk <= 20; ++chunk) {
+      REQUIRE(kv->commit([&](KvWriter& writer) { some_of_a_chunk(writer, chunk); }).ok());
+      if (chunk % 5 == 0) {
+        // As retention does when a signal's part of a day goes.
+        const Table first = chunk % 10 == 0 ? Table::span_chunk : Table::trace_index;
+        REQUIRE(kv->commit([&](KvWriter& writer) {
+                    writer.remove_range(kDay, table_key(first), table_key(Table::log_chunk));
+                    some_of_a_chunk(writer, chunk + 100);
+                  }).ok());
+      }
+    }
+    expected = sorted(*kv);
+    CHECK(expected > 190);
+    CHECK(expected <= 200);
+  }
+  CHECK(sorted(*open(directory / "data")) == expected);
 }
 
 TEST_CASE("rocks_kv: a second opener is told that the lock is held and what to do") {
