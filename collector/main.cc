@@ -1,4 +1,6 @@
 // main.cc: hms-collector: command line, signals, exit codes (docs/config-collector.md).
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -84,9 +86,21 @@ int run(const collector::CollectorOptions& options) {
   return exit_code;
 }
 
+/// Bodies and what is decoded from them are some hundred KiB that are needed for milliseconds, one
+/// after the other: their pages are kept for the next one instead of being given back and taken
+/// anew (0.07 us of CPU time a span). memory_budget.h gives back what is too much.
+void keep_memory() {
+  constexpr int kMappedFrom = 4 * 1024 * 1024;
+  constexpr int kKeptAtMost = 16 * 1024 * 1024;
+  // No other thread runs yet.
+  mallopt(M_MMAP_THRESHOLD, kMappedFrom);  // NOLINT(concurrency-mt-unsafe)
+  mallopt(M_TRIM_THRESHOLD, kKeptAtMost);  // NOLINT(concurrency-mt-unsafe)
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_memory();
   net::ignore_sigpipe();
   std::signal(
       SIGXFSZ,

@@ -7,6 +7,10 @@ namespace {
 
 constexpr char kAttributeTag = 9 << 3 | 2;  // of a span's attribute, as everybody writes it
 
+// A sidecar's take 300 to 400: most bodies need their room made once, and none gets more of it than
+// two thirds of its own size.
+constexpr size_t kBytesOfASpan = 256;
+
 using AttributeRuns = RepeatedBytes<AttributeRange>;
 
 struct Repeated {
@@ -239,6 +243,7 @@ net::Result<void> read_protobuf(TraceBatch& batch, Tally& tally) {
   thread_local Repeated repeated;
   repeated.attributes.begin_body();
   repeated.names.begin_body();
+  batch.spans.reserve(batch.body->size() / kBytesOfASpan);
   return guarded(batch, [&](uint32_t resource, std::string_view scope, std::string_view bytes) {
     read_span(batch, repeated, tally, resource, scope, bytes);
   });

@@ -52,11 +52,12 @@ void AttributeTableWriter::add_run(std::span<const telemetry::Attribute> attribu
   runs_.push_back(run);
 }
 
-void AttributeTableWriter::add(std::span<const telemetry::Attribute> attributes) {
+uint32_t AttributeTableWriter::add(std::span<const telemetry::Attribute> attributes) {
   const uint32_t run = places_.add({attributes.data(), attributes.size()});
   if (run == runs_.size()) add_run(attributes);
   ++runs_[run].records;
   record_runs_.push_back(run);
+  return run;
 }
 
 std::vector<AttributeTableWriter::Rows> AttributeTableWriter::rows_of_columns() const {

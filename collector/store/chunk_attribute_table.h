@@ -21,8 +21,9 @@ namespace hms::collector {
 class AttributeTableWriter {
  public:
   /// The next record's attributes, in order. They must stay alive, and where they are, until
-  /// `write`. Those that stand where an earlier record's do are known already.
-  void add(std::span<const telemetry::Attribute> attributes);
+  /// `write`. Those that stand where an earlier record's do are known already: returned is their
+  /// number, in order of appearance.
+  uint32_t add(std::span<const telemetry::Attribute> attributes);
   void write(ColumnWriter& out, std::span<const CodeBase> bases, Packing packing) const;
   /// Calls `visit` with each distinct (key, value) of the table; some may come twice.
   template <class Visit>

@@ -1,6 +1,8 @@
 // chunk_ids.h: trace and span ids as the bytes of a column. Thread: values.
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <cstring>
 #include <string_view>
 
@@ -18,6 +20,19 @@ template <class Id>
 template <class Id>
 [[nodiscard]] bool same_id(const Id& a, const Id& b) noexcept {
   return std::memcmp(a.bytes.data(), b.bytes.data(), sizeof a.bytes) == 0;
+}
+/// As id.is_zero(), likewise.
+template <class Id>
+[[nodiscard]] bool no_id(const Id& id) noexcept {
+  return same_id(id, Id{});
+}
+
+/// Eight bytes of an id as a number of the same order.
+[[nodiscard]] inline uint64_t ordered_bytes(const uint8_t* bytes) noexcept {
+  uint64_t number = 0;
+  std::memcpy(&number, bytes, sizeof number);
+  if constexpr (std::endian::native == std::endian::little) number = __builtin_bswap64(number);
+  return number;
 }
 
 template <class Id>

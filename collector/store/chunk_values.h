@@ -101,6 +101,8 @@ class ValueColumnWriter {
   explicit ValueColumnWriter(Kind kind) : kind_(kind) {}
   /// The value of the next row. Texts must stay alive until `write`.
   void add_text(std::string_view text);
+  /// The next row has the value of an earlier one.
+  void add_code(uint32_t code) { codes_.push_back(code); }
   /// The code of a value, for columns whose rows somebody else keeps. Texts as above.
   [[nodiscard]] uint32_t code_of(const telemetry::AttributeValue& value);
   [[nodiscard]] std::span<const uint32_t> codes() const noexcept { return codes_; }

@@ -17,6 +17,16 @@ std::string catalogue_key(std::string_view service, std::string_view operation, 
   return key;
 }
 
+/// Of where texts are and of `more`; two of 2^64 are never taken for each other.
+uint64_t hash_of_places(std::string_view first, std::string_view second, uint64_t more) noexcept {
+  uint64_t hash = more;
+  for (const std::string_view text : {first, second}) {
+    hash = (hash ^ reinterpret_cast<uintptr_t>(text.data())) * 0x9E3779B97F4A7C15ULL;
+    hash = (hash ^ (hash >> 32) ^ text.size()) * 0xBF58476D1CE4E5B9ULL;
+  }
+  return hash ^ (hash >> 29);
+}
+
 }  // namespace
 
 std::string_view span_kind_name(telemetry::SpanKind kind) noexcept {
@@ -58,10 +68,9 @@ net::Result<void> SpanCatalogue::recover(const KvReader& reader) {
 
 void SpanCatalogue::add(std::string_view service, std::string_view operation,
                         telemetry::SpanKind kind, uint32_t day, KvWriter& writer) {
-  const Met now{
-      group_, service.data(), operation.data(), service.size() << 32 | operation.size(), day, kind};
-  const auto place = reinterpret_cast<uintptr_t>(operation.data()) * 0x9E3779B97F4A7C15ULL;
-  Met& met = met_[(place >> 20) % met_.size()];
+  const uint64_t now = hash_of_places(
+      service, operation, group_ << 24 | uint64_t{day} << 3 | static_cast<uint64_t>(kind));
+  uint64_t& met = met_[now % met_.size()];
   if (met == now) return;
   met = now;
   const uint64_t hash = TextHash()(operation) * 0x9E3779B97F4A7C15ULL + TextHash()(service) * 7 +

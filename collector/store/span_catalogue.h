@@ -41,16 +41,9 @@ class SpanCatalogue {
   mutable std::mutex mutex_;
   std::map<std::string, std::map<Operation, uint32_t>, std::less<>> services_;  // -> last day seen
   uint64_t not_listed_ = 0;
-  // What was added in this group, by where its texts are, so that they need not be read again.
-  struct Met {
-    uint64_t group = 0;
-    const char *service = nullptr, *operation = nullptr;
-    size_t sizes = 0;
-    uint32_t day = 0;
-    telemetry::SpanKind kind = telemetry::SpanKind::unspecified;
-    bool operator==(const Met&) const = default;
-  };
-  std::vector<Met> met_ = std::vector<Met>(2'048);
+  // What was added in this group: a hash of where its texts are, so that they need not be read
+  // again.
+  std::vector<uint64_t> met_ = std::vector<uint64_t>(4'096);
   uint64_t group_ = 1;
   // Hashes of what was added lately, with its day: nearly every span is of an operation that is
   // listed already. The commit thread's.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -20,14 +21,6 @@ using telemetry::SpanId;
 using telemetry::SpanView;
 using telemetry::TraceId;
 using Kind = telemetry::AttributeValue::Kind;
-
-/// Eight bytes of an id as a number of the same order.
-uint64_t ordered_bytes(const uint8_t* bytes) noexcept {
-  uint64_t number = 0;
-  std::memcpy(&number, bytes, sizeof number);
-  if constexpr (std::endian::native == std::endian::little) number = __builtin_bswap64(number);
-  return number;
-}
 
 /// The row of each span id of one trace.
 class RowsOfTrace {
@@ -103,7 +96,7 @@ class IdsWriter {
   }
   /// 0: none. 1: not in this trace here, 8 bytes among the strangers. Else how many rows before.
   void add_parent(const SpanId& parent, size_t row, const RowsOfTrace& rows, size_t end) {
-    if (parent.is_zero()) return parents_.push_back(0);
+    if (no_id(parent)) return parents_.push_back(0);
     const size_t found = rows.find(parent);
     if (found == end) {
       parents_.push_back(1);
@@ -249,11 +242,9 @@ class FieldsWriter {
   }
 
   void add(const telemetry::TraceBatch& batch, const SpanView& span) {
-    names_.add_text(span.name);
-    senders_.push_back(resources_.add(batch, span.resource));
+    add_sender_and_name(batch, span, attributes_.add(attributes_in(batch, span.attributes)));
     kinds_.push_back(static_cast<char>(static_cast<unsigned>(span.kind) << 2 |
                                        static_cast<unsigned>(span.status)));
-    attributes_.add(attributes_in(batch, span.attributes));
     messages_.add_text(span.status_message);
     scopes_.add_text(span.scope_name);
     trace_texts_.add_text(span.trace_text);
@@ -271,6 +262,23 @@ class FieldsWriter {
     }
   }
 
+  /// Spans whose attributes stand in one place have one sender and one name, too, but for a few:
+  /// then neither is looked for again.
+  void add_sender_and_name(const telemetry::TraceBatch& batch, const SpanView& span,
+                           uint32_t attributes) {
+    if (attributes >= known_.size()) known_.resize(attributes + 1);
+    Known& known = known_[attributes];
+    if (known.batch == &batch && known.resource == span.resource &&
+        known.name.data() == span.name.data() && known.name.size() == span.name.size()) {
+      names_.add_code(known.name_code);
+      senders_.push_back(known.sender);
+      return;
+    }
+    names_.add_text(span.name);
+    senders_.push_back(resources_.add(batch, span.resource));
+    known = {&batch, span.name, span.resource, names_.codes().back(), senders_.back()};
+  }
+
   void write_events(ColumnWriter& section) const {
     section.varint(event_times_.size());
     if (event_times_.empty()) return;
@@ -285,6 +293,12 @@ class FieldsWriter {
   DictionaryWriter dictionary_;  // of the resources
   ResourceColumns resources_;
   std::vector<uint32_t> senders_;
+  struct Known {
+    const telemetry::TraceBatch* batch = nullptr;
+    std::string_view name;
+    uint32_t resource = 0, name_code = 0, sender = 0;
+  };
+  std::vector<Known> known_;  // by number of their attributes
   ValueColumnWriter names_{Kind::text}, messages_{Kind::text}, scopes_{Kind::text},
       trace_texts_{Kind::text}, event_names_{Kind::text};
   AttributeTableWriter attributes_, event_attributes_;
@@ -293,19 +307,46 @@ class FieldsWriter {
   ColumnWriter links_;
 };
 
+/// What spans are sorted by, side by side: comparing through the pointers would miss the cache each
+/// time.
+struct TraceOrder {
+  uint64_t high, low, start;
+  SpanSource source;
+  bool operator<(const TraceOrder& other) const {
+    if (high != other.high) return high < other.high;
+    return low == other.low ? start < other.start : low < other.low;
+  }
+};
+
+/// Deals them out by the first bits that tell them apart, then sorts each of the small piles: ids
+/// are mostly random, and a third of comparing random numbers is wrong guesses of the processor.
+void sort_keys(std::vector<TraceOrder>& keys) {
+  const auto [least, most] = std::minmax_element(
+      keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.high < b.high; });
+  const auto bits = std::min(static_cast<unsigned>(std::bit_width(keys.size())), 16U);
+  const auto differ = static_cast<unsigned>(std::bit_width(least->high ^ most->high));
+  const unsigned shift = differ > bits ? differ - bits : 0;
+  const auto pile_of = [&](const TraceOrder& key) {
+    return (key.high >> shift) & ((size_t{1} << bits) - 1);
+  };
+  std::vector<uint32_t> ends(size_t{1} << bits);
+  for (const TraceOrder& key : keys) ++ends[pile_of(key)];
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  std::vector<TraceOrder> dealt(keys.size());
+  for (auto key = keys.rbegin(); key != keys.rend(); ++key) dealt[--ends[pile_of(*key)]] = *key;
+  // Each end is a begin now.
+  for (size_t pile = 0; pile < ends.size(); ++pile) {
+    const size_t end = pile + 1 < ends.size() ? ends[pile + 1] : dealt.size();
+    if (end - ends[pile] < 2) continue;
+    std::sort(dealt.begin() + ends[pile], dealt.begin() + static_cast<std::ptrdiff_t>(end));
+  }
+  keys.swap(dealt);
+}
+
 }  // namespace
 
 void sort_by_trace(std::vector<SpanSource>& spans) {
-  // The keys stand side by side: comparing through the pointers would miss the cache each time.
-  struct Key {
-    uint64_t high, low, start;
-    SpanSource source;
-    bool operator<(const Key& other) const {
-      if (high != other.high) return high < other.high;
-      return low == other.low ? start < other.start : low < other.low;
-    }
-  };
-  std::vector<Key> keys;
+  std::vector<TraceOrder> keys;
   keys.reserve(spans.size());
   for (const SpanSource& source : spans) {
     const uint8_t* const id = source.span->trace_id.bytes.data();
@@ -313,7 +354,7 @@ void sort_by_trace(std::vector<SpanSource>& spans) {
         {ordered_bytes(id), ordered_bytes(id + 8), source.span->start_unix_nanos, source});
   }
   if (std::is_sorted(keys.begin(), keys.end())) return;
-  std::sort(keys.begin(), keys.end());
+  sort_keys(keys);
   for (size_t i = 0; i < keys.size(); ++i) spans[i] = keys[i].source;
 }
 

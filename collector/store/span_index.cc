@@ -1,5 +1,7 @@
 #include "collector/store/span_index.h"
 
+#include "collector/store/chunk_ids.h"
+
 namespace hms::collector {
 
 std::string chunk_number_key(Table table, uint32_t chunk) {
@@ -8,14 +10,19 @@ std::string chunk_number_key(Table table, uint32_t chunk) {
   return key;
 }
 
+uint64_t trace_number(const telemetry::TraceId& id) noexcept {
+  return ordered_bytes(id.bytes.data() + 8);
+}
+
 std::string trace_index_prefix(const telemetry::TraceId& id) {
   std::string key = table_key(Table::trace_index);
-  key.append(reinterpret_cast<const char*>(id.bytes.data()) + 8, 8);
+  append_be64(key, trace_number(id));
   return key;
 }
 
-std::string trace_index_key(const telemetry::TraceId& id, uint32_t chunk) {
-  std::string key = trace_index_prefix(id);
+std::string trace_index_key(uint64_t trace_number, uint32_t chunk) {
+  std::string key = table_key(Table::trace_index);
+  append_be64(key, trace_number);
   append_be32(key, chunk);
   return key;
 }

@@ -23,7 +23,9 @@ namespace hms::collector {
 
 [[nodiscard]] std::string chunk_number_key(Table table, uint32_t chunk);
 [[nodiscard]] std::string trace_index_prefix(const telemetry::TraceId& id);
-[[nodiscard]] std::string trace_index_key(const telemetry::TraceId& id, uint32_t chunk);
+/// What the index has of an id: its last 8 bytes, in the order of the keys.
+[[nodiscard]] uint64_t trace_number(const telemetry::TraceId& id) noexcept;
+[[nodiscard]] std::string trace_index_key(uint64_t trace_number, uint32_t chunk);
 /// Begin of the keys of a service; `service` empty: of all services.
 [[nodiscard]] std::string trace_summary_prefix(std::string_view service);
 [[nodiscard]] std::string trace_summary_key(std::string_view service, uint64_t newest_start,

@@ -266,16 +266,16 @@ void ColumnarSpanStore::write_full_chunk(Family day, const std::vector<SpanSourc
   const FullSpanChunk parts = encode_full_span_chunk(spans);
   writer.put(day, chunk_number_key(Table::span_chunk, chunk), parts.fields);
   writer.put(day, chunk_number_key(Table::span_ids, chunk), parts.ids);
-  std::vector<std::string> index;
+  std::vector<uint64_t> traces;
   const TraceId* last = nullptr;
   for (const SpanSource& source : spans) {
     if (last != nullptr && same_id(*last, source.span->trace_id)) continue;
     last = &source.span->trace_id;
-    index.push_back(trace_index_key(*last, chunk));
+    traces.push_back(trace_number(*last));
   }
   // The memory table finds the place of a key sooner from the one of its neighbour.
-  std::sort(index.begin(), index.end());
-  for (const std::string& key : index) writer.put(day, key, "");
+  std::sort(traces.begin(), traces.end());
+  for (const uint64_t trace : traces) writer.put(day, trace_index_key(trace, chunk), "");
   for (const auto& [service, summary] : parts.summaries)
     writer.put(day, trace_summary_key(service, summary.newest_start, chunk), summary.value);
   writer.put(day, chunk_number_key(Table::span_filter, chunk), parts.filter);
@@ -340,7 +340,7 @@ void ColumnarSpanStore::remove_full_chunk(Family day, uint32_t chunk, const Trac
     if (!services.contains(service)) services.emplace(service.substr(0, service.find('\0')));
     if (last != nullptr && *last == span.trace_id) continue;
     last = &span.trace_id;
-    writer.remove(day, trace_index_key(*last, chunk));
+    writer.remove(day, trace_index_key(trace_number(*last), chunk));
   }
   // Looked up, for what the time in these keys is has changed between versions.
   for (const std::string& service : services) {

@@ -227,6 +227,35 @@ TEST_CASE(
   CHECK(found > 1'000);
 }
 
+TEST_CASE("span chunk: spans are sorted by trace, then start, whatever their ids have in common") {
+  std::mt19937_64 random(5);
+  // Bits of both halves of the ids that are not the same in all: random, of 64 bits, counted up.
+  for (const auto& [high, low] : {std::pair{~0ULL, ~0ULL}, {0ULL, ~0ULL}, {0xFFULL, 0xFULL}}) {
+    for (const size_t count : {1, 2, 40, 5'000}) {
+      TraceBatch batch;
+      for (size_t i = 0; i < count; ++i) {
+        SpanView& span = batch.spans.emplace_back();
+        const uint64_t halves[] = {random() & high, random() & low};
+        for (size_t byte = 0; byte < 16; ++byte)
+          span.trace_id.bytes[byte] = static_cast<uint8_t>(halves[byte / 8] >> (56 - byte % 8 * 8));
+        span.start_unix_nanos = random() % 100;
+      }
+      std::vector<SpanSource> sources;
+      for (const SpanView& span : batch.spans) sources.push_back({&batch, &span});
+      sort_by_trace(sources);
+      CHECK(std::is_sorted(sources.begin(), sources.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.span->trace_id, a.span->start_unix_nanos) <
+               std::pair(b.span->trace_id, b.span->start_unix_nanos);
+      }));
+      std::sort(sources.begin(), sources.end(),
+                [](const auto& a, const auto& b) { return a.span < b.span; });
+      CHECK(std::adjacent_find(sources.begin(), sources.end(), [](const auto& a, const auto& b) {
+              return a.span == b.span;
+            }) == sources.end());  // each once
+    }
+  }
+}
+
 TEST_CASE("span chunk: a search that the fields refuse does not read the ids") {
   const Mixture mixture(6, 500);
   const FullSpanChunk full = encode_full_span_chunk(mixture.sources());
