@@ -388,6 +388,7 @@ class AppImpl final : public App {
     tail_.write_metrics(writer);
     audit_.write_metrics(writer);
     write_retention_metrics(writer);
+    write_map_metrics(writer);
     write_alert_metrics(writer, *alerts_);
     write_canary_metrics(writer, *canaries_);
     write_server_metrics(writer, "api", server_->counters());
@@ -410,6 +411,17 @@ class AppImpl final : public App {
       count("hms_collector_retention_corrupt_chunks_total",
             "Chunks past their retention that could not be read and were left.",
             counters.corrupt_chunks);
+    }
+  }
+
+  void write_map_metrics(telemetry::PromWriter& writer) const {
+    const CallsLeftOut left_out = edges_->left_out();
+    for (const auto& [reason, calls] :
+         {std::pair{"rows", left_out.rows}, std::pair{"late_rows", left_out.late_rows},
+          std::pair{"waiting", left_out.waiting}, std::pair{"unreadable", left_out.unreadable}}) {
+      writer.counter("hms_collector_map_calls_left_out_total",
+                     "Calls that the service map left out, by the limit that they crossed.",
+                     {{"reason", reason}}, static_cast<double>(calls));
     }
   }
 

@@ -1,6 +1,8 @@
 #include "collector/store/span_edges.h"
 
 #include <algorithm>
+#include <array>
+#include <bitset>
 #include <map>
 #include <mutex>
 #include <set>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "collector/store/chunk_days.h"
+#include "collector/store/chunk_ids.h"
 #include "collector/store/keys.h"
 #include "collector/store/span_index.h"
 #include "collector/store/span_parents.h"
@@ -49,6 +52,10 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   void forget_day(Family day) override;
   net::Result<ServiceMap> totals(uint64_t start_unix_nanos, uint64_t end_unix_nanos,
                                  const std::function<bool()>& cancelled) const override;
+  CallsLeftOut left_out() const override {
+    const std::lock_guard lock(mutex_);
+    return left_out_;
+  }
 
  private:
   struct Call {
@@ -68,14 +75,21 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   };
   struct RowHash {
     size_t operator()(const RowKey& key) const noexcept {
-      return (uint64_t{key.from} << 32 | key.to) * 0x9E3779B97F4A7C15ULL + key.slot;
+      return (uint64_t{key.from} << 44 ^ uint64_t{key.to} << 24 ^ key.slot) * 0x9E3779B97F4A7C15ULL;
     }
+  };
+  /// A row that was counted in since it was last written, and what is not in its totals yet.
+  struct HotRow {
+    EdgeTotals* totals = nullptr;
+    uint64_t errors = 0;
+    telemetry::DenseHistogram durations;
   };
   [[nodiscard]] std::vector<uint32_t> services_of(const telemetry::TraceBatch& batch);
   void answer_waiting(uint64_t parent, uint32_t service);
   void add_call(const telemetry::SpanView& span, uint32_t service, uint64_t arrived);
   void trim_waiting(uint32_t now_seconds);
   void count(uint32_t from, const Call& call);
+  HotRow* hot_row(const RowKey& key, const Call& call);
   EdgeTotals* row(uint32_t from, const Call& call);
   bool load_late_row(const SlotKey& key, const EdgeNames& names, EdgeTotals& totals);
   void forget_closed_slots();
@@ -90,20 +104,39 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   std::map<SlotKey, Slot> slots_;
   uint32_t first_in_memory_ = 0;
   size_t late_rows_ = 0;  // since the last write
+  CallsLeftOut left_out_;
   std::set<std::pair<SlotKey, EdgeNames>> dirty_;
   std::set<Family> sealed_;
   uint64_t arrived_ = 0;  // the newest batch, Unix nanoseconds
   SpanParents parents_;
   std::unordered_multimap<uint64_t, Waiting> waiting_;  // calls whose caller is not known yet
+  /// A bit for each key of waiting_, and some more: nearly no span is waited for, and these 32 KiB
+  /// tell so sooner than the table.
+  std::bitset<1UL << 18> may_wait_;
+  static size_t bit_of(uint64_t key) noexcept { return key >> 46; }
   std::map<std::string, uint32_t, std::less<>> numbers_;
   std::vector<std::string> names_ = {""};  // by number
-  /// A row that was counted in since it was last written, and what is not in its totals yet.
-  struct HotRow {
-    EdgeTotals* totals = nullptr;
-    uint64_t errors = 0;
-    telemetry::DenseHistogram durations;
-  };
   mutable std::unordered_map<RowKey, HotRow, RowHash> hot_;
+  /// Calls of one row, the last few: a row is some KiB, and to look for it and to count in it for
+  /// each call is to wait for the memory some five times. Two lines of the cache; what meets
+  /// another row's in its place settles that.
+  struct PendingCalls {
+    static constexpr uint64_t kMostNanos = (uint64_t{1} << 56) - 1;  // two years
+    struct Packed {
+      uint64_t nanos : 56;
+      uint64_t second : 4;  // within the slot
+      uint64_t error : 1;
+    };
+    RowKey key{};
+    uint32_t count = 0;
+    HotRow* row = nullptr;  // of key, in hot_, if there are calls
+    std::array<Packed, 13> calls{};
+    void settle();
+  };
+  static constexpr unsigned kPendingShift = 52;  // of 64 bits: 4,096 places
+  mutable std::vector<PendingCalls> pending_ =
+      std::vector<PendingCalls>(size_t{1} << (64 - kPendingShift));
+  mutable bool any_pending_ = false;
 };
 
 net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
@@ -135,13 +168,20 @@ net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
   return {};
 }
 
-/// What the disk has of it. False: no more of those can be taken in now.
+/// What the disk has of it. False: the call that asked for it is left out.
 bool SlottedEdgeStore::load_late_row(const SlotKey& key, const EdgeNames& names,
                                      EdgeTotals& totals) {
-  if (late_rows_ >= kMaxLateRows || reader_ == nullptr) return false;
+  if (late_rows_ >= kMaxLateRows) {
+    ++left_out_.late_rows;
+    return false;
+  }
   ++late_rows_;
   const auto stored = reader_->get(key.day, edge_key(key.slot, names));
-  if (!stored.ok()) return stored.error().code == net::Code::not_found;
+  if (!stored.ok()) {
+    if (stored.error().code == net::Code::not_found) return true;
+    ++left_out_.unreadable;
+    return false;
+  }
   EdgeTotals found;
   if (decode_edge(*stored, found)) totals = std::move(found);
   return true;
@@ -154,7 +194,10 @@ EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
   Slot& slot = slots_[key];
   auto it = slot.find(names);
   if (it == slot.end()) {
-    if (slot.size() >= kMaxRowsPerSlot) return nullptr;
+    if (slot.size() >= kMaxRowsPerSlot) {
+      ++left_out_.rows;
+      return nullptr;
+    }
     EdgeTotals totals;
     if (call.slot < first_in_memory_ && !load_late_row(key, names, totals)) return nullptr;
     it = slot.try_emplace(names, std::move(totals)).first;
@@ -163,23 +206,52 @@ EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
   return &it->second;
 }
 
-void SlottedEdgeStore::count(uint32_t from, const Call& call) {
-  const RowKey key{call.slot, from, call.to};
-  auto hot = hot_.find(key);
-  if (hot == hot_.end()) {
-    EdgeTotals* const totals = row(from, call);
-    if (totals == nullptr) return;
-    hot = hot_.try_emplace(key).first;
-    hot->second.totals = totals;
-  }
-  ++hot->second.totals->requests_of[call.second];
-  hot->second.totals->errors_of[call.second] += call.error ? 1 : 0;
-  hot->second.errors += call.error ? 1 : 0;
-  hot->second.durations.record_nanos(call.nanos);
+/// Null: the call is left out.
+SlottedEdgeStore::HotRow* SlottedEdgeStore::hot_row(const RowKey& key, const Call& call) {
+  const auto known = hot_.find(key);
+  if (known != hot_.end()) return &known->second;
+  EdgeTotals* const totals = row(key.from, call);
+  if (totals == nullptr) return nullptr;
+  HotRow& added = hot_[key];
+  added.totals = totals;
+  return &added;
 }
 
-/// Before the totals are looked at.
+void SlottedEdgeStore::count(uint32_t from, const Call& call) {
+  const RowKey key{call.slot, from, call.to};
+  PendingCalls& pending = pending_[RowHash()(key) >> kPendingShift];
+  if (pending.count == 0 || pending.key != key) {
+    HotRow* const row = hot_row(key, call);
+    if (row == nullptr) return;
+    pending.settle();
+    pending.key = key;
+    pending.row = row;
+    any_pending_ = true;
+  } else if (pending.count == pending.calls.size()) {
+    pending.settle();
+  }
+  pending.calls[pending.count++] = {
+      std::min(call.nanos, PendingCalls::kMostNanos) & PendingCalls::kMostNanos, call.second & 0xFU,
+      call.error ? 1U : 0U};
+}
+
+void SlottedEdgeStore::PendingCalls::settle() {
+  for (size_t i = 0; i < count; ++i) {
+    const Packed call = calls[i];
+    ++row->totals->requests_of[call.second];
+    row->totals->errors_of[call.second] += call.error ? 1 : 0;
+    row->errors += call.error ? 1 : 0;
+    row->durations.record_nanos(call.nanos);
+  }
+  count = 0;
+}
+
+/// Before the totals are looked at, and before hot_ is cleared.
 void SlottedEdgeStore::settle_hot() const {
+  if (any_pending_) {
+    for (PendingCalls& pending : pending_) pending.settle();
+    any_pending_ = false;
+  }
   for (auto& [key, hot] : hot_) {
     if (hot.durations.count() == 0) continue;
     hot.totals->requests += hot.durations.count();
@@ -208,6 +280,7 @@ std::vector<uint32_t> SlottedEdgeStore::services_of(const telemetry::TraceBatch&
 
 /// Calls that waited for this span as their parent.
 void SlottedEdgeStore::answer_waiting(uint64_t parent, uint32_t service) {
+  if (!may_wait_[bit_of(parent)]) return;
   const auto [first, last] = waiting_.equal_range(parent);
   for (auto it = first; it != last; ++it) {
     if (it->second.call.to != service) count(service, it->second.call);
@@ -218,7 +291,7 @@ void SlottedEdgeStore::answer_waiting(uint64_t parent, uint32_t service) {
 void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t service,
                                 uint64_t arrived) {
   const bool serves = span.kind == SpanKind::server || span.kind == SpanKind::consumer;
-  const bool root = span.parent_span_id.is_zero();
+  const bool root = no_id(span.parent_span_id);
   const bool untyped = span.kind == SpanKind::unspecified;
   if (!serves && !untyped) return;
   const uint64_t nanos =
@@ -234,7 +307,12 @@ void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t servic
   const uint64_t key = span_key(span.trace_id, span.parent_span_id);
   const auto parent = parents_.find(key, seconds);
   if (!parent) {
-    if (waiting_.size() < kMaxWaiting) waiting_.emplace(key, Waiting{call, seconds});
+    if (waiting_.size() >= kMaxWaiting) {
+      ++left_out_.waiting;
+      return;
+    }
+    waiting_.emplace(key, Waiting{call, seconds});
+    may_wait_.set(bit_of(key));
   } else if (*parent != service) {
     count(*parent, call);
   }
@@ -244,6 +322,8 @@ void SlottedEdgeStore::trim_waiting(uint32_t now_seconds) {
   std::erase_if(waiting_, [now_seconds](const auto& entry) {
     return entry.second.since_seconds + SpanParents::kRememberSeconds < now_seconds;
   });
+  may_wait_.reset();
+  for (const auto& [key, waiting] : waiting_) may_wait_.set(bit_of(key));
 }
 
 void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
@@ -278,7 +358,7 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
       const telemetry::SpanView& span = spans[i];
       const uint64_t key = span_key(span.trace_id, span.span_id);
       parents_.put(key, of[span.resource], seconds);
-      if (!waiting_.empty()) answer_waiting(key, of[span.resource]);
+      answer_waiting(key, of[span.resource]);
     }
   }
   for (size_t i = 0; i < group.size(); ++i) {

@@ -7,10 +7,10 @@
 // call counts in the second in which it ended; durations are known by slot. Later calls are added
 // to what is on disk, those of a day that is on its way to the lake are kept with the day they came
 // on. Derived data: a crash may lose the last second's counts (the spans themselves are not lost).
-// Limits: 5,000 nodes and edges a slot (beyond: not kept), 20,000 rows of closed slots a second
-// (likewise), 262,144 spans remembered for their children, 200,000 calls that wait for their
-// caller, 20,000 names of services (beyond, all of these are forgotten). Thread: SignalStore calls
-// on the commit thread, `totals` from any.
+// Limits: 5,000 nodes and edges a slot, 20,000 rows of closed slots a second, 200,000 calls that
+// wait for their caller (beyond: not kept, counted in CallsLeftOut); 262,144 spans remembered for
+// their children, 20,000 names of services (beyond, all of these are forgotten). Thread:
+// SignalStore calls on the commit thread, `totals` and `left_out` from any.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +29,21 @@ struct ServiceMap {
   std::vector<std::string> warnings;  // what is missing, a sentence each
 };
 
+/// Calls that are not in the map, by the limit that they crossed, since the start.
+struct CallsLeftOut {
+  uint64_t rows = 0;        // of a slot
+  uint64_t late_rows = 0;   // of closed slots, a second
+  uint64_t waiting = 0;     // for their caller: the node has them, the edge has not
+  uint64_t unreadable = 0;  // what the disk has of their row could not be read
+};
+
 class ServiceEdgeStore : public SignalStore {
  public:
   /// Nodes and edges with a call in [start, end). Errors: those of reading; canceled.
   [[nodiscard]] virtual net::Result<ServiceMap> totals(
       uint64_t start_unix_nanos, uint64_t end_unix_nanos,
       const std::function<bool()>& cancelled = {}) const = 0;
+  [[nodiscard]] virtual CallsLeftOut left_out() const { return {}; }
 };
 [[nodiscard]] std::unique_ptr<ServiceEdgeStore> make_service_edge_store();
 

@@ -85,6 +85,22 @@ class Map(hms.TestCase):
         nodes, _ = self.map()
         self.assertAlmostEqual(nodes["claims"]["rps"] * SECONDS, 20, delta=0.001)
 
+    def left_out(self):
+        return hms.prometheus_values(hms.get(self.address, "/metrics").body.decode())['hms_collector_map_calls_left_out_total{reason="late_rows"}']
+
+    def test_calls_beyond_the_rows_of_closed_slots_are_counted(self):
+        self.assertEqual(self.left_out(), 0)
+        # Slots are closed from the first upkeep on, which comes within a second of the start: until then all of them are in memory.
+        for attempt in range(60):
+            spans = [{"traceId": f"{i + 1:032x}", "spanId": f"{i + 1:016x}", "name": "GET /", "kind": 2, "startTimeUnixNano": str(end), "endTimeUnixNano": str(end)}
+                     for i in range(20_100) for end in [(self.begin - 10 * (1_000 + 20_100 * (attempt % 10) + i)) * 10**9]]
+            resource = {"attributes": [{"key": "service.name", "value": {"stringValue": f"late-{attempt}"}}]}
+            reply = hms.post_json(self.address, "/v1/traces", {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]})
+            self.assertEqual(reply.status, 200)
+            if self.left_out() > 0:
+                break
+        self.assertGreater(self.left_out(), 0)
+
     def test_a_range_of_ages_is_answered_from_spans(self):
         self.send_spans("ui", 60)
         body = hms.get_json(self.address, "/ops/map?start=0&end=4102444800")

@@ -100,5 +100,42 @@ TEST_CASE("service edges: what is forgotten with its day is not in memory either
   CHECK(f.requests(kNow - kSecond, kNow + kSecond) == 0);
 }
 
+TEST_CASE("service edges: calls beyond the rows of closed slots of a second are counted") {
+  Fixture f;
+  const uint64_t slot = kSecondsPerSlot * kSecond;
+  constexpr uint64_t kRows = 20'000;
+  const uint64_t newest = kNow - 3 * 3600 * kSecond;
+  for (uint64_t row = 0; row < kRows; ++row) f.add(1, newest - row * slot, kNow);
+  CHECK(f.edges->left_out().late_rows == 0);
+  f.add(1, newest, kNow);  // of a row that was taken in already
+  f.add(2, newest - kRows * slot, kNow);
+  CHECK(f.edges->left_out().late_rows == 2);
+  CHECK(f.requests(0, newest - (kRows - 1) * slot - slot / 2) == 0);
+  f.maintain(kNow + kSecond);
+  f.add(1, newest - kRows * slot, kNow);  // a new second
+  CHECK(f.edges->left_out().late_rows == 2);
+  CHECK(f.requests(0, UINT64_MAX) == kRows + 2);
+}
+
+TEST_CASE("service edges: calls beyond the rows of a slot are counted") {
+  Fixture f;
+  auto batch = std::make_shared<telemetry::TraceBatch>();
+  for (uint32_t n = 0; n < 5'003; ++n) {
+    batch->resources.push_back({batch->keep("service-" + std::to_string(n)), "", "", {0, 0}});
+    telemetry::SpanView span;
+    span.resource = n;
+    span.trace_id.bytes[0] = span.span_id.bytes[7] = 1;
+    span.kind = telemetry::SpanKind::server;
+    span.start_unix_nanos = span.end_unix_nanos = kNow;
+    batch->spans.push_back(span);
+  }
+  AcceptedBatch accepted;
+  accepted.arrived_unix_nanos = kNow;
+  accepted.traces = std::move(batch);
+  f.edges->committed(std::vector<AcceptedBatch>{accepted});
+  CHECK(f.edges->left_out().rows == 3);
+  CHECK(f.edges->totals(0, UINT64_MAX)->edges.size() == 5'000);
+}
+
 }  // namespace
 }  // namespace hms::collector
