@@ -10,6 +10,7 @@
 
 #include "net/core/clock.h"
 #include "net/core/random.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -17,7 +18,6 @@ namespace {
 using net::Error;
 using net::Result;
 
-constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
 constexpr uint64_t kMaxRecordBytes = 1024 * 1024;
 constexpr std::string_view kFolder = "audit/";
 
@@ -26,7 +26,7 @@ std::string object_of(const AuditRecord& record) {
   std::array<char, 24> time{};
   std::snprintf(time.data(), time.size(), "%020llu",
                 static_cast<unsigned long long>(record.time_unix_nanos));
-  const auto day = static_cast<uint32_t>(record.time_unix_nanos / kNanosPerDay);
+  const auto day = static_cast<uint32_t>(record.time_unix_nanos / net::kNanosPerDay);
   return std::string(kFolder) + day_text(day) + "/" + time.data() + "-" + record.id + ".json";
 }
 

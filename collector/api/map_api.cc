@@ -9,6 +9,7 @@
 #include "collector/api/query_parameters.h"
 #include "collector/api/query_task.h"
 #include "net/core/clock.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -16,9 +17,8 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kDefaultRangeNanos = 60'000'000'000ULL;
-constexpr uint64_t kNanosPerSecond = 1'000'000'000ULL;
 /// Longer ranges are answered from spans alone: reading every histogram of a month is no map.
-constexpr uint64_t kLongestMeasuredNanos = 7ULL * 86'400'000'000'000ULL;
+constexpr uint64_t kLongestMeasuredNanos = 7 * net::kNanosPerDay;
 
 /// What a node or an edge answered.
 struct Figures {
@@ -58,8 +58,10 @@ Nodes measured(const SeriesSource& series, uint64_t start, uint64_t end,
 
 /// The present second holds no call that is still to come: it counts whole.
 uint64_t with_present_second(uint64_t end) {
-  const uint64_t present = net::unix_nanos() / kNanosPerSecond;
-  return end / kNanosPerSecond >= present ? (end / kNanosPerSecond + 1) * kNanosPerSecond : end;
+  const uint64_t present = net::unix_nanos() / net::kNanosPerSecond;
+  return end / net::kNanosPerSecond >= present
+             ? (end / net::kNanosPerSecond + 1) * net::kNanosPerSecond
+             : end;
 }
 
 QueryAnswer map(const ServiceEdgeStore& edges, const SeriesSource& series, uint64_t start,

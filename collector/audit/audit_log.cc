@@ -6,6 +6,7 @@
 #include "collector/store/keys.h"
 #include "net/core/log.h"
 #include "net/core/random.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -14,7 +15,6 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
 constexpr uint64_t kLookEveryNanos = 60'000'000'000ULL;
 constexpr size_t kKeyBytes = 1 + 8 + 8;  // table, time, what tells records of one moment apart
 
@@ -130,7 +130,7 @@ Result<void> AuditLog::recover(const KvReader& reader) {
 }
 
 void AuditLog::maintain(uint64_t now, KvWriter& writer) {
-  const uint64_t kept = settings_.keep_days * kNanosPerDay;
+  const uint64_t kept = settings_.keep_days * net::kNanosPerDay;
   if (reader_ == nullptr || now < next_look_ || now <= kept) return;
   size_t removed = 0;
   const auto scanned = reader_->scan(Family::meta(), table_key(Table::audit), key_at(now - kept, 0),

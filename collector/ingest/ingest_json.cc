@@ -8,6 +8,7 @@
 #include "collector/ingest/ingest_item.h"
 #include "collector/ingest/json_items.h"
 #include "collector/store/series_bounds.h"
+#include "net/core/time_units.h"
 #include "telemetry/time_text.h"
 
 namespace hms::collector {
@@ -19,8 +20,6 @@ using net::Result;
 using nlohmann::json;
 
 constexpr uint64_t kMaxItems = 200'000;
-constexpr uint64_t kDayNanos = 86'400'000'000'000ULL;
-constexpr uint64_t kNanosPerMilli = 1'000'000;
 
 /// The library's sentence without its own preface: "... - invalid literal; last read: 'x'" gives
 /// "invalid literal; last read: 'x'".
@@ -74,13 +73,13 @@ Error not_json_error(NotJson fault, NotJson* told) {
 
 TimeBounds TimeBounds::around(uint64_t now, uint32_t retention_days) noexcept {
   const int64_t oldest =
-      oldest_kept_millis(static_cast<int64_t>(now / kNanosPerMilli), retention_days);
-  return {now, static_cast<uint64_t>(std::max<int64_t>(oldest, 0)) * kNanosPerMilli,
-          now + kDayNanos};
+      oldest_kept_millis(static_cast<int64_t>(now / net::kNanosPerMilli), retention_days);
+  return {now, static_cast<uint64_t>(std::max<int64_t>(oldest, 0)) * net::kNanosPerMilli,
+          now + net::kNanosPerDay};
 }
 
 std::string TimeBounds::oldest_day() const {
-  return telemetry::rfc3339(static_cast<int64_t>(oldest / kNanosPerMilli)).substr(0, 10);
+  return telemetry::rfc3339(static_cast<int64_t>(oldest / net::kNanosPerMilli)).substr(0, 10);
 }
 
 Result<ParsedIngest> parse_ingest(std::string_view body, const TimeBounds& bounds,

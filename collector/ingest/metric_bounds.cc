@@ -5,12 +5,12 @@
 
 #include "collector/store/series_bounds.h"
 #include "collector/store/series_chunk.h"
+#include "net/core/time_units.h"
 #include "telemetry/time_text.h"
 
 namespace hms::collector {
 namespace {
 
-constexpr int64_t kDay = 86'400'000;
 constexpr int kFinestScale = 8, kCoarsestScale = -4;  // those the store keeps
 
 std::string utc_day(int64_t millis) { return telemetry::rfc3339(millis).substr(0, 10); }
@@ -39,9 +39,10 @@ PointFault MetricBounds::time_fault(uint64_t unix_nanos) {
   const auto t = static_cast<int64_t>(unix_nanos / 1'000'000);
   if (t > now_millis_ + kMaxPointAheadMillis) return PointFault::ahead;
   if (t < oldest_kept_millis(now_millis_, retention_days_)) return PointFault::old;
-  if (closed_days_ && t / kDay < now_millis_ / kDay) {
+  if (closed_days_ && t / net::kMillisPerDay < now_millis_ / net::kMillisPerDay) {
     if (!closed_) closed_ = closed_days_();
-    if (closed_->contains(static_cast<uint32_t>(t / kDay))) return PointFault::closed_day;
+    if (closed_->contains(static_cast<uint32_t>(t / net::kMillisPerDay)))
+      return PointFault::closed_day;
   }
   return PointFault::none;
 }

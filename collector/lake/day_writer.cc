@@ -12,6 +12,7 @@
 #include "collector/store/span_chunk_reader.h"
 #include "collector/store/span_edge_rows.h"
 #include "collector/store/span_index.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -21,8 +22,6 @@ using net::Error;
 using net::Result;
 
 constexpr uint64_t kIndexSortBytes = 16ULL * 1024 * 1024;
-constexpr int64_t kDayMillis = 86'400'000;
-constexpr int64_t kHourMillis = 3'600'000;
 constexpr uint32_t kSlotsPerHour = 3'600 / kSecondsPerSlot;
 constexpr size_t kMaxServices = 2'000;
 constexpr uint64_t kAskEvery = 4'096;
@@ -146,10 +145,10 @@ class DayWriter {
 
   Result<void> write_series() {
     begin(LakeTable::metrics);
-    const int64_t start = static_cast<int64_t>(day_.day) * kDayMillis - 1;  // left-open
+    const int64_t start = static_cast<int64_t>(day_.day) * net::kMillisPerDay - 1;  // left-open
     SelectLimits limits;
     limits.cancelled = options_.cancelled;
-    auto found = series_.series({}, start, start + kDayMillis, limits);
+    auto found = series_.series({}, start, start + net::kMillisPerDay, limits);
     if (!found.ok()) return std::move(found).error();
     std::vector<LabelSet>& all = found.value();
     const auto order = [](const LabelSet& labels) {
@@ -174,7 +173,7 @@ class DayWriter {
     std::vector<LabelMatcher> matchers;
     for (const auto& [name, value] : labels)
       matchers.push_back({name, LabelMatcher::Kind::equal, value});
-    auto selected = series_.select(matchers, start, start + kDayMillis, limits);
+    auto selected = series_.select(matchers, start, start + net::kMillisPerDay, limits);
     if (!selected.ok()) return std::move(selected).error();
     for (const Series& one : selected.value()) {
       if (one.labels != labels) continue;  // it has more labels, and comes by itself
@@ -228,7 +227,7 @@ class DayWriter {
 
   Result<void> add_hour(uint32_t hour, std::map<EdgeNames, EdgeTotals>& rows, TableFiles& files) {
     for (const auto& [names, totals] : rows) {
-      edge_row(int64_t{hour} * kHourMillis, names, totals, false, row_);
+      edge_row(int64_t{hour} * net::kMillisPerHour, names, totals, false, row_);
       if (auto added = count_and_add(LakeTable::edge_hours, files); !added.ok()) return added;
     }
     rows.clear();

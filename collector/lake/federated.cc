@@ -16,6 +16,7 @@
 #include "collector/store/series_classic.h"
 #include "collector/store/series_head.h"
 #include "net/core/clock.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -23,8 +24,6 @@ namespace {
 using net::Code;
 using net::Error;
 using net::Result;
-
-constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
 
 // ---------------------------------------------------------------- spans
 
@@ -94,7 +93,7 @@ class FederatedSpans final : public Forwarding<SpanStore> {
                  what + ", and " + warnings.sentences().front()};
   }
   static uint32_t first_day(const Trace& trace) {
-    return static_cast<uint32_t>(trace.spans.front().start_unix_nanos / kNanosPerDay);
+    return static_cast<uint32_t>(trace.spans.front().start_unix_nanos / net::kNanosPerDay);
   }
 
   /// Whether a trace of the hot days may go on in the lake: a span's parent is not there, or it
@@ -110,7 +109,7 @@ class FederatedSpans final : public Forwarding<SpanStore> {
       });
     };
     if (within(kNear)) return true;
-    if (!within(kNanosPerDay)) return false;
+    if (!within(net::kNanosPerDay)) return false;
     std::unordered_set<telemetry::SpanId> here;
     for (const StoredSpan& span : trace.spans) here.insert(span.span_id);
     return std::any_of(trace.spans.begin(), trace.spans.end(), [&here](const StoredSpan& span) {
@@ -192,7 +191,7 @@ class FederatedEdges final : public Forwarding<ServiceEdgeStore> {
                             const std::function<bool()>& cancelled) const override {
     // A day of the lake has no calls that ended after it.
     const std::vector<uint32_t> days = lake_.days();
-    if (days.empty() || days.back() < start / kNanosPerDay)
+    if (days.empty() || days.back() < start / net::kNanosPerDay)
       return hot_.totals(start, end, cancelled);
     return steadily(lake_, [&] { return joined(start, end, cancelled); });
   }
@@ -242,11 +241,10 @@ class FederatedSeries final : public SeriesSource {
 
  private:
   bool reaches_lake(int64_t start, int64_t end) const {
-    constexpr int64_t kDay = 86'400'000;
     const std::vector<uint32_t> days = lake_.days();
     return std::any_of(days.begin(), days.end(), [&](uint32_t day) {
-      const int64_t begin = static_cast<int64_t>(day) * kDay;
-      return begin <= end && begin + kDay > start;
+      const int64_t begin = static_cast<int64_t>(day) * net::kMillisPerDay;
+      return begin <= end && begin + net::kMillisPerDay > start;
     });
   }
 

@@ -4,6 +4,7 @@
 
 #include "collector/lake/lake_questions.h"
 #include "collector/lake/lake_scan.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -13,10 +14,6 @@ using net::Error;
 using net::Result;
 namespace at = edge_column;
 
-constexpr uint64_t kNanosPerMilli = 1'000'000;
-constexpr uint64_t kDayNanos = 86'400'000'000'000ULL;
-constexpr uint64_t kHourNanos = 3'600'000'000'000ULL;
-
 /// A range of Unix nanoseconds, without its end.
 struct Part {
   LakeTable table;
@@ -24,8 +21,9 @@ struct Part {
 };
 
 std::vector<Part> parts_of(uint64_t start, uint64_t end) {
-  const uint64_t first_hour = (start + kHourNanos - 1) / kHourNanos * kHourNanos;
-  const uint64_t last_hour = end / kHourNanos * kHourNanos;
+  const uint64_t first_hour =
+      (start + net::kNanosPerHour - 1) / net::kNanosPerHour * net::kNanosPerHour;
+  const uint64_t last_hour = end / net::kNanosPerHour * net::kNanosPerHour;
   if (first_hour >= last_hour) return {{LakeTable::edges, start, end}};
   std::vector<Part> parts{{LakeTable::edge_hours, first_hour, last_hour}};
   if (start < first_hour) parts.push_back({LakeTable::edges, start, first_hour});
@@ -44,8 +42,8 @@ class MapReader {
     // The slot that holds the beginning may have begun before it.
     const uint64_t reach = part.table == LakeTable::edges ? kSlotNanos - 1 : 0;
     const auto from =
-        static_cast<int64_t>((part.begin - std::min(part.begin, reach)) / kNanosPerMilli);
-    const auto to = static_cast<int64_t>((part.end - 1) / kNanosPerMilli);
+        static_cast<int64_t>((part.begin - std::min(part.begin, reach)) / net::kNanosPerMilli);
+    const auto to = static_cast<int64_t>((part.end - 1) / net::kNanosPerMilli);
     auto groups = groups_of(lake_, manifest, part.table, from, to, {});
     if (!groups.ok()) return std::move(groups).error();
     for (const LakeGroup& group : groups.value()) {
@@ -112,7 +110,8 @@ Result<void> lake_edges(const Lake& lake, uint64_t start_unix_nanos, uint64_t en
   const std::vector<Part> parts = parts_of(start_unix_nanos, end);
   MapReader reader(lake, cancelled, sum, warnings);
   for (const uint32_t day : lake.days()) {
-    if (day < start_unix_nanos / kDayNanos) continue;  // later days may have calls that came late
+    if (day < start_unix_nanos / net::kNanosPerDay)
+      continue;  // later days may have calls that came late
     const bool touches = day_touches(day, start_unix_nanos, end - 1);
     auto manifest = lake.manifest(day);
     if (!manifest.ok()) {

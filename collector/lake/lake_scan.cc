@@ -4,6 +4,7 @@
 #include <set>
 
 #include "collector/lake/table_files.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -64,8 +65,7 @@ Result<ColumnValues> read_aligned(const LakeGroup& group, size_t column, size_t 
 }  // namespace
 
 bool day_touches(uint32_t day, uint64_t from, uint64_t to) noexcept {
-  constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
-  return day * kNanosPerDay <= to && (day + uint64_t{1}) * kNanosPerDay > from;
+  return day * net::kNanosPerDay <= to && (day + uint64_t{1}) * net::kNanosPerDay > from;
 }
 
 Result<std::vector<LakeGroup>> groups_of(const Lake& lake, const LakeManifest& manifest,

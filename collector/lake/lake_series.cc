@@ -6,6 +6,7 @@
 #include "collector/lake/lake_scan.h"
 #include "collector/store/series_head.h"
 #include "collector/store/series_regex.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -155,9 +156,8 @@ Result<std::vector<Series>> lake_series(const Lake& lake, const std::vector<Labe
   SeriesSearch search(lake, compiled.value(), start, end, limits, points);
   for (const uint32_t day : lake.days()) {
     // Points lie in the family of their own day.
-    constexpr int64_t kDay = 86'400'000;
-    const int64_t begin = static_cast<int64_t>(day) * kDay;
-    if (begin > end || begin + kDay <= start) continue;
+    const int64_t begin = static_cast<int64_t>(day) * net::kMillisPerDay;
+    if (begin > end || begin + net::kMillisPerDay <= start) continue;
     auto manifest = lake.manifest(day);
     Result<void> searched;
     if (manifest.ok())

@@ -8,6 +8,7 @@
 #include "collector/lake/lake_questions.h"
 #include "collector/lake/lake_scan.h"
 #include "collector/store/span_match.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -17,8 +18,6 @@ using net::Error;
 using net::Result;
 namespace at = span_column;
 
-constexpr uint64_t kMillisPerDay = 86'400'000;
-
 /// Days in the order in which the trace is likely there: near the time that a version 7 UUID
 /// names, else newest first.
 std::vector<uint32_t> days_for(const Lake& lake, const telemetry::TraceId& id) {
@@ -27,7 +26,7 @@ std::vector<uint32_t> days_for(const Lake& lake, const telemetry::TraceId& id) {
   if ((id.bytes[6] >> 4) != 7 || (id.bytes[8] >> 6) != 2) return days;
   uint64_t millis = 0;
   for (size_t i = 0; i < 6; ++i) millis = millis << 8 | id.bytes[i];
-  const auto hint = static_cast<int64_t>(millis / kMillisPerDay);
+  const auto hint = static_cast<int64_t>(millis / net::kMillisPerDay);
   std::stable_sort(days.begin(), days.end(), [hint](uint32_t a, uint32_t b) {
     return std::abs(a - hint) < std::abs(b - hint);
   });

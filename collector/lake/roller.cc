@@ -17,6 +17,7 @@
 #include "collector/store/retention_sweep.h"
 #include "net/core/log.h"
 #include "net/core/random.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -25,13 +26,12 @@ using net::Code;
 using net::Error;
 using net::Result;
 
-constexpr uint64_t kNanosPerDay = 86'400'000'000'000ULL;
 constexpr uint64_t kRetryNanos = 600'000'000'000ULL;  // after a failed night
 constexpr int kNice = 15;                             // ingest and questions go first
 
 std::string iso_seconds(uint64_t unix_nanos) {
-  const auto day = static_cast<uint32_t>(unix_nanos / kNanosPerDay);
-  const uint64_t second = unix_nanos % kNanosPerDay / 1'000'000'000;
+  const auto day = static_cast<uint32_t>(unix_nanos / net::kNanosPerDay);
+  const uint64_t second = unix_nanos % net::kNanosPerDay / 1'000'000'000;
   char text[16];
   std::snprintf(text, sizeof text, "T%02u:%02u:%02uZ", static_cast<unsigned>(second / 3600),
                 static_cast<unsigned>(second / 60 % 60), static_cast<unsigned>(second % 60));
@@ -77,7 +77,7 @@ void Roller::publish_known_days() {
 
 uint32_t Roller::today() const {
   return static_cast<uint32_t>((options_.clock ? options_.clock() : net::unix_nanos()) /
-                               kNanosPerDay);
+                               net::kNanosPerDay);
 }
 
 bool Roller::stopping() const {
@@ -300,9 +300,9 @@ void Roller::stop() {
 
 uint64_t Roller::next_night() const {
   const uint64_t now = options_.clock ? options_.clock() : net::unix_nanos();
-  const uint64_t tonight =
-      now / kNanosPerDay * kNanosPerDay + options_.minute_of_day * uint64_t{60'000'000'000};
-  return tonight > now ? tonight : tonight + kNanosPerDay;
+  const uint64_t tonight = now / net::kNanosPerDay * net::kNanosPerDay +
+                           options_.minute_of_day * uint64_t{60'000'000'000};
+  return tonight > now ? tonight : tonight + net::kNanosPerDay;
 }
 
 std::set<uint32_t> Roller::overdue() const {

@@ -6,22 +6,21 @@
 
 #include "collector/store/family_name.h"
 #include "collector/store/forwarding.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
 
 using net::Result;
 
-constexpr uint64_t kNanosPerSecond = 1'000'000'000, kSecondsPerDay = 86'400;
-
 /// Unix seconds that a damaged file's records lie in. A log's: at most the day before its damage
 /// was met, since it is cut long before.
 std::pair<uint64_t, uint64_t> seconds_of(const Damage& damage) {
   if (damage.family == Family::meta())
-    return {damage.unix_seconds - std::min(damage.unix_seconds, kSecondsPerDay),
+    return {damage.unix_seconds - std::min(damage.unix_seconds, net::kSecondsPerDay),
             damage.unix_seconds};
-  const uint64_t begin = damage.family.day * kSecondsPerDay;
-  return {begin, begin + kSecondsPerDay};
+  const uint64_t begin = damage.family.day * net::kSecondsPerDay;
+  return {begin, begin + net::kSecondsPerDay};
 }
 
 /// What is to be said of an answer about (begin, end], each sentence once.
@@ -30,7 +29,8 @@ std::vector<std::string> sentences(const DamageList& list, uint64_t begin_nanos,
   std::set<std::string> out;
   for (const Damage& damage : list()) {
     const auto [from, to] = seconds_of(damage);
-    if (from > end_nanos / kNanosPerSecond || to <= begin_nanos / kNanosPerSecond) continue;
+    if (from > end_nanos / net::kNanosPerSecond || to <= begin_nanos / net::kNanosPerSecond)
+      continue;
     out.insert("records of " + family_text(damage.family) + " may be missing: the damaged file " +
                damage.file + " was set aside");
   }
@@ -119,9 +119,8 @@ class TellingSeries final : public SeriesSource {
 
  private:
   static uint64_t nanos(int64_t millis) {
-    constexpr int64_t kNanosPerMilli = 1'000'000;
-    return static_cast<uint64_t>(std::clamp<int64_t>(millis, 0, INT64_MAX / kNanosPerMilli)) *
-           static_cast<uint64_t>(kNanosPerMilli);
+    constexpr auto kMost = static_cast<int64_t>(INT64_MAX / net::kNanosPerMilli);
+    return static_cast<uint64_t>(std::clamp<int64_t>(millis, 0, kMost)) * net::kNanosPerMilli;
   }
 
   const SeriesSource& store_;

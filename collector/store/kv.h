@@ -17,6 +17,7 @@
 
 #include "collector/store/backup.h"
 #include "net/core/result.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 
@@ -26,7 +27,7 @@ struct Family {
   uint32_t day = kMeta;
   [[nodiscard]] static Family meta() noexcept { return {}; }
   [[nodiscard]] static Family of_unix_nanos(uint64_t t) noexcept {
-    return {static_cast<uint32_t>(t / 86'400'000'000'000ULL)};
+    return {static_cast<uint32_t>(t / net::kNanosPerDay)};
   }
   auto operator<=>(const Family&) const = default;
 };

@@ -19,6 +19,7 @@
 
 #include "collector/store/dedupe.h"
 #include "collector/store/engine.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 
@@ -27,7 +28,7 @@ class Ledger {
   static constexpr size_t kMaxSenders = 20'000;
   static constexpr size_t kMaxReasons = 32;
   static constexpr size_t kMaxReasonBytes = 64;
-  static constexpr uint64_t kForgetAfterNanos = 86'400'000'000'000ULL;
+  static constexpr uint64_t kForgetAfterNanos = net::kNanosPerDay;
 
   /// Reads all senders. Errors: corrupt, io.
   [[nodiscard]] net::Result<void> load(const KvReader& reader);

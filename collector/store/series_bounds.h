@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "net/core/time_units.h"
+
 namespace hms::collector {
 
 /// How far a point may be ahead of its arrival.
@@ -12,8 +14,7 @@ inline constexpr int64_t kMaxPointAheadMillis = 300'000;
 /// The first moment of what is kept: whole UTC days besides today (docs/retention.md), for logs,
 /// spans and points alike.
 [[nodiscard]] constexpr int64_t oldest_kept_millis(int64_t now_millis, uint32_t days) noexcept {
-  constexpr int64_t kDay = 86'400'000;
-  return (now_millis / kDay - days) * kDay;
+  return (now_millis / net::kMillisPerDay - days) * net::kMillisPerDay;
 }
 
 }  // namespace hms::collector

@@ -1,5 +1,6 @@
 // series_chunk.cc: see series_chunk.h.
 #include "collector/store/series_chunk.h"
+#include "net/core/time_units.h"
 
 #include <bit>
 #include <cmath>
@@ -9,7 +10,6 @@ namespace hms::collector {
 namespace {
 
 constexpr uint8_t kVersion = 1;
-constexpr int64_t kDayMillis = 86'400'000;
 constexpr size_t kMaxBlocks = 1'000'000;
 
 // Differences of attacker-chosen 64-bit numbers wrap; writer and reader wrap alike.
@@ -173,7 +173,7 @@ bool read_histogram_change(ColumnReader& in, telemetry::Histogram& histogram) {
 // A block belongs to the family of one day.
 bool BlockWriter::has_room(int64_t t_millis) const noexcept {
   return block_.count < kMaxBlockPoints &&
-         t_millis / kDayMillis == block_.first_millis / kDayMillis;
+         t_millis / net::kMillisPerDay == block_.first_millis / net::kMillisPerDay;
 }
 
 bool BlockWriter::accepts(int64_t t_millis, double value) const noexcept {

@@ -16,6 +16,7 @@
 #include "collector/store/series_sums.h"
 #include "net/core/clock.h"
 #include "net/core/log.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -123,13 +124,14 @@ std::optional<CompactedSeries> SeriesStoreImpl::compact_series(Family day, uint3
         return true;
       });
   if (!scanned || chunks.empty() || (packed_already && has_sums(day, id))) return std::nullopt;
-  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
-  const int64_t window = bytes < kWholeDayBytes ? kDayMillis : kHourMillis;
+  const int64_t begin = static_cast<int64_t>(day.day) * net::kMillisPerDay;
+  const int64_t window = bytes < kWholeDayBytes ? net::kMillisPerDay : net::kMillisPerHour;
   PointPacker all;
   DayRollups rollups;
-  for (int64_t from = begin - 1; from < begin + kDayMillis - 1;) {
+  for (int64_t from = begin - 1; from < begin + net::kMillisPerDay - 1;) {
     // Windows end on the hour, as intervals do; the day's last millisecond is not the next day's.
-    const int64_t to = std::min((from < begin ? begin : from) + window, begin + kDayMillis - 1);
+    const int64_t to =
+        std::min((from < begin ? begin : from) + window, begin + net::kMillisPerDay - 1);
     PointColumns points;
     for (const ReadChunk& chunk : chunks) {
       if (!read_series_chunk(chunk.value, {from, to, {}}, points.samples, points.histograms)) {
@@ -177,7 +179,7 @@ void SeriesStoreImpl::run_slice(Slice& slice) const {
 std::optional<Family> SeriesStoreImpl::day_to_compact(uint64_t now_seconds) const {
   const uint64_t rest = 2 * uint64_t{options_.seal_seconds};
   for (const auto& [day, set] : days_) {
-    const uint64_t end = (uint64_t{day} + 1) * 86'400;
+    const uint64_t end = (uint64_t{day} + 1) * net::kSecondsPerDay;
     if (end + rest > now_seconds) break;
     if (compacted_.contains(day) && !unsummed_.contains(day)) continue;
     const auto sealed = sealed_into_.find(day);

@@ -8,6 +8,7 @@
 #include "collector/store/keys.h"
 #include "collector/store/series_classic.h"
 #include "collector/store/series_store_impl.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -75,7 +76,7 @@ void SeriesStoreImpl::stage_exemplars(StoredSeries& series, const telemetry::Met
     if (slot == series.exemplar_slot && kept.value < series.exemplar_value) continue;
     series.exemplar_slot = slot;
     series.exemplar_value = kept.value;
-    writer.put(Family{static_cast<uint32_t>(kept.t_millis / kDayMillis)},
+    writer.put(Family{static_cast<uint32_t>(kept.t_millis / net::kMillisPerDay)},
                exemplar_key(series.id, kept.t_millis), write_exemplar(kept));
   }
 }
@@ -87,8 +88,8 @@ net::Result<std::vector<Exemplar>> SeriesStoreImpl::read_exemplars(uint32_t seri
   {
     const std::shared_lock lock(mutex_);
     for (const auto& [day, set] : days_) {
-      const int64_t begin = static_cast<int64_t>(day) * kDayMillis;
-      if (begin <= end && begin + kDayMillis > start) days.push_back(day);
+      const int64_t begin = static_cast<int64_t>(day) * net::kMillisPerDay;
+      if (begin <= end && begin + net::kMillisPerDay > start) days.push_back(day);
     }
   }
   for (const uint32_t day : days) {

@@ -13,6 +13,7 @@
 #include "collector/store/series_store_impl.h"
 #include "collector/store/series_sums.h"
 #include "collector/store/series_thinning.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -91,11 +92,11 @@ net::Result<void> SeriesStoreImpl::read_disk(std::span<Found> found, Reading& re
   {
     const std::shared_lock lock(mutex_);
     packed = compacted_;
-    const int64_t first_day = std::max<int64_t>(reading.start, 0) / kDayMillis;
+    const int64_t first_day = std::max<int64_t>(reading.start, 0) / net::kMillisPerDay;
     for (auto day = days_.lower_bound(
              static_cast<uint32_t>(std::min<int64_t>(first_day, Family::kMeta - 1)));
          day != days_.end(); ++day) {
-      if (static_cast<int64_t>(day->first) * kDayMillis > reading.end) break;
+      if (static_cast<int64_t>(day->first) * net::kMillisPerDay > reading.end) break;
       Wanted wanted;
       for (Found& entry : found) {
         if (entry.on_disk && day->second.contains(entry.series->id)) wanted.push_back(&entry);
@@ -144,10 +145,10 @@ std::vector<SeriesStoreImpl::Shelf> SeriesStoreImpl::shelves_for(const Reading& 
 
 net::Result<void> SeriesStoreImpl::read_packed_day(Family day, Wanted& wanted,
                                                    Reading& reading) const {
-  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  const int64_t begin = static_cast<int64_t>(day.day) * net::kMillisPerDay;
   // Late points that are still in memory belong between all points of their day.
   const auto middle = std::stable_partition(wanted.begin(), wanted.end(), [&](const Found* one) {
-    return one->memory.reaches(begin, begin + kDayMillis);
+    return one->memory.reaches(begin, begin + net::kMillisPerDay);
   });
   Wanted rest(middle, wanted.end());
   wanted.erase(middle, wanted.end());
@@ -159,7 +160,7 @@ net::Result<void> SeriesStoreImpl::read_packed_day(Family day, Wanted& wanted,
 
 net::Result<void> SeriesStoreImpl::read_rolled(Family day, const Shelf& shelf, Wanted& wanted,
                                                Reading& reading) const {
-  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  const int64_t begin = static_cast<int64_t>(day.day) * net::kMillisPerDay;
   const int64_t interval = shelf.level.millis;
   PointRange within{round_up(reading.start, interval), 0, reading.limits.histograms};
   within.end_millis = std::max(within.start_millis, round_down(reading.end, interval));
@@ -175,7 +176,7 @@ net::Result<void> SeriesStoreImpl::read_rolled(Family day, const Shelf& shelf, W
   for (const auto& [after, until] :
        {std::pair(reading.start, std::min(within.start_millis, reading.end)),
         std::pair(within.end_millis, reading.end)}) {
-    if (after >= until || after >= begin + kDayMillis - 1 || until < begin) continue;
+    if (after >= until || after >= begin + net::kMillisPerDay - 1 || until < begin) continue;
     const PointRange cut{after, until, reading.limits.histograms};
     if (auto all = read_day(day, rolled, cut, reading); !all) return all;
   }
@@ -229,9 +230,9 @@ net::Result<void> SeriesStoreImpl::read_chunks(Family day, const Wanted& wanted,
 void SeriesStoreImpl::thin_day(Family day, Found& found, size_t first_histogram,
                                Reading& reading) const {
   const Thinning& thinning = reading.limits.histograms;
-  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  const int64_t begin = static_cast<int64_t>(day.day) * net::kMillisPerDay;
   if (thinning.length_millis == 0 || found.out.histograms.size() == first_histogram ||
-      found.memory.reaches(begin, begin + kDayMillis))
+      found.memory.reaches(begin, begin + net::kMillisPerDay))
     return;
   const auto weight = [&] {
     return weight_of(found.out, found.out.samples.size(), first_histogram);
@@ -246,10 +247,10 @@ void SeriesStoreImpl::thin_day(Family day, Found& found, size_t first_histogram,
 void SeriesStoreImpl::sum_day(Family day, Found& found, size_t first_sample,
                               Reading& reading) const {
   const Thinning& sums = reading.limits.sums;
-  const int64_t begin = static_cast<int64_t>(day.day) * kDayMillis;
+  const int64_t begin = static_cast<int64_t>(day.day) * net::kMillisPerDay;
   std::vector<Sample>& samples = found.out.samples;
   if (sums.length_millis == 0 || samples.size() == first_sample ||
-      found.memory.reaches(begin, begin + kDayMillis))
+      found.memory.reaches(begin, begin + net::kMillisPerDay))
     return;
   Series of_day;
   of_day.samples.assign(samples.begin() + static_cast<std::ptrdiff_t>(first_sample), samples.end());

@@ -12,10 +12,9 @@
 #include <cstdint>
 
 #include "collector/store/series_packed.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
-
-inline constexpr int64_t kMinuteMillis = 60'000, kHourMillis = 3'600'000;
 
 struct RollupLevel {
   uint8_t number;  // in keys
@@ -23,7 +22,7 @@ struct RollupLevel {
 };
 /// Coarsest first.
 inline constexpr std::array<RollupLevel, 2> kRollupLevels = {
-    {{2, kHourMillis}, {1, kMinuteMillis}}};
+    {{2, net::kMillisPerHour}, {1, net::kMillisPerMinute}}};
 
 [[nodiscard]] PointColumns thin_out(const PointColumns& points, int64_t interval_millis);
 

@@ -6,6 +6,7 @@
 #include "collector/store/series_definition.h"
 #include "collector/store/series_store_impl.h"
 #include "net/core/log.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -67,7 +68,7 @@ void SeriesStoreImpl::seal_some(uint64_t now_seconds, KvWriter& writer) {
     to_seal_.pop_back();
     std::map<uint32_t, std::vector<BlockPtr>> by_day;
     for (const BlockPtr& block : series->head.sealing())
-      by_day[static_cast<uint32_t>(block->first_millis / kDayMillis)].push_back(block);
+      by_day[static_cast<uint32_t>(block->first_millis / net::kMillisPerDay)].push_back(block);
     for (const auto& [day, blocks] : by_day) {
       const std::string stored = seal_blocks(blocks);
       bytes += stored.size();
@@ -116,12 +117,12 @@ void SeriesStoreImpl::forget_day(Family day) {
 // Days past the metrics' own retention, whose other signals are kept longer. What came for such a
 // day before midnight is in chunks two seal intervals later.
 void SeriesStoreImpl::drop_expired(uint64_t now_seconds, KvWriter& writer) {
-  constexpr uint64_t kDaySeconds = 86'400;
-  if (!options_.drop_expired || now_seconds % kDaySeconds < 2 * uint64_t{options_.seal_seconds})
+  if (!options_.drop_expired ||
+      now_seconds % net::kSecondsPerDay < 2 * uint64_t{options_.seal_seconds})
     return;
   std::vector<uint32_t> past;
   for (const auto& [day, series] : days_) {
-    if (uint64_t{day} + options_.retention_days >= now_seconds / kDaySeconds) break;
+    if (uint64_t{day} + options_.retention_days >= now_seconds / net::kSecondsPerDay) break;
     if (!series.empty() && !sealed_days_.contains(day)) past.push_back(day);
   }
   for (const uint32_t day : past) {

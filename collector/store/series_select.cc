@@ -5,6 +5,7 @@
 #include "collector/store/series_bounds.h"
 #include "collector/store/series_classic.h"
 #include "collector/store/series_store_impl.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -140,8 +141,8 @@ net::Result<std::vector<LabelSet>> SeriesStoreImpl::series(
     }
     // Older points: known to the day.
     for (const auto& [day, set] : days_) {
-      const int64_t begin = static_cast<int64_t>(day) * kDayMillis;
-      if (begin <= end_millis && begin + kDayMillis > start_millis && set.contains(one.id))
+      const int64_t begin = static_cast<int64_t>(day) * net::kMillisPerDay;
+      if (begin <= end_millis && begin + net::kMillisPerDay > start_millis && set.contains(one.id))
         return true;
     }
     return false;

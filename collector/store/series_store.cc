@@ -11,6 +11,7 @@
 #include "collector/store/series_labels.h"
 #include "collector/store/series_store_impl.h"
 #include "net/core/clock.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 namespace {
@@ -60,7 +61,7 @@ void SeriesStoreImpl::stage(const AcceptedBatch& batch, const telemetry::MetricP
   if (t > arrived_millis_ + kMaxPointAheadMillis ||
       t < oldest_kept_millis(arrived_millis_, options_.retention_days))
     return reject();
-  if (sealed_days_.contains(static_cast<uint32_t>(t / kDayMillis))) return reject();
+  if (sealed_days_.contains(static_cast<uint32_t>(t / net::kMillisPerDay))) return reject();
   const bool delta = point.temporality == telemetry::Temporality::delta;
   if (point.kind == telemetry::PointKind::counter && delta &&
       (!std::isfinite(point.value) || (point.monotonic && point.value < 0))) {
@@ -286,7 +287,7 @@ void SeriesStoreImpl::define(StoredSeries& series, KvWriter& writer) {
 }
 
 void SeriesStoreImpl::mark_day(StoredSeries& series, int64_t t_millis, KvWriter& writer) {
-  const auto day = static_cast<uint32_t>(t_millis / kDayMillis);
+  const auto day = static_cast<uint32_t>(t_millis / net::kMillisPerDay);
   if (series.last_day == day) return;
   series.last_day = day;
   const auto known = days_.find(day);

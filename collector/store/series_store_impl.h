@@ -28,10 +28,10 @@
 #include "collector/store/series_regex.h"
 #include "collector/store/series_rollup.h"
 #include "collector/store/series_store.h"
+#include "net/core/time_units.h"
 
 namespace hms::collector {
 
-inline constexpr int64_t kDayMillis = 86'400'000;
 inline constexpr size_t kStripes = 64;
 
 /// Prometheus's "the series ends here".
