@@ -5,6 +5,7 @@
 #include "net/core/log.h"
 #include "proxy/balance/balancer.h"
 #include "proxy/cluster/outlier.h"
+#include "proxy/endpoint_state.h"
 #include "proxy/policy.h"
 #include "proxy/route_learner.h"
 
@@ -93,6 +94,29 @@ TEST_CASE("outlier: below the panic share everybody is asked again") {
   ++group.generation;
   for (size_t i = 0; i < 4; ++i) CHECK(group.asked(i, 1'000));
   CHECK(group.cluster.panic);
+}
+
+TEST_CASE("endpoint_state: what the workers know of an endpoint is added up") {
+  EndpointState all, other;
+  all.latency_ms = 10;
+  all.in_flight = 1;
+  all.requests = 5;
+  other.latency_ms = 40;
+  other.in_flight = 2;
+  other.requests = 7;
+  other.stale = 3;
+  other.ejected_millis = 900;
+  other.check_failed = true;
+  all.add(other);
+  all.add(other);
+  CHECK(all.workers == 3);
+  CHECK(all.latency_ms == doctest::Approx(30));
+  CHECK(all.in_flight == 5);
+  CHECK(all.requests == 19);
+  CHECK(all.stale == 6);
+  CHECK(all.ejected_millis == 900);
+  CHECK(all.check_failed);
+  CHECK(!all.panic);
 }
 
 TEST_CASE("policy: an empty list allows everybody, another one needs a name of the caller's") {
