@@ -88,12 +88,11 @@ class HttpServerImpl final : public HttpServer {
  private:
   void accept(std::unique_ptr<Stream> stream, const TlsSource* tls, bool on_loopback) {
     make_room();
-    const size_t open = core_.connections.size();
-    const bool refused = open >= core_.options.max_connections;
+    const bool refused = core_.places_taken() >= core_.options.max_connections;
     ++(refused ? core_.counters.connections_refused : core_.counters.connections_accepted);
     if (refused) {
       if (tls != nullptr) return;  // a handshake only to say no would cost more than the request
-      if (open >= core_.options.max_connections + kRefusedAtOnce) return stream->mark_for_reset();
+      if (core_.refused_open >= kRefusedAtOnce) return stream->mark_for_reset();
     }
     if (tls != nullptr)
       stream =
@@ -108,10 +107,16 @@ class HttpServerImpl final : public HttpServer {
 
   /// For one more connection, if the server is full.
   void make_room() {
-    if (core_.connections.size() < core_.options.max_connections) return;
-    ServerConnection* const longest =
-        core_.waiting.who_makes_room(core_.loop.now_millis(), core_.options.body_stalled,
-                                     [](const ServerConnection& c) { return c.has_sent_all(); });
+    if (core_.places_taken() < core_.options.max_connections) return;
+    ServerConnection* const longest = core_.waiting.who_makes_room(
+        core_.loop.now_millis(), core_.options.body_stalled,
+        [](ServerConnection& connection, CallerWait wait) {
+          // What it waits for may have come in this very turn. A head is not looked for: who is
+          // still in its TLS handshake must not be safe.
+          const bool may_have_come = wait == CallerWait::next_request || wait == CallerWait::body;
+          return !connection.is_refused() && connection.has_sent_all() &&
+                 !(may_have_come && !connection.is_silent());
+        });
     if (longest == nullptr) return;
     ++core_.counters.connections_displaced;
     longest->drop();

@@ -86,6 +86,7 @@ void ServerConnection::drop() {
   silence();
   // Out of the map first: what the callbacks below do may look at the server.
   core_.waiting.remove(place_);
+  if (refused_) --core_.refused_open;
   const auto place = core_.connections.find(this);
   if (place != core_.connections.end()) {
     core_.loop.retire(std::move(place->second));
@@ -101,7 +102,7 @@ void ServerConnection::drop() {
 void ServerConnection::begin_closing() {
   if (state_ == State::closing || state_ == State::gone) return;
   state_ = State::closing;
-  wait_for(CallerWait::nothing);
+  wait_for(CallerWait::end);
   pending_ = std::string();
   forget_body();
   stream_->shutdown_write();
@@ -425,6 +426,8 @@ void ServerConnection::refuse_and_close(const Refusal& refusal) {
 }
 
 void ServerConnection::refuse_connection() {
+  refused_ = true;
+  ++core_.refused_open;
   refuse_and_close({503, "unavailable", "too many connections are open", {{"Retry-After", "1"}}});
 }
 

@@ -42,7 +42,10 @@ struct ServerCore {
   bool draining = false;
   WaitingCallers waiting;
   std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> connections;
+  size_t refused_open = 0;  // of `connections`: they are only told that there is no room
   std::function<void()> on_connection_gone;
+
+  [[nodiscard]] size_t places_taken() const noexcept { return connections.size() - refused_open; }
 };
 
 class ServerReply;
@@ -55,8 +58,11 @@ class ServerConnection final : public StreamHandler {
   void start();
   /// There are too many: answers 503, and closes once the caller has seen it.
   void refuse_connection();
+  [[nodiscard]] bool is_refused() const noexcept { return refused_; }
   /// Nothing of an answer waits for its reader any more.
   [[nodiscard]] bool has_sent_all() const noexcept { return stream_->queued_bytes() == 0; }
+  /// Nothing of the caller lies in the socket. Of a connection whose TLS handshake is over.
+  [[nodiscard]] bool is_silent() noexcept { return stream_->idle_and_open(); }
   /// Ends as soon as the running request allows; streamed answers end now.
   void drain();
   /// Ends now, whatever is unsent; retires itself and tells who waits for the answer.
@@ -134,6 +140,7 @@ class ServerConnection final : public StreamHandler {
   bool eof_ = false;
   bool timing_head_ = false;
   bool had_request_ = false;
+  bool refused_ = false;
   int probes_ = 0;        // interim replies sent to see whether a caller that half-closed is there
   Timer phase_timer_;     // header, body, idle, closing; the next probe of a half-closed caller
   Timer write_timer_;     // a reader that takes nothing

@@ -20,11 +20,15 @@ class ServerConnection;
 enum class CallerWait : uint8_t {
   nothing,       // it waits for us: a request that is handled, an answer on its way
   next_request,  // idle after an answer
+  end,           // it has all, and our FIN: its own is missing
   head,          // since the head's first byte; a new connection: since it was accepted
   body,          // since the last piece of it
 };
 
 class WaitingCallers {
+  /// Closing at once, with bytes of the caller unread, could take the answer from it.
+  static constexpr uint64_t kMillisToTakeTheEnd = 250;
+
   struct Caller {
     ServerConnection* connection;
     uint64_t since_millis;
@@ -47,17 +51,20 @@ class WaitingCallers {
     place->wait = wait;
     place->since_millis = now_millis;
   }
-  /// Idle ones first, then unfinished heads, then bodies that came no further for `stalled`; of
-  /// each the one that has waited longest and `may_go`. Null if there is none.
+  /// Idle ones first, then those that should close, then unfinished heads, then bodies that came no
+  /// further for `stalled`; of each the one that has waited longest and `may_go` (it, and for what
+  /// it waits). Null if there is none.
   template <class MayGo>
   [[nodiscard]] ServerConnection* who_makes_room(uint64_t now_millis, Millis stalled,
                                                  const MayGo& may_go) const {
-    for (const CallerWait wait : {CallerWait::next_request, CallerWait::head, CallerWait::body}) {
+    for (const CallerWait wait :
+         {CallerWait::next_request, CallerWait::end, CallerWait::head, CallerWait::body}) {
+      const uint64_t least = wait == CallerWait::body  ? static_cast<uint64_t>(stalled.count())
+                             : wait == CallerWait::end ? kMillisToTakeTheEnd
+                                                       : 0;
       for (const Caller& caller : of(wait)) {
-        if (wait == CallerWait::body &&
-            now_millis - caller.since_millis < static_cast<uint64_t>(stalled.count()))
-          break;
-        if (may_go(*caller.connection)) return caller.connection;
+        if (now_millis - caller.since_millis < least) break;
+        if (may_go(*caller.connection, wait)) return caller.connection;
       }
     }
     return nullptr;
@@ -70,7 +77,7 @@ class WaitingCallers {
   [[nodiscard]] const std::list<Caller>& of(CallerWait wait) const noexcept {
     return lists_[static_cast<size_t>(wait)];
   }
-  std::array<std::list<Caller>, 4> lists_;
+  std::array<std::list<Caller>, 5> lists_;
 };
 
 }  // namespace hms::net

@@ -1,4 +1,5 @@
 // A server that is full: who makes room for whom.
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -101,6 +102,45 @@ TEST_CASE("full server: a body that came no further makes room, one that moves d
     CHECK(second.ask(get_text("/hello"), "HTTP/1.1 503 "));
     CHECK(first.ask("56789", "123456789"));
   }
+}
+
+TEST_CASE("full server: who has its answer and does not close makes room") {
+  FullServer f(room_for(2));
+  for (int i = 0; i < 2; ++i)
+    CHECK(f.call(get_text("/hello", "Connection: close\r\n")).wait_for("hello\n"));
+  // They have a quarter of a second to take it.
+  const auto is_let_in = [&f] {
+    Caller newest(f.loop, f.address);
+    newest.stream->write(get_text("/hello"));
+    CHECK(newest.wait_for("\n"));
+    CHECK(f.loop.run_until([&] { return !newest.received.empty(); }, Millis{5000}));
+    return newest.received.starts_with("HTTP/1.1 200 ");
+  };
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!is_let_in() && std::chrono::steady_clock::now() < deadline) {
+  }
+  CHECK(f.server->counters().connections_displaced > 0);
+}
+
+TEST_CASE("full server: who is only told that there is no room takes no place and gives none") {
+  FullServer f(room_for(2));
+  std::vector<ReplyPtr> running;
+  f.server->route("GET", "/run",
+                  [&](Request&, const ReplyPtr& reply) { running.push_back(reply); });
+  Caller& first = f.call(get_text("/run"));
+  f.call(get_text("/run"));
+  REQUIRE(f.loop.run_until([&] { return running.size() == 2; }, Millis{5000}));
+  std::vector<std::unique_ptr<Caller>> refused;
+  for (int i = 0; i < 10; ++i) {
+    refused.push_back(std::make_unique<Caller>(f.loop, f.address));
+    CHECK(refused.back()->wait_for("HTTP/1.1 503 "));
+  }
+  running[0]->send(200, "text/plain", "made\n");
+  CHECK(first.wait_for("made\n"));
+  f.one_more();
+  CHECK(f.server->counters().connections_displaced == 1);
+  CHECK(f.server->counters().connections_refused == 10);
+  running[1]->send(200, "text/plain", "made\n");
 }
 
 TEST_CASE("full server: an answer that is made, streamed or still read is never given up") {
