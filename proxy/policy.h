@@ -14,8 +14,9 @@ namespace hms::proxy {
 
 [[nodiscard]] inline bool is_allowed(const std::vector<std::string>& allow,
                                      const net::CertificateNames& caller) noexcept {
-  return allow.empty() || std::any_of(allow.begin(), allow.end(),
-                                      [&caller](const auto& name) { return caller.is_for(name); });
+  return allow.empty() || std::any_of(allow.begin(), allow.end(), [&caller](const auto& name) {
+           return caller.is_for(name, net::CertificateStar::itself);
+         });
 }
 
 }  // namespace hms::proxy

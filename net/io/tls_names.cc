@@ -67,21 +67,22 @@ std::string_view behind_first_label(std::string_view name) noexcept {
   return dot == std::string_view::npos || dot == 0 ? std::string_view{} : name.substr(dot);
 }
 
-bool is_dns_name(std::string_view wanted, std::string_view name) noexcept {
+bool is_dns_name(std::string_view wanted, std::string_view name, CertificateStar star) noexcept {
   if (equals_ignoring_case(wanted, name)) return true;
   const std::string_view domain = behind_first_label(name);
   if (domain.empty()) return false;
   if (wanted.starts_with(kAnyLabel)) return equals_ignoring_case(wanted.substr(1), domain);
   // "*.com" stands for nobody.
-  return name.starts_with(kAnyLabel) && domain.find('.', 1) != std::string_view::npos &&
+  return star == CertificateStar::one_label && name.starts_with(kAnyLabel) &&
+         domain.find('.', 1) != std::string_view::npos &&
          equals_ignoring_case(behind_first_label(wanted), domain);
 }
 
 }  // namespace
 
-bool CertificateNames::is_for(std::string_view name) const noexcept {
+bool CertificateNames::is_for(std::string_view name, CertificateStar star) const noexcept {
   if (name.starts_with(kSpiffe)) return uris.size() == 1 && is_uri(name, uris.front());
-  const auto same = [name](const std::string& one) { return is_dns_name(name, one); };
+  const auto same = [&](const std::string& one) { return is_dns_name(name, one, star); };
   return std::any_of(dns.begin(), dns.end(), same) ||
          std::find(addresses.begin(), addresses.end(), name) != addresses.end();
 }

@@ -54,6 +54,13 @@ TEST_CASE("tls_names: a star in the certificate stands for one label below a dom
   CHECK(!dns("*", "cart"));
 }
 
+TEST_CASE("tls_names: who calls is not told by a star in the certificate") {
+  const CertificateNames names{.dns = {"*.mesh.example"}};
+  CHECK(names.is_for("cart.mesh.example"));
+  CHECK(!names.is_for("cart.mesh.example", hms::net::CertificateStar::itself));
+  CHECK(names.is_for("*.mesh.example", hms::net::CertificateStar::itself));
+}
+
 TEST_CASE("tls_names: any name of the right kind may match") {
   const CertificateNames names{.uris = {"spiffe://mesh/cart"},
                                .dns = {"a.mesh", "b.test"},
