@@ -56,6 +56,10 @@ void DataPath::apply(SnapshotPtr snapshot) {
              free_exchanges_.end();
     });
     free_exchanges_.clear();
+    for (size_t i = 0; i < exchanges_.size(); ++i) {  // the running ones, which moved up
+      exchanges_[i]->index = i;
+      exchanges_[i]->limits_changed();
+    }
   }
   pool_.set_limits(config.timeouts.upstream_idle, config.limits.idle_upstream);
   auto next = make_view(std::move(snapshot), pool_, recorder_.names());

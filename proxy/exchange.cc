@@ -136,7 +136,10 @@ void Exchange::recycle() {
   probe_.disarm();
   data_.count.request_bytes += request_.bytes;
   data_.count.reply_bytes += reply_.bytes;
-  request_codec_dirty_ = !(request_complete() && request_codec_->head().keep_alive);
+  const bool ended_well = request_complete() && request_codec_->head().keep_alive;
+  request_codec_dirty_ = limits_changed_ || !ended_well;
+  reply_codec_dirty_ = reply_codec_dirty_ || limits_changed_;
+  limits_changed_ = false;
   if (!request_codec_dirty_) request_codec_->next_message();
   if (kept_.bytes.capacity() > kReplayBytes) kept_.bytes = std::string();
   data_.unpin(*view_);

@@ -70,6 +70,9 @@ class Exchange final : public UpstreamUser {
     return from_caller_ == FromCaller::complete;
   }
 
+  /// The request that runs keeps to the limits that it began with, the next one does not.
+  void limits_changed() noexcept { limits_changed_ = true; }
+
   size_t index = 0;  // in DataPath::exchanges
 
  private:
@@ -218,8 +221,9 @@ class Exchange final : public UpstreamUser {
   FromService from_service_ = FromService::silent;
   ToCaller to_caller_ = ToCaller::nothing;
   uint8_t probes_sent_ = 0;
-  // These outlive the request: a codec whose message did not end well must start over.
-  bool reply_codec_dirty_ = false, request_codec_dirty_ = false;
+  // These outlive the request: a codec whose message did not end well must start over, and so must
+  // both when the limits on heads are others.
+  bool reply_codec_dirty_ = false, request_codec_dirty_ = false, limits_changed_ = false;
 };
 
 }  // namespace hms::proxy

@@ -234,6 +234,8 @@ void Exchange::use(std::unique_ptr<UpstreamConnection> connection) {
   if (session_->processing())
     return;  // the session flushes when it has seen what else the read brought
   flush_request();
+  // An attempt before may have stopped the caller, and this connection has all that came.
+  if (!upstream_->stream().above_high_watermark()) session_->resume(Session::upstream_slow);
   session_->resume(Session::connecting);
 }
 

@@ -51,6 +51,8 @@ void read_host(const YamlNode& node, std::string& host) {
   read_text(node, host);
   if (const auto parts = net::split_host_port(host); parts.has_port())
     node.fail("a host is written without port: '" + std::string(parts.host) + "'");
+  else if (parts.bracketed() && !parts.well_bracketed())
+    node.fail("'" + host + "' is not allowed; allowed in brackets: an IPv6 address");
   if (host.find('*', host.rfind("*.", 0) == 0 ? 1 : 0) != std::string::npos) {
     node.fail(
         "'" + host +

@@ -125,7 +125,8 @@ routes:
 
     def test_patterns_that_could_never_match_are_refused_with_what_is_allowed(self):
         for match, words in (("path: '/api*'", "'/api/*'"), ("path: '/a/*/b'", "'*' is allowed as the last segment alone"), ("path: '/v{version}/x'", "a variable takes a whole segment"), ("path: '/a//b'", "without '.', '..' and empty segments"),
-                             ("path: '/a/../b'", "without '.', '..' and empty segments"), ("host: 'api.*.example'", "'*.' and a domain"), ("host: '*'", "leave host out"), ("host: '*example.com'", "'*.example.com'")):
+                             ("path: '/a/../b'", "without '.', '..' and empty segments"), ("host: 'api.*.example'", "'*.' and a domain"), ("host: '*'", "leave host out"), ("host: '*example.com'", "'*.example.com'"),
+                             ("host: '[::1'", "allowed in brackets: an IPv6 address"), ("host: '[::1]x'", "allowed in brackets: an IPv6 address")):
             code, _, error = self.check("upstreams: {u: {endpoints: ['127.0.0.1:1']}}\nroutes:\n  - match: {" + match + "}\n    upstream: u\n")
             self.assertEqual((match, code), (match, 2))
             self.assertIn("claims.yaml:3", error)

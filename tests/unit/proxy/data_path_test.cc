@@ -581,6 +581,56 @@ TEST_CASE("data_path: a flood beyond the limit is not answered one by one for ev
   CHECK(world.data->counters().connections_refused == 1'999);
 }
 
+TEST_CASE("data_path: other limits while more requests run than are kept mix none of them up") {
+  constexpr int kMany = 300;  // 256 exchanges are kept
+  Config config;
+  config.app = "127.0.0.1:1";
+  World world(config);
+  std::vector<std::pair<FakeStream*, FakeStream*>> pairs;  // a caller and who answers it
+  const auto begin = [&](int requests) {
+    for (int i = 0; i < requests; ++i) {
+      FakeStream* caller = world.call();
+      caller->arrive(kGet);
+      pairs.emplace_back(caller, world.connect());
+    }
+  };
+  const auto end_all = [&] {
+    for (const auto& [caller, service] : std::exchange(pairs, {})) {
+      service->arrive("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+      CHECK(caller->written.ends_with("\r\n\r\nok"));
+      caller->arrive_closed(hms::net::Code::closed);
+    }
+    world.turn();
+  };
+  begin(kMany);
+  end_all();
+  begin(1);
+  config.limits.head = 4'096;
+  world.data->apply(make_snapshot(config, {}, {}, 0, 2));
+  begin(kMany);
+  std::reverse(pairs.begin(), pairs.end());  // the one with the old limits is one too many
+  end_all();
+  begin(kMany);
+  end_all();
+  CHECK(world.data->exchanges_running() == 0);
+}
+
+TEST_CASE("data_path: a request that runs keeps its limits, the next one has the new ones") {
+  Config config;
+  config.app = "127.0.0.1:1";
+  World world(config);
+  FakeStream* caller = world.call();
+  caller->arrive(kGet);
+  FakeStream* service = world.connect();
+  config.limits.head = 1'024;
+  world.data->apply(make_snapshot(config, {}, {}, 0, 2));
+  service->arrive(kOk);
+  CHECK(caller->written.starts_with("HTTP/1.1 200 "));
+  caller->written.clear();
+  caller->arrive("GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + std::string(2'000, 'x') + "\r\n\r\n");
+  CHECK(caller->written.starts_with("HTTP/1.1 431 "));
+}
+
 TEST_CASE("data_path: an idle session holds no exchange") {
   World world;
   for (int i = 0; i < 10; ++i) {
