@@ -40,7 +40,8 @@ void drop_repeated(std::vector<StoredSpan>& spans) {
 }  // namespace
 
 uint64_t bytes_of(const StoredSpan& span) noexcept {
-  uint64_t bytes = sizeof span + span.name.size() + span.status_message.size() +
+  uint64_t bytes = sizeof span + span.service.size() + span.instance.size() + span.name.size() +
+                   span.status_message.size() + span.scope.size() + span.trace_text.size() +
                    span.links.size() * sizeof(span.links.front()) + bytes_of_all(span.attributes) +
                    bytes_of_all(span.resource_attributes);
   for (const StoredEvent& event : span.events)
@@ -68,7 +69,11 @@ bool SpanRoom::keep(StoredSpan span, std::vector<StoredSpan>& out) {
 }
 
 void SpanRoom::charge(const std::vector<StoredSpan>& spans) noexcept {
-  for (const StoredSpan& span : spans) left_ -= std::min(left_, bytes_of(span));
+  for (const StoredSpan& span : spans) {
+    const uint64_t bytes = bytes_of(span);
+    spent_ = spent_ || bytes > left_;
+    left_ -= std::min(left_, bytes);
+  }
   empty_ = empty_ && spans.empty();
 }
 

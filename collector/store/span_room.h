@@ -29,8 +29,9 @@ class SpanRoom {
   bool keep(StoredSpan span, std::vector<StoredSpan>& out);
   /// A span of this trace was left out.
   [[nodiscard]] bool cut() const noexcept { return cut_; }
-  /// A span was left out for its bytes: there is no room for further traces.
-  [[nodiscard]] bool full() const noexcept { return full_; }
+  /// A span was left out for its bytes, or those that are charged took more than there was: there
+  /// is no room for further traces.
+  [[nodiscard]] bool full() const noexcept { return full_ || spent_; }
   /// The bytes of these spans count too, which the room did not hand out.
   void charge(const std::vector<StoredSpan>& spans) noexcept;
   /// Puts the trace's spans in order, each (id, kind, service) once, finds its x-trace, and says so
@@ -44,6 +45,7 @@ class SpanRoom {
   uint64_t left_;
   size_t spans_left_ = 0;
   bool empty_ = true, cut_ = false, full_ = false;
+  bool spent_ = false;  // by charge()
 };
 
 }  // namespace hms::collector

@@ -167,6 +167,18 @@ class Sizes(OddInput):
         small = hms.get_json(self.at, f"/api/traces?service=shop&start={(self.now - 600) * 10**6}&end={(self.now - 30) * 10**6}")["data"]
         self.assertEqual([int(one["traceID"], 16) for one in small], [0xE0 + n for n in range(5)])
 
+    def test_a_long_scope_name_counts_for_each_span_that_is_shown_with_it(self):
+        self.begin("--memory", f"{128 * hms.MEMORY_FACTOR}MiB")
+        scope = "s" * (60 << 10)
+        body = resource("Spans", "spans", [span(0xD1, n + 1, self.now + n / 1000) for n in range(20_000)])
+        body["resourceSpans"][0]["scopeSpans"][0]["scope"] = {"name": scope}
+        self.assertEqual(self.otlp("/v1/traces", body), {})
+        trace = hms.get_json(self.at, f"/api/traces/{0xD1:032x}")["data"][0]
+        self.assertIn({"key": "otel.scope.name", "type": "string", "value": scope}, trace["spans"][0]["tags"])
+        self.assertGreater(len(trace["spans"]), 1)
+        self.assertLessEqual(len(trace["spans"]) * len(scope), 8 * hms.MEMORY_FACTOR << 20)
+        self.assertRegex(trace["warnings"][0], f"only the first [0-9]+ spans are shown: an answer has room for {8 * hms.MEMORY_FACTOR} MiB of spans")
+
 
 class Contradictions(OddInput):
     def test_a_metric_without_a_name_is_refused_and_the_others_kept(self):
