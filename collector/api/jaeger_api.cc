@@ -112,6 +112,10 @@ QueryAnswer traces_by_id(const SpanStore& spans, const std::vector<std::string>&
                          const AuditedPtr& audited, const std::function<bool()>& cancelled) {
   JaegerText data(trace_text_limit(spans));
   for (const std::string& text : ids) {
+    if (data.full()) {
+      data.leave_out_rest();
+      break;
+    }
     if (cancelled())
       return jaeger_error({net::Code::canceled, net::Side::downstream, false, "cancelled"});
     auto trace = trace_named(spans, text);
@@ -128,6 +132,10 @@ QueryAnswer search(const SpanStore& spans, const TraceQuery& query, const Audite
   if (!traces) return jaeger_error(traces.error());
   JaegerText data(trace_text_limit(spans));
   for (Trace& trace : *traces) {
+    if (data.full()) {
+      data.leave_out_rest();
+      break;
+    }
     if (audited) audited->saw(trace);
     data.add(std::move(trace));
   }

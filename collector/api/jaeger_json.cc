@@ -2,6 +2,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "collector/api/attribute_json.h"
 #include "collector/api/trace_warnings.h"
@@ -73,18 +74,28 @@ std::string text_of(const json& value) {
 /// Processes p1, p2, ... one for each different resource.
 class Processes {
  public:
-  const std::string& id_of(const StoredSpan& span) {
+  struct Process {
+    std::string text, id;  // as JSON
+    bool known = false;
+  };
+  [[nodiscard]] Process of(const StoredSpan& span) const {
     json tags = json::array();
     for (const StoredAttribute& a : span.resource_attributes) {
       if (a.key != "service.name") tags.push_back(tag(a));
     }
-    const json process = {{"serviceName", span.service}, {"tags", std::move(tags)}};
-    const auto [it, added] =
-        ids_.try_emplace(text_of(process), "p" + std::to_string(ids_.size() + 1));
-    if (added) bytes_ += it->first.size();
-    return it->second;
+    std::string text = text_of({{"serviceName", span.service}, {"tags", std::move(tags)}});
+    const auto it = ids_.find(text);
+    if (it != ids_.end()) return {std::move(text), it->second, true};
+    return {std::move(text), "p" + std::to_string(ids_.size() + 1), false};
   }
-  [[nodiscard]] size_t bytes() const noexcept { return bytes_; }
+  void keep(Process process) {
+    if (process.known) return;
+    bytes_ += process.text.size();
+    ids_.emplace(std::move(process.text), std::move(process.id));
+  }
+  [[nodiscard]] size_t bytes_with(const Process& process) const noexcept {
+    return bytes_ + (process.known ? 0 : process.text.size());
+  }
   [[nodiscard]] std::string text() const {
     std::string out = "{";
     for (const auto& [process, id] : ids_)
@@ -116,10 +127,7 @@ json span_json(const StoredSpan& span, const std::string& process) {
 }  // namespace
 
 void JaegerText::add(Trace trace) {
-  if (text_.size() > limit_) {
-    warnings_.push_back(text_full_warning(0, limit_));
-    return;
-  }
+  if (full()) return leave_out_rest();
   if (traces_++ > 0) {
     end_trace();
     text_ += ',';
@@ -128,18 +136,37 @@ void JaegerText::add(Trace trace) {
   text_.append("{\"traceID\":\"").append(telemetry::to_hex(trace.id)).append("\",");
   if (!trace.x_trace.empty())
     text_.append("\"xTrace\":").append(text_of(trace.x_trace)).append(",");
+  add_spans(std::move(trace.spans));
+}
+
+void JaegerText::add_spans(std::vector<StoredSpan> spans) {
   text_ += "\"spans\":[";
   Processes processes;
-  for (size_t i = 0; i < trace.spans.size(); ++i) {
-    if (i > 0 && text_.size() + processes.bytes() > limit_) {
-      warnings_.push_back(text_full_warning(i, limit_));
-      break;
+  size_t shown = 0;
+  for (; shown < spans.size() && !cut_; ++shown) {
+    StoredSpan span = std::move(spans[shown]);
+    Processes::Process process = processes.of(span);
+    std::string text = text_of(span_json(span, process.id));
+    cut_ = text_.size() + text.size() + processes.bytes_with(process) > limit_;
+    if (cut_ && shown > 0) break;
+    if (cut_) {
+      leave_out_lists(span);
+      process = processes.of(span);
+      text = text_of(span_json(span, process.id));
+      warnings_.push_back(
+          "the first span's attributes, events and links and its process's tags are left out" +
+          most_text(limit_));
     }
-    const StoredSpan span = std::move(trace.spans[i]);
-    if (i > 0) text_ += ',';
-    text_ += text_of(span_json(span, processes.id_of(span)));
+    if (shown > 0) text_ += ',';
+    text_ += text;
+    processes.keep(std::move(process));
   }
+  if (shown < spans.size()) warnings_.push_back(text_full_warning(shown, limit_));
   text_.append("],\"processes\":").append(processes.text());
+}
+
+void JaegerText::leave_out_rest() {
+  if (!std::exchange(told_, true)) warnings_.push_back(text_full_warning(0, limit_));
 }
 
 void JaegerText::end_trace() {

@@ -162,6 +162,12 @@ class Groups {
   std::map<std::pair<size_t, std::string>, size_t> scopes_;
 };
 
+std::string shortened_warning(bool resource_too, size_t limit) {
+  return std::string("this span is shown without its attributes, events and links") +
+         (resource_too ? " and its resource's attributes" : "") + ", and none is shown after it" +
+         most_text(limit);
+}
+
 }  // namespace
 
 void OtlpTraceText::add(Trace trace) {
@@ -169,29 +175,33 @@ void OtlpTraceText::add(Trace trace) {
   const Groups groups(trace.spans);
   const Groups::Place* before = nullptr;
   for (const Groups::Place& place : groups.places()) {
-    const StoredSpan span = std::move(trace.spans[place.span]);
+    StoredSpan span = std::move(trace.spans[place.span]);
     const bool next_resource = before == nullptr || before->resource != place.resource;
     const bool next_scope = next_resource || before->scope != place.scope;
+    std::vector<std::string> warnings = warnings_of(span);
+    if (place.span == 0)  // the first by time
+      warnings.insert(warnings.end(), trace.warnings.begin(), trace.warnings.end());
+    std::string one = text_of(span_json(span, warnings));
+    const std::string* resource = &groups.resource(place.resource);
+    std::string short_resource;
+    full_ = text_.size() + one.size() + (next_resource ? resource->size() : 0) > limit_;
+    if (full_) {
+      leave_out_lists(span);
+      warnings.push_back(shortened_warning(next_resource, limit_));
+      one = text_of(span_json(span, warnings));
+      short_resource = resource_text(span);
+      resource = &short_resource;
+    }
     if (before != nullptr) text_ += next_resource ? "]}]}" : next_scope ? "]}" : ",";
     if (next_resource) {
       text_.append(first_ ? "{\"resource\":" : ",{\"resource\":");
-      text_.append(groups.resource(place.resource)).append(",\"scopeSpans\":[");
+      text_.append(*resource).append(",\"scopeSpans\":[");
       first_ = false;
     }
     if (next_scope) {
       const json scope = span.scope.empty() ? json::object() : json{{"name", span.scope}};
       text_.append(next_resource ? "{\"scope\":" : ",{\"scope\":");
       text_.append(text_of(scope)).append(",\"spans\":[");
-    }
-    std::vector<std::string> warnings = warnings_of(span);
-    if (place.span == 0)  // the first by time
-      warnings.insert(warnings.end(), trace.warnings.begin(), trace.warnings.end());
-    std::string one = text_of(span_json(span, warnings));
-    full_ = text_.size() + one.size() > limit_;
-    if (full_) {
-      warnings.push_back("further spans are left out: an answer has at most " +
-                         std::to_string(limit_ >> 20) + " MiB of text");
-      one = text_of(span_json(span, warnings));
     }
     text_ += one;
     before = &place;

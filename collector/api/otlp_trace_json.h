@@ -15,7 +15,8 @@ namespace hms::collector {
 
 class OtlpTraceText {
  public:
-  /// Spans beyond `limit` bytes of text (about) are left out; the last one says so.
+  /// Spans beyond `limit` bytes of text (about) are left out; the last one, which is shown without
+  /// what may make it long, says so.
   explicit OtlpTraceText(size_t limit) : limit_(limit) {}
   void add(Trace trace);
   /// {"resourceSpans":[...]}, resources of all traces after each other.

@@ -21,11 +21,21 @@ namespace hms::collector {
   constexpr uint64_t kMost = 60ULL * 1024 * 1024;
   return static_cast<size_t>(std::min(spans.answer_bytes(), kMost));
 }
+[[nodiscard]] inline std::string most_text(size_t limit) {
+  return ": an answer has at most " + std::to_string(limit >> 20) + " MiB of text";
+}
 /// Of the trace where the text became too long, after so many spans; 0: further traces are missing.
 [[nodiscard]] inline std::string text_full_warning(size_t spans, size_t limit) {
   return (spans == 0 ? "further traces are left out"
                      : "only the first " + std::to_string(spans) + " spans are shown") +
-         std::string(": an answer has at most ") + std::to_string(limit >> 20) + " MiB of text";
+         most_text(limit);
+}
+/// What can make a span's text long: tens of megabytes, of which an answer has room for few.
+inline void leave_out_lists(StoredSpan& span) {
+  span.attributes = {};
+  span.resource_attributes = {};
+  span.events = {};
+  span.links = {};
 }
 
 }  // namespace hms::collector

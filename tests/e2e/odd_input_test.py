@@ -175,6 +175,19 @@ class Sizes(OddInput):
         self.assertLessEqual(len(trace["spans"]) * len(scope), 8 * hms.MEMORY_FACTOR << 20)
         self.assertRegex(trace["warnings"][0], f"only the first [0-9]+ spans are shown: an answer has room for {8 * hms.MEMORY_FACTOR} MiB of spans")
 
+    def test_a_span_whose_text_no_answer_has_room_for_is_shown_without_its_attributes(self):
+        self.begin()
+        # A control character is six bytes of JSON: 8 MiB of attributes are 45 MiB of text, two such spans more than an answer may have.
+        long = [text(f"note{n}", "\x01" * 60_000) for n in range(128)]
+        for number in (1, 2):
+            self.assertEqual(self.otlp("/v1/traces", resource("Spans", "spans", [span(0xD2, number, self.now + number, attributes=long)])), {})
+        one = hms.get_json(self.at, f"/api/traces/{0xD2:032x}")["data"][0]
+        self.assertEqual([len(s["tags"]) > 100 for s in one["spans"]], [True])
+        self.assertEqual(one["warnings"], ["only the first 1 spans are shown: an answer has at most 60 MiB of text"])
+        three = hms.get_json(self.at, f"/api/v3/traces/{0xD2:032x}")["result"]["resourceSpans"]
+        listed = [found for r in three for scope in r["scopeSpans"] for found in scope["spans"]]
+        self.assertEqual([len(s["attributes"]) > 100 for s in listed], [True, False])
+
 
 class Contradictions(OddInput):
     def test_a_metric_without_a_name_is_refused_and_the_others_kept(self):
