@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bitset>
 #include <map>
 #include <mutex>
@@ -53,8 +54,7 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   net::Result<ServiceMap> totals(uint64_t start_unix_nanos, uint64_t end_unix_nanos,
                                  const std::function<bool()>& cancelled) const override;
   CallsLeftOut left_out() const override {
-    const std::lock_guard lock(mutex_);
-    return left_out_;
+    return {left_out_.rows, left_out_.late_rows, left_out_.waiting, left_out_.unreadable};
   }
 
  private:
@@ -68,6 +68,17 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   struct Waiting {
     Call call;
     uint32_t since_seconds = 0;
+  };
+  /// Read without the lock, which the commit thread holds for tens of milliseconds: the loop asks
+  /// for them at /metrics.
+  struct Counter {
+    std::atomic<uint64_t> value{0};
+    void add(uint64_t calls) noexcept { value.fetch_add(calls, std::memory_order_relaxed); }
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    operator uint64_t() const noexcept { return value.load(std::memory_order_relaxed); }
+  };
+  struct Counters {
+    Counter rows, late_rows, waiting, unreadable;  // as CallsLeftOut
   };
   struct RowKey {
     uint32_t slot, from, to;
@@ -104,7 +115,7 @@ class SlottedEdgeStore final : public ServiceEdgeStore {
   std::map<SlotKey, Slot> slots_;
   uint32_t first_in_memory_ = 0;
   size_t late_rows_ = 0;  // since the last write
-  CallsLeftOut left_out_;
+  Counters left_out_;
   std::set<std::pair<SlotKey, EdgeNames>> dirty_;
   std::set<Family> sealed_;
   uint64_t arrived_ = 0;  // the newest batch, Unix nanoseconds
@@ -172,14 +183,14 @@ net::Result<void> SlottedEdgeStore::recover(const KvReader& reader) {
 bool SlottedEdgeStore::load_late_row(const SlotKey& key, const EdgeNames& names,
                                      EdgeTotals& totals) {
   if (late_rows_ >= kMaxLateRows) {
-    ++left_out_.late_rows;
+    left_out_.late_rows.add(1);
     return false;
   }
   ++late_rows_;
   const auto stored = reader_->get(key.day, edge_key(key.slot, names));
   if (!stored.ok()) {
     if (stored.error().code == net::Code::not_found) return true;
-    ++left_out_.unreadable;
+    left_out_.unreadable.add(1);
     return false;
   }
   EdgeTotals found;
@@ -195,7 +206,7 @@ EdgeTotals* SlottedEdgeStore::row(uint32_t from, const Call& call) {
   auto it = slot.find(names);
   if (it == slot.end()) {
     if (slot.size() >= kMaxRowsPerSlot) {
-      ++left_out_.rows;
+      left_out_.rows.add(1);
       return nullptr;
     }
     EdgeTotals totals;
@@ -308,7 +319,7 @@ void SlottedEdgeStore::add_call(const telemetry::SpanView& span, uint32_t servic
   const auto parent = parents_.find(key, seconds);
   if (!parent) {
     if (waiting_.size() >= kMaxWaiting) {
-      ++left_out_.waiting;
+      left_out_.waiting.add(1);
       return;
     }
     waiting_.emplace(key, Waiting{call, seconds});
@@ -339,6 +350,7 @@ void SlottedEdgeStore::committed(std::span<const AcceptedBatch> group) {
     numbers_.clear();
     names_.resize(1);
     parents_.clear();
+    left_out_.waiting.add(waiting_.size());
     waiting_.clear();
     hot_.clear();
   }

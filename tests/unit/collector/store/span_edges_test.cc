@@ -137,5 +137,48 @@ TEST_CASE("service edges: calls beyond the rows of a slot are counted") {
   CHECK(f.edges->totals(0, UINT64_MAX)->edges.size() == 5'000);
 }
 
+/// A commit, in the midst of which the counters are read.
+struct ReadingWriter final : KvWriter {
+  explicit ReadingWriter(const ServiceEdgeStore& store) : edges(store) {}
+  void put(Family, std::string_view, std::string_view) override {
+    seen = edges.left_out();
+    ++puts;
+  }
+  void remove(Family, std::string_view) override {}
+  void remove_range(Family, std::string_view, std::string_view) override {}
+  const ServiceEdgeStore& edges;
+  CallsLeftOut seen;
+  int puts = 0;
+};
+
+TEST_CASE("service edges: calls that wait when names run over are counted, without a lock") {
+  Fixture f;
+  const auto send = [&f](uint32_t services, bool with_call) {
+    auto batch = std::make_shared<telemetry::TraceBatch>();
+    for (uint32_t n = 0; n < services; ++n)
+      batch->resources.push_back({batch->keep("service-" + std::to_string(n)), "", "", {0, 0}});
+    if (with_call) {
+      telemetry::SpanView span;
+      span.trace_id.bytes[0] = span.span_id.bytes[7] = 1;
+      span.parent_span_id.bytes[0] = 2;
+      span.kind = telemetry::SpanKind::server;
+      span.start_unix_nanos = span.end_unix_nanos = kNow;
+      batch->spans.push_back(span);
+    }
+    AcceptedBatch accepted;
+    accepted.arrived_unix_nanos = kNow;
+    accepted.traces = std::move(batch);
+    f.edges->committed(std::vector<AcceptedBatch>{accepted});
+  };
+  send(1, true);
+  CHECK(f.edges->left_out().waiting == 0);
+  send(20'000, false);
+  CHECK(f.edges->left_out().waiting == 1);
+  ReadingWriter writer(*f.edges);  // which is called under the lock of the store
+  f.edges->maintain(kNow, writer);
+  CHECK(writer.puts == 1);
+  CHECK(writer.seen.waiting == 1);
+}
+
 }  // namespace
 }  // namespace hms::collector
