@@ -22,8 +22,7 @@ class TraceIndexKeys final : public rocksdb::SliceTransform {
  public:
   const char* Name() const override { return "hms.trace_index"; }
   bool InDomain(const rocksdb::Slice& key) const override {
-    constexpr size_t kSize = 1 + 8 + 4;
-    return key.size() == kSize && key[0] == static_cast<char>(Table::trace_index);
+    return is_trace_index_key({key.data(), key.size()});
   }
   rocksdb::Slice Transform(const rocksdb::Slice& key) const override { return {key.data(), 1}; }
 };
@@ -82,6 +81,11 @@ rocksdb::ColumnFamilyOptions family_options(const Budget& budget) {
   options.level0_file_num_compaction_trigger = 8;
   options.max_bytes_for_level_base = 128 * 1024 * 1024;
   return options;
+}
+
+bool is_trace_index_key(std::string_view key) noexcept {
+  constexpr size_t kSize = 1 + 8 + 4;
+  return key.size() == kSize && key[0] == static_cast<char>(Table::trace_index);
 }
 
 }  // namespace hms::collector

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 namespace hms::collector {
 
@@ -21,5 +22,8 @@ struct Budget {
 [[nodiscard]] Budget make_budget(uint64_t memory_bytes);
 [[nodiscard]] rocksdb::DBOptions database_options(const Budget& budget);
 [[nodiscard]] rocksdb::ColumnFamilyOptions family_options(const Budget& budget);
+/// A whole key of the trace index, with which no range of keys to be removed may begin: RocksDB
+/// crashes at it (family_options).
+[[nodiscard]] bool is_trace_index_key(std::string_view key) noexcept;
 
 }  // namespace hms::collector

@@ -209,6 +209,24 @@ TEST_CASE(
   CHECK(sorted(*open(directory / "data")) == expected);
 }
 
+TEST_CASE("rocks_kv: a range that begins with a whole key of the trace index is refused") {
+  const test::TemporaryDirectory directory;
+  const auto kv = open(directory.path());
+  const std::string key = table_key(Table::trace_index) + std::string(12, 'k');
+  const auto put = [&](KvWriter& writer) { writer.put(kDay, key, ""); };
+  REQUIRE(kv->commit(put).ok());
+  const auto refused = kv->commit(
+      [&](KvWriter& writer) { writer.remove_range(kDay, key, table_key(Table::trace_summary)); });
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().detail.find("whole key of the trace index") != std::string::npos);
+  CHECK(kv->get(kDay, key).ok());
+  REQUIRE(kv->commit(put).ok());  // and the store goes on
+  REQUIRE(kv->commit([&](KvWriter& writer) {
+              writer.remove_range(kDay, key.substr(0, 12), table_key(Table::trace_summary));
+            }).ok());
+  CHECK_FALSE(kv->get(kDay, key).ok());
+}
+
 TEST_CASE("rocks_kv: a second opener is told that the lock is held and what to do") {
   const test::TemporaryDirectory directory;
   const auto kv = open(directory.path());
