@@ -487,7 +487,7 @@ TEST_CASE("data_path: callers from many addresses take no name from routes and u
 
 TEST_CASE("data_path: a slow reader has its own time, whatever the body's is") {
   Config config;
-  config.timeouts.body_stall = hms::net::Millis{50};
+  config.timeouts.body_stall = hms::net::Millis{500};
   config.timeouts.write_stall = hms::net::Millis{60'000};
   World world(config);
   FakeStream* caller = world.call();
@@ -500,7 +500,7 @@ TEST_CASE("data_path: a slow reader has its own time, whatever the body's is") {
     upload.arm(hms::net::Millis{20});
   });
   upload.arm(hms::net::Millis{20});
-  const uint64_t until = world.loop.now_millis() + 250;
+  const uint64_t until = world.loop.now_millis() + 1'200;
   CHECK(world.loop.run_until([&] { return world.loop.now_millis() >= until; },
                              hms::net::Millis{10'000}));
   upload.disarm();
