@@ -62,7 +62,8 @@ TEST_CASE("collector options: a wrong value of the environment harms nobody who 
   CHECK_MESSAGE(line.action == CommandLine::Action::run, line.errors);
   const CommandLine refused = read({"--data", "/d"}, wrong);
   CHECK(refused.exit_code == 2);
-  for (const auto& [name, value] : wrong) {
+  for (const auto& variable : wrong) {
+    const std::string& name = variable.first;
     if (name != "HMS_LISTEN")
       CHECK_MESSAGE(refused.errors.find(name + ": ") != std::string::npos, name);
   }

@@ -9,7 +9,7 @@ using hms::telemetry::Histogram;
 
 TEST_CASE("packed histogram: more durations give what packing all of them gives") {
   std::mt19937_64 random(7);
-  for (const uint64_t spread : {1, 20, 400}) {
+  for (const uint64_t spread : std::initializer_list<uint64_t>{1, 20, 400}) {
     Histogram all;
     std::string packed;
     for (size_t round = 0; round < 60; ++round) {

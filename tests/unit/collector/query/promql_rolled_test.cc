@@ -181,7 +181,8 @@ TEST_CASE("promql: rates of classic series are those of the histograms that they
           size_t different = 0;
           for (size_t i = 0; i < native.size(); ++i)
             different += close(classic[i].value, native[i].value) ? 0 : 1;
-          CHECK_MESSAGE(different == 0, call, name, "[", range, "] every ", step);
+          const std::string which = call + name + "[" + range + "] every " + std::to_string(step);
+          CHECK_MESSAGE(different == 0, which);
         }
         const auto sum = answers(call + "_sum[" + range + "])", step);
         const auto native_sum = answers("histogram_sum(" + call + "[" + range + "]))", step);

@@ -231,7 +231,7 @@ TEST_CASE("span chunk: spans are sorted by trace, then start, whatever their ids
   std::mt19937_64 random(5);
   // Bits of both halves of the ids that are not the same in all: random, of 64 bits, counted up.
   for (const auto& [high, low] : {std::pair{~0ULL, ~0ULL}, {0ULL, ~0ULL}, {0xFFULL, 0xFULL}}) {
-    for (const size_t count : {1, 2, 40, 5'000}) {
+    for (const size_t count : std::initializer_list<size_t>{1, 2, 40, 5'000}) {
       TraceBatch batch;
       for (size_t i = 0; i < count; ++i) {
         SpanView& span = batch.spans.emplace_back();
