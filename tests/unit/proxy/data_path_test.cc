@@ -10,97 +10,9 @@
 #include <vector>
 
 #include "tests/unit/proxy/counted_allocations.h"
-#include "tests/unit/proxy/fake_stream.h"
+#include "tests/unit/proxy/data_path_world.h"
 
 using namespace hms::proxy;
-using hms::telemetry::Direction;
-
-namespace {
-
-/// As a real one: destroying it silences its callback.
-class FakeConnector final : public hms::net::Connector {
- public:
-  explicit FakeConnector(std::shared_ptr<OnConnect> callback) : callback_(std::move(callback)) {}
-  ~FakeConnector() override { *callback_ = nullptr; }
-
- private:
-  std::shared_ptr<OnConnect> callback_;
-};
-
-/// A data path whose upstream connections are fakes, opened as soon as the test says so.
-struct World {
-  hms::net::Loop loop;
-  std::vector<FakeStream*> upstream;  // in order of opening; the data path owns them
-  std::vector<std::shared_ptr<hms::net::Connector::OnConnect>> waiting;
-  std::vector<std::string> dialled;
-  std::vector<std::string> asked;  // names looked up
-  std::vector<hms::net::Resolver::OnResolved> answers;
-  std::unique_ptr<DataPath> data;
-
-  explicit World(Config config = {}) {
-    DataPath::Options options;
-    options.proxy_tag = "test";
-    options.dial = [this](const hms::net::SocketAddress& address, hms::net::Millis,
-                          hms::net::Connector::OnConnect on_connect) {
-      dialled.push_back(address.to_string());
-      waiting.push_back(std::make_shared<hms::net::Connector::OnConnect>(std::move(on_connect)));
-      return std::make_unique<FakeConnector>(waiting.back());
-    };
-    options.look_up = [this](const hms::net::HostPort& target,
-                             hms::net::Resolver::OnResolved on_resolved) {
-      asked.push_back(target.host);
-      answers.push_back(std::move(on_resolved));
-      return std::make_unique<hms::net::Resolver>();
-    };
-    data = std::make_unique<DataPath>(loop, std::move(options));
-    if (config.app.empty()) config.app = "127.0.0.1:1";
-    data->apply(make_snapshot(config, {}, {}, 0, 1));
-  }
-  ~World() {
-    data->cut_all();
-    turn();
-    data.reset();
-    turn();
-  }
-
-  void turn() {
-    for (int i = 0; i < 2; ++i) {  // what is retired in a turn goes at its end
-      bool ran = false;
-      loop.post([&ran] { ran = true; });
-      REQUIRE(loop.run_until([&ran] { return ran; }, hms::net::Millis{10'000}));
-    }
-  }
-  FakeStream* call(const std::string& peer = "127.0.0.1:9",
-                   Direction direction = Direction::inbound) {
-    auto stream = std::make_unique<FakeStream>(peer);
-    FakeStream* raw = stream.get();
-    data->accept(std::move(stream), direction);
-    return raw;
-  }
-  FakeStream* call_out() { return call("127.0.0.1:9", Direction::outbound); }
-  FakeStream* connect() {
-    REQUIRE_FALSE(waiting.empty());
-    auto on_connect = std::exchange(*waiting.front(), nullptr);
-    waiting.erase(waiting.begin());
-    auto stream = std::make_unique<FakeStream>();
-    upstream.push_back(stream.get());
-    on_connect(std::unique_ptr<hms::net::Stream>(std::move(stream)));
-    return upstream.back();
-  }
-  void refuse() {
-    auto on_connect = std::exchange(*waiting.front(), nullptr);
-    waiting.erase(waiting.begin());
-    on_connect(
-        hms::net::Error{hms::net::Code::connect_failed, hms::net::Side::upstream, true, "refused"});
-  }
-};
-
-constexpr std::string_view kGet =
-    "GET /claims/1 HTTP/1.1\r\nHost: a\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
-constexpr std::string_view kOk =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
-
-}  // namespace
 
 TEST_CASE(
     "data_path: a keep-alive request is one write each way and allocates nothing in the steady "
@@ -272,19 +184,6 @@ TEST_CASE("data_path: a reply head in pieces, then cut, is a reset for the calle
   CHECK(world.data->counters().replies_cut == 1);
 }
 
-TEST_CASE("data_path: requests beyond the limit are answered 503") {
-  Config config;
-  config.limits.requests = 1;
-  World world(config);
-  FakeStream* first = world.call();
-  FakeStream* second = world.call();
-  first->arrive(kGet);
-  second->arrive(kGet);
-  CHECK(second->written.find("x-hms-error: overloaded") != std::string::npos);
-  world.refuse();
-  CHECK(first->written.find("x-hms-error: connect_failed") != std::string::npos);
-}
-
 TEST_CASE("data_path: a new snapshot leaves running exchanges alone and forgets unused endpoints") {
   World world;
   FakeStream* caller = world.call();
@@ -344,108 +243,6 @@ TEST_CASE("data_path: whatever way a request ends, its endpoint has nothing in f
   CHECK(states[0].in_flight == 0);
 }
 
-namespace {
-
-const Resolved kTwoAddresses = {{"localhost:8080",
-                                 {*hms::net::SocketAddress::parse("[::1]:8080"),
-                                  *hms::net::SocketAddress::parse("127.0.0.1:8080")}}};
-
-}  // namespace
-
-TEST_CASE("data_path: of a host's addresses one that answers is enough, and it is remembered") {
-  World world;
-  Config config;
-  config.app = "localhost:8080";
-  world.data->apply(make_snapshot(config, kTwoAddresses, {}, 0, 2));
-  FakeStream* caller = world.call();
-  caller->arrive(kGet);
-  while (world.dialled.back() == "[::1]:8080") world.refuse();
-  FakeStream* service = world.connect();
-  service->arrive(kOk);
-  CHECK(caller->written.starts_with("HTTP/1.1 200"));
-  service->arrive_closed(hms::net::Code::closed);
-  for (int i = 0; i < 20; ++i) {  // both would have been asked in turn
-    caller->written.clear();
-    caller->arrive(kGet);
-    if (world.dialled.back() == "[::1]:8080") world.refuse();
-    service = world.connect();
-    service->arrive(kOk);
-    CHECK(caller->written.starts_with("HTTP/1.1 200"));
-    service->arrive_closed(hms::net::Code::closed);
-    world.turn();
-  }
-  CHECK(std::count(world.dialled.begin(), world.dialled.end(), "[::1]:8080") == 1);
-  CHECK(world.data->counters().retries_address == 1);
-  CHECK(world.data->counters().retries_connect == 0);
-}
-
-TEST_CASE("data_path: a host none of whose addresses answers is told at once, each tried once") {
-  World world;
-  Config config;
-  config.app = "localhost:8080";
-  world.data->apply(make_snapshot(config, kTwoAddresses, {}, 0, 2));
-  FakeStream* caller = world.call();
-  caller->arrive(kGet);
-  while (!world.waiting.empty()) world.refuse();
-  CHECK(world.dialled.size() == 2);
-  CHECK(caller->written.find("x-hms-error: connect_failed") != std::string::npos);
-  for (const EndpointState& state : world.data->endpoint_states()) CHECK(state.in_flight == 0);
-}
-
-TEST_CASE("data_path: calls by name share one look-up, and go on to the address that answers") {
-  World world;
-  const std::string get = "GET / HTTP/1.1\r\nHost: shop:80\r\n\r\n";
-  FakeStream* first = world.call_out();
-  FakeStream* second = world.call_out();
-  FakeStream* gone = world.call_out();
-  for (FakeStream* caller : {first, second, gone}) caller->arrive(get);
-  gone->arrive_closed(hms::net::Code::reset);
-  REQUIRE(world.asked == std::vector<std::string>{"shop"});
-  world.answers[0](HostNames::Addresses{*hms::net::SocketAddress::parse("127.0.0.7:80"),
-                                        *hms::net::SocketAddress::parse("127.0.0.8:80")});
-  CHECK(world.waiting.size() == 2);
-  world.refuse();
-  world.refuse();
-  REQUIRE(world.dialled.back() == "127.0.0.8:80");
-  world.connect()->arrive(kOk);
-  world.connect()->arrive(kOk);
-  CHECK(first->written.starts_with("HTTP/1.1 200"));
-  CHECK(second->written.starts_with("HTTP/1.1 200"));
-  FakeStream* third = world.call_out();
-  FakeStream* fourth = world.call_out();
-  FakeStream* fifth = world.call_out();
-  for (FakeStream* caller : {third, fourth, fifth}) caller->arrive(get);  // two are warm
-  CHECK(world.dialled.back() == "127.0.0.8:80");
-  CHECK(world.asked.size() == 1);
-  CHECK(world.data->counters().lookups_answered == 1);
-}
-
-TEST_CASE("data_path: a name without an answer fails those who wait, and is not asked in a storm") {
-  World world;
-  FakeStream* caller = world.call_out();
-  caller->arrive("GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n");
-  REQUIRE(world.answers.size() == 1);
-  world.answers[0](hms::net::Error{hms::net::Code::resolve_failed, hms::net::Side::upstream, true,
-                                   "nowhere: unknown"});
-  CHECK(caller->written.find("x-hms-error: resolve_failed") != std::string::npos);
-  caller = world.call_out();
-  caller->arrive("GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n");
-  CHECK(caller->written.find("x-hms-error: resolve_failed") != std::string::npos);
-  CHECK(world.asked.size() == 1);
-}
-
-TEST_CASE("data_path: look-ups that hang are bounded in number") {
-  World world;
-  for (int i = 0; i < 65; ++i) {
-    FakeStream* caller = world.call_out();
-    caller->arrive("GET / HTTP/1.1\r\nHost: h" + std::to_string(i) + "\r\n\r\n");
-    const bool refused = caller->written.find("x-hms-error: overloaded") != std::string::npos;
-    CHECK(refused == (i == 64));
-  }
-  CHECK(world.asked.size() == 64);
-  CHECK(world.data->counters().lookups_refused == 1);
-}
-
 TEST_CASE("data_path: callers from many addresses take no name from routes and upstreams") {
   World world;
   FakeStream* service = nullptr;
@@ -485,49 +282,6 @@ TEST_CASE("data_path: callers from many addresses take no name from routes and u
   CHECK(delta.names->size() <= 5);  // those it uses, not all there are
 }
 
-TEST_CASE("data_path: a slow reader has its own time, whatever the body's is") {
-  Config config;
-  config.timeouts.body_stall = hms::net::Millis{500};
-  config.timeouts.write_stall = hms::net::Millis{60'000};
-  World world(config);
-  FakeStream* caller = world.call();
-  caller->arrive("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
-  FakeStream* service = world.connect();
-  service->arrive("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nxxxx");
-  caller->queued = 50'000;  // and the upload goes on, so only the reader could be at fault
-  hms::net::Timer upload(world.loop, [&] {
-    caller->arrive("y");
-    upload.arm(hms::net::Millis{20});
-  });
-  upload.arm(hms::net::Millis{20});
-  const uint64_t until = world.loop.now_millis() + 1'200;
-  CHECK(world.loop.run_until([&] { return world.loop.now_millis() >= until; },
-                             hms::net::Millis{10'000}));
-  upload.disarm();
-  CHECK_FALSE(caller->reset);
-  CHECK(world.data->counters().stalled_readers == 0);
-}
-
-TEST_CASE("data_path: a body that stalls after we had stopped reading is called a stall") {
-  Config config;
-  config.timeouts.body_stall = hms::net::Millis{50};
-  World world(config);
-  FakeStream* caller = world.call();
-  caller->arrive("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx");
-  // Longer than the stall's time, in which the connection was ours to wait for.
-  const uint64_t until = world.loop.now_millis() + 120;
-  hms::net::Timer look(world.loop, [&] { look.arm(hms::net::Millis{20}); });
-  look.arm(hms::net::Millis{20});
-  REQUIRE(world.loop.run_until([&] { return world.loop.now_millis() >= until; },
-                               hms::net::Millis{10'000}));
-  look.disarm();
-  CHECK(caller->written.empty());
-  world.connect();
-  CHECK(world.loop.run_until([&] { return world.data->counters().stalled_bodies == 1; },
-                             hms::net::Millis{10'000}));
-  CHECK(caller->written.starts_with("HTTP/1.1 408"));
-}
-
 TEST_CASE("data_path: when a service was seen to close counts more than what it says") {
   World world;
   FakeStream* caller = world.call();
@@ -550,85 +304,6 @@ TEST_CASE("data_path: when a service was seen to close counts more than what it 
   caller->arrive(kGet);
   world.connect()->arrive(reply);
   CHECK(world.data->endpoint_states()[0].idle_limit_ms == seen);
-}
-
-TEST_CASE("data_path: a connection beyond the limit is answered and read to its end") {
-  Config config;
-  config.limits.connections = 1;
-  World world(config);
-  world.call();
-  FakeStream* refused = world.call();
-  CHECK(refused->written.find("x-hms-error: overloaded") != std::string::npos);
-  CHECK(refused->fin_sent);
-  bool destroyed = false;
-  refused->destroyed = &destroyed;
-  world.turn();
-  CHECK_FALSE(destroyed);  // closing with the request unread would be a reset
-  refused->arrive(kGet);
-  refused->arrive_closed(hms::net::Code::closed);
-  world.turn();
-  CHECK(destroyed);
-  CHECK(world.data->counters().connections_refused == 1);
-  CHECK(world.data->counters().connections_open[0] == 1);
-}
-
-TEST_CASE("data_path: a flood beyond the limit is not answered one by one for ever") {
-  Config config;
-  config.limits.connections = 1;
-  World world(config);
-  for (int i = 0; i < 2'000; ++i) world.call();
-  CHECK(world.data->sessions_open() == 1 + 256);
-  CHECK(world.data->counters().connections_refused == 1'999);
-}
-
-TEST_CASE("data_path: other limits while more requests run than are kept mix none of them up") {
-  constexpr int kMany = 300;  // 256 exchanges are kept
-  Config config;
-  config.app = "127.0.0.1:1";
-  World world(config);
-  std::vector<std::pair<FakeStream*, FakeStream*>> pairs;  // a caller and who answers it
-  const auto begin = [&](int requests) {
-    for (int i = 0; i < requests; ++i) {
-      FakeStream* caller = world.call();
-      caller->arrive(kGet);
-      pairs.emplace_back(caller, world.connect());
-    }
-  };
-  const auto end_all = [&] {
-    for (const auto& [caller, service] : std::exchange(pairs, {})) {
-      service->arrive("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
-      CHECK(caller->written.ends_with("\r\n\r\nok"));
-      caller->arrive_closed(hms::net::Code::closed);
-    }
-    world.turn();
-  };
-  begin(kMany);
-  end_all();
-  begin(1);
-  config.limits.head = 4'096;
-  world.data->apply(make_snapshot(config, {}, {}, 0, 2));
-  begin(kMany);
-  std::reverse(pairs.begin(), pairs.end());  // the one with the old limits is one too many
-  end_all();
-  begin(kMany);
-  end_all();
-  CHECK(world.data->exchanges_running() == 0);
-}
-
-TEST_CASE("data_path: a request that runs keeps its limits, the next one has the new ones") {
-  Config config;
-  config.app = "127.0.0.1:1";
-  World world(config);
-  FakeStream* caller = world.call();
-  caller->arrive(kGet);
-  FakeStream* service = world.connect();
-  config.limits.head = 1'024;
-  world.data->apply(make_snapshot(config, {}, {}, 0, 2));
-  service->arrive(kOk);
-  CHECK(caller->written.starts_with("HTTP/1.1 200 "));
-  caller->written.clear();
-  caller->arrive("GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + std::string(2'000, 'x') + "\r\n\r\n");
-  CHECK(caller->written.starts_with("HTTP/1.1 431 "));
 }
 
 TEST_CASE("data_path: an idle session holds no exchange") {

@@ -35,6 +35,9 @@ struct Fixture {
       span.end_unix_nanos = ended;
       batch->spans.push_back(span);
     }
+    commit(std::move(batch), arrived);
+  }
+  void commit(std::shared_ptr<telemetry::TraceBatch> batch, uint64_t arrived) const {
     AcceptedBatch accepted;
     accepted.arrived_unix_nanos = arrived;
     accepted.traces = std::move(batch);
@@ -46,6 +49,24 @@ struct Fixture {
     return map->edges.empty() ? 0 : map->edges.front().requests;
   }
 };
+
+/// Named "service-0" and so on.
+std::shared_ptr<telemetry::TraceBatch> batch_of_services(uint32_t services) {
+  auto batch = std::make_shared<telemetry::TraceBatch>();
+  for (uint32_t n = 0; n < services; ++n)
+    batch->resources.push_back({batch->keep("service-" + std::to_string(n)), "", "", {0, 0}});
+  return batch;
+}
+
+/// A call of that service, now.
+telemetry::SpanView& add_call(telemetry::TraceBatch& batch, uint32_t service) {
+  telemetry::SpanView& span = batch.spans.emplace_back();
+  span.resource = service;
+  span.trace_id.bytes[0] = span.span_id.bytes[7] = 1;
+  span.kind = telemetry::SpanKind::server;
+  span.start_unix_nanos = span.end_unix_nanos = kNow;
+  return span;
+}
 
 TEST_CASE("service edges: calls that come after their slot left the memory are added to the disk") {
   Fixture f;
@@ -119,20 +140,10 @@ TEST_CASE("service edges: calls beyond the rows of closed slots of a second are 
 
 TEST_CASE("service edges: calls beyond the rows of a slot are counted") {
   Fixture f;
-  auto batch = std::make_shared<telemetry::TraceBatch>();
-  for (uint32_t n = 0; n < 5'003; ++n) {
-    batch->resources.push_back({batch->keep("service-" + std::to_string(n)), "", "", {0, 0}});
-    telemetry::SpanView span;
-    span.resource = n;
-    span.trace_id.bytes[0] = span.span_id.bytes[7] = 1;
-    span.kind = telemetry::SpanKind::server;
-    span.start_unix_nanos = span.end_unix_nanos = kNow;
-    batch->spans.push_back(span);
-  }
-  AcceptedBatch accepted;
-  accepted.arrived_unix_nanos = kNow;
-  accepted.traces = std::move(batch);
-  f.edges->committed(std::vector<AcceptedBatch>{accepted});
+  constexpr uint32_t kServices = 5'003;
+  auto batch = batch_of_services(kServices);
+  for (uint32_t n = 0; n < kServices; ++n) add_call(*batch, n);
+  f.commit(std::move(batch), kNow);
   CHECK(f.edges->left_out().rows == 3);
   CHECK(f.edges->totals(0, UINT64_MAX)->edges.size() == 5'000);
 }
@@ -154,21 +165,9 @@ struct ReadingWriter final : KvWriter {
 TEST_CASE("service edges: calls that wait when names run over are counted, without a lock") {
   Fixture f;
   const auto send = [&f](uint32_t services, bool with_call) {
-    auto batch = std::make_shared<telemetry::TraceBatch>();
-    for (uint32_t n = 0; n < services; ++n)
-      batch->resources.push_back({batch->keep("service-" + std::to_string(n)), "", "", {0, 0}});
-    if (with_call) {
-      telemetry::SpanView span;
-      span.trace_id.bytes[0] = span.span_id.bytes[7] = 1;
-      span.parent_span_id.bytes[0] = 2;
-      span.kind = telemetry::SpanKind::server;
-      span.start_unix_nanos = span.end_unix_nanos = kNow;
-      batch->spans.push_back(span);
-    }
-    AcceptedBatch accepted;
-    accepted.arrived_unix_nanos = kNow;
-    accepted.traces = std::move(batch);
-    f.edges->committed(std::vector<AcceptedBatch>{accepted});
+    auto batch = batch_of_services(services);
+    if (with_call) add_call(*batch, 0).parent_span_id.bytes[0] = 2;
+    f.commit(std::move(batch), kNow);
   };
   send(1, true);
   CHECK(f.edges->left_out().waiting == 0);
